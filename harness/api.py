@@ -1,0 +1,126 @@
+"""Evaluating a model from Python, in memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Literal
+
+import pandas as pd
+from torch import Tensor
+from tqdm import tqdm
+
+from equibench.cases import ImageCases, Suite
+from equibench.config import RunConfig, validated
+from equibench.errors import UsageError
+from equibench.evaluation import Evaluation, units
+from equibench.loading import load_model
+from equibench.measurement import Frame
+from equibench.precision import Precision, resolve_device
+from equibench.runner import build_suite
+from equibench.shifts import parse_shifts
+from equibench.specs import Spec
+from equibench.summary import summarize
+
+__all__ = ["Result", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured.
+
+    Args:
+        rows: one for each case and shift.
+        exact: whether the shifts were all circular shifts, so that the worst is the worst.
+    """
+
+    rows: pd.DataFrame
+    exact: bool = False
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One line for each model × suite × group: mean, interval, median, worst."""
+        return summarize(self.rows, exact=self.exact)
+
+
+def evaluate(
+    model: Callable[[Tensor], Tensor] | str,
+    suite: Suite | Tensor | str,
+    *,
+    shifts: str = "random:n=10,max=16",
+    device: str = "auto",
+    precision: Precision = "fp32",
+    batch: int | Literal["auto"] = "auto",
+    limit: int | None = None,
+    frame: Frame | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Result:
+    """Measure the shift equivariance of one model on one suite.
+
+    Args:
+        model: any callable from (B, C, H, W) to (B, C', H, W), or a name as on the command line.
+        suite: a suite, its name, or images (B, C, H, W).
+        shifts: a shift plan, as on the command line.
+        device: ``auto`` takes the GPU where there is one; the model is put back afterwards.
+        precision: ``fp32`` is IEEE float32, TF32 off.
+        batch: images per forward pass.
+        limit: the first so many cases.
+        frame: of comparison; the paper's for its own shifts, else canonical.
+        seed: of the shifts.
+        progress: show a progress bar; None shows it on a terminal.
+
+    Raises:
+        UsageError: a name or an option that does not exist.
+        ModelError: the model raises, or returns what cannot be measured.
+        DataError: a case cannot be loaded.
+    """
+    fields = {
+        "models": [model if isinstance(model, str) else "callable"],
+        "suites": [suite if isinstance(suite, str) else "object"],
+        **{"shifts": shifts, "device": device, "precision": precision, "batch": batch},
+        **{"limit": limit, "frame": frame, "seed": seed},
+    }
+    config: RunConfig = validated(fields, "evaluate()")
+    plan = parse_shifts(shifts)
+    label = _label(model)
+    if isinstance(model, str):
+        model = load_model(Spec.parse(model), seed).model
+    suite = _suite(suite)
+    cases = list(islice(suite.cases(), limit))
+    if not cases:
+        raise UsageError(f"suite {suite.label!r} has no cases")
+    evaluation = Evaluation(
+        model,
+        label=label,
+        suite=suite,
+        plan=plan,
+        frame=config.comparison_frame,
+        seed=seed,
+        device=resolve_device(device),
+        precision=precision,
+        batch=None if batch == "auto" else batch,
+    )
+    todo = units(suite, plan, cases)
+    frames = []
+    silent = None if progress is None else not progress
+    for result in tqdm(evaluation.rows(todo), total=len(todo), unit="unit", disable=silent):
+        if isinstance(result, Exception):
+            raise result
+        frames.append(result)
+    return Result(pd.concat(frames, ignore_index=True), plan.exact)
+
+
+def _label(model: Callable[[Tensor], Tensor] | str) -> str:
+    if isinstance(model, str):
+        return Spec.parse(model).label
+    return str(getattr(model, "__name__", type(model).__name__))
+
+
+def _suite(suite: Suite | Tensor | str) -> Suite:
+    if isinstance(suite, Tensor):
+        suite = ImageCases(suite)
+    elif isinstance(suite, str):
+        suite = build_suite(Spec.parse(suite), {})
+    suite.label = suite.label or suite.name
+    return suite

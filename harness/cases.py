@@ -1,0 +1,102 @@
+"""What a suite is: named cases, how each is loaded, and how its numbers are defined."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["Case", "DataRange", "ImageCases", "Suite", "data_range"]
+
+DataRange = Literal["max", "range"]
+"""How R of PSNR and SSIM follows from the reference: its maximum, or maximum − minimum."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One thing that a mean is taken over: an image, or a volume of slices.
+
+    Args:
+        name: unique in its suite.
+        group: what tables keep apart (PD and PDFS, say).
+        input: (N, C, H, W), N = 1 for an image and the number of slices for a volume.
+        target: the ground truth (N, C', H, W) in its own units, or None.
+        scale, offset: (N,) each; a model's output times ``scale`` plus ``offset`` is in the
+            target's units.
+    """
+
+    name: str
+    input: Tensor
+    target: Tensor | None = None
+    group: str = "all"
+    scale: Tensor | None = None
+    offset: Tensor | None = None
+
+
+class Suite(ABC):
+    """Named cases and the definitions that belong to them.
+
+    Listing the cases is cheap; loading one may read files. ``version`` rises whenever the
+    same case would give other numbers.
+    """
+
+    name: str
+    """Of the data: shifts are drawn by it."""
+    label: str = ""
+    """What rows and tables call it; the name, unless the user chose another."""
+    version: int = 1
+    metrics: tuple[str, ...] = ("nmse", "psnr", "ssim")
+    data_range: Mapping[str, DataRange] = {}
+    """R by metric; a metric that is not named takes the maximum."""
+    clamp: float | None = None
+    """Outputs are clamped to ±clamp before scale and offset."""
+    images_per_case: int = 1
+    """About how many; a unit of work holds fewer cases where they are large."""
+
+    @abstractmethod
+    def cases(self) -> Sequence[str]:
+        """The names of all cases, in a fixed order.
+
+        Raises:
+            UsageError: the data root is missing; the message names the remedy.
+        """
+
+    @abstractmethod
+    def load(self, name: str) -> Case:
+        """Load one case.
+
+        Raises:
+            DataError: a file is missing, truncated or no image; the message names it.
+        """
+
+    @property
+    def configuration(self) -> Mapping[str, str | int | float | bool]:
+        """The arguments that change numbers, for the manifest."""
+        return {}
+
+
+@dataclass
+class ImageCases(Suite):
+    """A suite over images that are in memory: (B, C, H, W), and targets where there are any."""
+
+    images: Tensor
+    targets: Tensor | None = None
+    name: str = "images"
+    metrics: tuple[str, ...] = ("nmse", "psnr", "ssim")
+    data_range: Mapping[str, DataRange] = field(default_factory=dict)
+
+    def cases(self) -> list[str]:
+        return [f"{i:05d}" for i in range(len(self.images))]
+
+    def load(self, name: str) -> Case:
+        i = int(name)
+        target = None if self.targets is None else self.targets[i : i + 1]
+        return Case(name=name, input=self.images[i : i + 1], target=target)
+
+
+def data_range(rule: DataRange, reference: Tensor) -> Tensor:
+    """R of a reference of any shape, as a scalar tensor in float64."""
+    reference = reference.to(torch.float64)
+    return reference.amax() - reference.amin() if rule == "range" else reference.amax()

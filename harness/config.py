@@ -1,0 +1,69 @@
+"""What a run is asked to do: the options of ``equibench run`` and the fields of its TOML file."""
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from equibench.errors import UsageError
+
+__all__ = ["RunConfig", "read_config", "validated"]
+
+
+class RunConfig(BaseModel):
+    """One run; two runs with equal configurations measure the same."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    suites: Annotated[tuple[str, ...], Field(min_length=1)]
+    shifts: str = "random:n=10,max=16"
+    device: str = "auto"
+    precision: Literal["fp32", "fp64", "tf32", "bf16", "fp16"] = "fp32"
+    batch: PositiveInt | Literal["auto"] = "auto"
+    limit: PositiveInt | None = None
+    frame: Literal["canonical", "reference"] | None = None
+    seed: int = 0
+    data: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def comparison_frame(self) -> Literal["canonical", "reference"]:
+        """The frame asked for; by default the paper's for its own shifts, else canonical."""
+        return self.frame or ("reference" if self.shifts.startswith("paper") else "canonical")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The fields in a TOML file.
+
+    Raises:
+        UsageError: it cannot be read or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML: {error}") from None
+
+
+def validated(fields: dict[str, Any], source: str) -> RunConfig:
+    """Check fields, and say what is wrong with the first that is.
+
+    Raises:
+        UsageError: an unknown field (with the closest), a missing one, or a bad value.
+    """
+    try:
+        return RunConfig(**fields)
+    except ValidationError as error:
+        problem = error.errors()[0]
+    name = ".".join(map(str, problem["loc"][:1]))
+    if problem["type"] == "extra_forbidden":
+        close = get_close_matches(name, RunConfig.model_fields, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        known = ", ".join(RunConfig.model_fields)
+        raise UsageError(f"{source}: there is no field {name!r}{hint} There are: {known}")
+    if problem["type"] == "missing":
+        raise UsageError(f"{source}: {name} is missing; write {name} = [\"…\"]")
+    raise UsageError(f"{source}: {name} = {problem['input']!r}: {problem['msg'].lower()}")

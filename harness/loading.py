@@ -1,0 +1,153 @@
+"""From what users type to a model that can be evaluated."""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equibench.errors import ModelError, UsageError
+from equibench.registry import MODELS, Info
+from equibench.specs import Spec
+
+__all__ = ["LoadedModel", "load_model", "load_weights"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model, what the rows call it, and where it comes from.
+
+    Args:
+        weights: a phrase for tables and pages; empty where nothing is known.
+        provenance: hashes and metadata for the manifest.
+    """
+
+    label: str
+    model: Callable[[Tensor], Tensor]
+    weights: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_model(spec: Spec, seed: int = 0) -> LoadedModel:
+    """Build a model and load its weights, strictly.
+
+    Args:
+        seed: of what the factory draws; the global generators are left as they were.
+
+    Raises:
+        UsageError: an unknown name, a missing extra, an argument the factory does not take.
+        ModelError: the factory raises or returns no callable, or the weights do not fit.
+    """
+    entry = MODELS.get(spec.reference)
+    factory = entry.require()
+    is_model = isinstance(factory, nn.Module)
+    if not is_model or spec.arguments:
+        entry.check(spec.arguments)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = factory if is_model else factory(**spec.arguments)
+    except UsageError:
+        raise
+    except Exception as error:
+        reason = str(error).split("\n")[0]
+        raise ModelError(
+            f"{spec.label} cannot be built: {type(error).__name__}: {reason}"
+        ) from error
+    if not callable(model):
+        raise ModelError(
+            f"{spec.label}: {entry.origin} gave a {type(model).__name__}, "
+            "not a callable from (B, C, H, W) to (B, C', H, W)"
+        )
+    info = entry.info
+    weights = "untrained" if info.details.get("trained") is False else ""
+    if spec.weights is not None:
+        load_weights(model, spec.weights, spec.label)
+        weights = spec.weights
+    return LoadedModel(spec.label, model, weights, _provenance(model, factory, info))
+
+
+def load_weights(model: object, path: str, label: str) -> None:
+    """Load a state dict, strictly, from safetensors or with ``weights_only=True``.
+
+    Raises:
+        UsageError: no such file.
+        ModelError: a file that cannot be read without unpickling code, or does not fit.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise UsageError(f"{label}: there is no weights file {path}")
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{label}: weights={path} needs a torch.nn.Module, not a plain callable")
+    try:
+        state = _state(file)
+    except Exception as error:
+        reason = str(error).split("\n")[0]
+        raise ModelError(
+            f"{label}: cannot read weights from {path}: {type(error).__name__}: {reason}; "
+            "save a state dict, as safetensors or with torch.save"
+        ) from error
+    own = model.state_dict()
+    wrong = [
+        f"no {name}" if name not in state else f"{name} is {_size(state[name])}, not {_size(t)}"
+        for name, t in own.items()
+        if name not in state or state[name].shape != t.shape
+    ]
+    wrong += [f"{name} is unknown to the model" for name in state if name not in own]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ModelError(
+            f"{label}: the weights in {path} do not fit: {'; '.join(wrong[:3])}{more}; "
+            "build the model with the arguments that it was trained with"
+        )
+    model.load_state_dict(state, strict=True)
+
+
+def _state(file: Path) -> dict[str, Tensor]:
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(file)
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    content = content.get("state_dict", content)
+    if not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError("it holds no state dict")
+    return dict(content)
+
+
+def _size(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a scalar"
+
+
+def _provenance(model: object, factory: object, info: Info) -> dict[str, Any]:
+    """What identifies a model: its tensors and every source file that its layers come from."""
+    classes: set[object] = {factory}
+    found: dict[str, Any] = {"details": dict(info.details)}
+    if isinstance(model, nn.Module):
+        classes |= {type(module) for module in model.modules()}
+        state = hashlib.sha256()
+        for name, value in model.state_dict().items():
+            if isinstance(value, Tensor):
+                state.update(name.encode())
+                state.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        found["parameters"] = sum(p.numel() for p in model.parameters())
+        found["state_sha256"] = state.hexdigest()
+    sources = hashlib.sha256()
+    for file in sorted({f for each in classes if (f := _source(each))}):
+        sources.update(Path(file).read_bytes())
+    found["source_sha256"] = sources.hexdigest()
+    return found
+
+
+def _source(target: object) -> str | None:
+    """The file that defines something, unless PyTorch does."""
+    if str(getattr(target, "__module__", "torch")).partition(".")[0] == "torch":
+        return None
+    try:
+        return inspect.getsourcefile(target)  # type: ignore[arg-type]
+    except TypeError:
+        return None

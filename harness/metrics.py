@@ -1,0 +1,220 @@
+"""Batched image metrics, in float64, on whatever device the images are.
+
+A metric is additive: ``partials`` gives every image its sums, those of a volume's slices are
+added, and ``value`` turns the totals into the metric. What belongs to the reference alone is
+computed once by ``prepare`` and compared with as many predictions as one likes.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from equibench.errors import UsageError
+from equibench.registry import register_metric
+
+__all__ = ["Metric", "nmse", "psnr", "ssim", "ssim_columns"]
+
+Prepared = tuple[Tensor, ...]
+"""What a metric keeps of its references; every tensor's first dimension is the image."""
+
+
+class Metric(ABC):
+    """A full-reference image metric and all that tables, plots and gates must know of it."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    unit: ClassVar[str] = ""
+    higher_is_better: ClassVar[bool]
+    bounds: ClassVar[tuple[float, float]]
+    version: ClassVar[int] = 1
+    format: ClassVar[str]
+    """Format specification of its values in tables."""
+    delta_format: ClassVar[str | None] = None
+    """Set where the change of the metric under a shift is reported (ΔPSNR): its format."""
+
+    @property
+    def column(self) -> str:
+        """Its name as table columns carry it."""
+        return self.name.replace("-", "_")
+
+    def prepare(self, reference: Tensor, data_range: Tensor) -> Prepared:
+        """Keep what comparisons need of references (B, C, H, W) with data ranges R (B,)."""
+        return (reference.to(torch.float64),)
+
+    @abstractmethod
+    def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
+        """Sums (B, K) in float64 for predictions (B, C, H, W).
+
+        Args:
+            prepared: for B references, or for one that all predictions share.
+            prediction: in the references' coordinates.
+            origin: (B, 2), where the corner of the frame of comparison lies on the circular
+                images, in pixels; None where it is (0, 0) for all. Only metrics whose windows
+                do not wrap around need it.
+        """
+
+    @abstractmethod
+    def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
+        """The metric (...) of totals (..., K) under data ranges R (...)."""
+
+    def __call__(self, reference: Tensor, prediction: Tensor, data_range: Tensor | float) -> Tensor:
+        """The metric (B,) of each pair of images (B, C, H, W), R explicit."""
+        r = torch.as_tensor(data_range, dtype=torch.float64, device=reference.device)
+        r = r.expand(len(reference))
+        return self.value(self.partials(self.prepare(reference, r), prediction, None), r)
+
+
+def _squares(image: Tensor) -> Tensor:
+    return image.square().sum(dim=(1, 2, 3))
+
+
+class NMSE(Metric):
+    """‖a − b‖² / ‖a‖², with no epsilon; 0 where both are zero, ``inf`` where only a is."""
+
+    name = "nmse"
+    title = "NMSE"
+    higher_is_better = False
+    bounds = (0.0, float("inf"))
+    format = ".1e"
+
+    def prepare(self, reference: Tensor, data_range: Tensor) -> Prepared:
+        reference = reference.to(torch.float64)
+        return reference, _squares(reference)
+
+    def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
+        reference, energy = prepared
+        error = _squares(reference - prediction)
+        return torch.stack((error, energy.expand_as(error)), dim=1)
+
+    def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
+        error, energy = totals.unbind(-1)
+        return torch.where(error == 0, error, error / energy)
+
+
+class PSNR(Metric):
+    """10·log10(R² / mean((a − b)²)); ``inf`` where a = b."""
+
+    name = "psnr"
+    title = "PSNR"
+    unit = "dB"
+    higher_is_better = True
+    bounds = (float("-inf"), float("inf"))
+    format = ".2f"
+    delta_format = ".2g"
+
+    def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
+        error = _squares(prepared[0] - prediction)
+        return torch.stack((error, torch.full_like(error, prediction[0].numel())), dim=1)
+
+    def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
+        error, count = totals.unbind(-1)
+        decibel = 10 * (2 * data_range.abs().log10() - (error / count).log10())
+        return torch.where(error == 0, torch.inf, decibel)
+
+
+class SSIM(Metric):
+    """Wang 2004: uniform 7×7 window, sample covariance, mean over full windows and channels.
+
+    The window moments are taken on the circular image, so one set serves every frame of
+    comparison: a frame only decides which windows are full, and so which count.
+    """
+
+    name = "ssim"
+    title = "SSIM"
+    higher_is_better = True
+    bounds = (-1.0, 1.0)
+    format = ".4f"
+    window: ClassVar[tuple[int, int]] = (7, 7)
+
+    def prepare(self, reference: Tensor, data_range: Tensor) -> Prepared:
+        a = reference.to(torch.float64)
+        if any(size < side for size, side in zip(a.shape[-2:], self.window, strict=True)):
+            raise UsageError(
+                f"{self.title} needs images of at least {self.window[0]}×{self.window[1]} pixels, "
+                f"not {a.shape[-2]}×{a.shape[-1]}"
+            )
+        mean = self._mean(a)
+        return a, mean, self._mean(a * a) - mean * mean, data_range.square()[:, None, None, None]
+
+    def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
+        a, mean_a, var_a, r2 = prepared
+        b = prediction.to(torch.float64)
+        mean_b = self._mean(b)
+        var_b = self._mean(b * b) - mean_b * mean_b
+        covariance = self._mean(a * b) - mean_a * mean_b
+        n = self.window[0] * self.window[1]
+        sample = n / (n - 1)
+        c1, c2 = (0.01**2) * r2, (0.03**2) * r2
+        above = (2 * mean_a * mean_b + c1) * (2 * sample * covariance + c2)
+        below = (mean_a**2 + mean_b**2 + c1) * (sample * (var_a + var_b) + c2)
+        # 0/0: two windows of zeros under R = 0 are the same window.
+        similarity = torch.where(below == 0, torch.ones_like(above), above / below).mean(dim=1)
+        rows = self._full(similarity.shape[-2], self.window[0], origin, 0, similarity)
+        columns = self._full(similarity.shape[-1], self.window[1], origin, 1, similarity)
+        weighted = (rows[:, None, :] @ similarity @ columns[:, :, None]).flatten()
+        return torch.stack((weighted, torch.ones_like(weighted)), dim=1)
+
+    def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
+        return totals[..., 0] / totals[..., 1]
+
+    def _mean(self, x: Tensor) -> Tensor:
+        """Mean over the circular window around every pixel, one axis after the other."""
+        batch, channels, height, width = x.shape
+        x = x.reshape(batch * channels, 1, height, width)
+        for dim, side in ((-2, self.window[0]), (-1, self.window[1])):
+            if side > 1:
+                half = side // 2
+                margins = (half, half, 0, 0) if dim == -1 else (0, 0, half, half)
+                wrapped = pad(x, margins, mode="circular")
+                x = _window_sum(wrapped, dim, side, x.shape[dim]) / side
+        return x.reshape(batch, channels, height, width)
+
+    @staticmethod
+    def _full(size: int, side: int, origin: Tensor | None, axis: int, like: Tensor) -> Tensor:
+        """Weights (B or 1, size) of the windows that do not cross the frame's border."""
+        margin = (side - 1) // 2
+        position = torch.arange(size, device=like.device)
+        if origin is None:
+            position = position[None]
+        else:
+            position = (position[None] - origin[:, axis, None]) % size
+        inside = (position >= margin) & (position < size - margin)
+        return inside.to(like.dtype) / (size - 2 * margin)
+
+
+def _window_sum(x: Tensor, dim: int, side: int, size: int) -> Tensor:
+    """Sums over ``side`` neighbours along ``dim``; doubling halves the additions."""
+    total: Tensor | None = None
+    offset, span, block = 0, 1, x
+    while True:
+        if side & span:
+            part = block.narrow(dim, offset, size)
+            total = part if total is None else total + part
+            offset += span
+        span *= 2
+        if span > side:
+            assert total is not None
+            return total
+        length = block.shape[dim] - span // 2
+        block = block.narrow(dim, 0, length) + block.narrow(dim, span // 2, length)
+
+
+class SSIMColumns(SSIM):
+    """The mean over image columns of a 1-D SSIM along rows: window 7, columns as channels.
+
+    This is what scikit-image computes with ``channel_axis=1`` for an (H, W) image, and what
+    Table 4 of the paper reports.
+    """
+
+    name = "ssim-columns"
+    title = "SSIM (columns)"
+    window = (7, 1)
+
+
+nmse = register_metric("nmse")(NMSE())
+psnr = register_metric("psnr")(PSNR())
+ssim = register_metric("ssim")(SSIM())
+ssim_columns = register_metric("ssim-columns")(SSIMColumns())

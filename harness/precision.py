@@ -1,0 +1,103 @@
+"""Numerical precision and device, set for the time of an evaluation and restored after it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from equibench.errors import UsageError
+
+__all__ = ["Precision", "prepared", "resolve_device"]
+
+Precision = Literal["fp32", "fp64", "tf32", "bf16", "fp16"]
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto`` takes the GPU where there is one.
+
+    Raises:
+        UsageError: the device does not exist here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind == "cpu" and not number:
+        return torch.device("cpu")
+    if kind != "cuda" or (number and not number.isdigit()):
+        raise UsageError(f"no device is called {name!r}: take auto, cpu, cuda or cuda:1")
+    count = torch.cuda.device_count()
+    if int(number or 0) >= count:
+        raise UsageError(f"device {name!r} is not here ({count} CUDA devices): take --device cpu")
+    return torch.device("cuda", int(number or 0))
+
+
+@contextmanager
+def prepared(
+    model: Callable[[Tensor], Tensor], device: torch.device, precision: Precision
+) -> Iterator[Callable[[Tensor], Tensor]]:
+    """A model on its device, in ``eval()`` mode and in exactly the precision that is named.
+
+    ``fp32`` is IEEE float32 in convolutions and matrix products (PyTorch's default is TF32 on
+    GPUs); ``fp64`` casts the parameters, ``bf16`` and ``fp16`` use autocast. Yields a callable
+    from and to float tensors (B, C, H, W) on the device; restores modes, dtypes, device and
+    global settings on leaving.
+    """
+    if precision not in get_args(Precision):
+        raise UsageError(f"no precision is called {precision!r}: {', '.join(get_args(Precision))}")
+    work = torch.float64 if precision == "fp64" else torch.float32
+
+    def forward(x: Tensor) -> Tensor:
+        with torch.autocast(device.type, _AUTOCAST.get(precision), precision in _AUTOCAST):
+            return model(x.to(work))
+
+    with ExitStack() as stack:
+        stack.enter_context(_float32("tf32" if precision == "tf32" else "ieee"))
+        if isinstance(model, nn.Module):
+            dtype = work if precision == "fp64" else None
+            stack.enter_context(_moved(model, device, dtype))
+        # last, so that no parameter becomes an inference tensor on its way
+        stack.enter_context(torch.inference_mode())
+        yield forward
+
+
+@contextmanager
+def _moved(module: nn.Module, device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
+    """Modes, places and dtypes are noted tensor by tensor: a model may mix them."""
+    modes = {m: m.training for m in module.modules()}
+    tensors = [*module.parameters(), *module.buffers()]
+    before = [(t, t.device, t.dtype) for t in tensors]
+    try:
+        module.eval()
+        for tensor in tensors:
+            target = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+            tensor.data = tensor.data.to(device, target)
+        yield
+    finally:
+        for tensor, place, kind in before:
+            tensor.data = tensor.data.to(place, kind)
+        for each, training in modes.items():
+            each.training = training
+
+
+@contextmanager
+def _float32(mode: Literal["ieee", "tf32"]) -> Iterator[None]:
+    """Set what float32 means to every backend, then put back what was there."""
+    b = torch.backends
+    switches = [b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn]
+    switches += [b.mkldnn.conv, b.mkldnn.rnn, b.mkldnn.matmul]
+    before = [switch.fp32_precision for switch in switches]
+    deterministic, benchmark = b.cudnn.deterministic, b.cudnn.benchmark
+    try:
+        for switch in switches:
+            cuda = switch in switches[:3]
+            switch.fp32_precision = mode if cuda else "ieee"
+        b.cudnn.deterministic, b.cudnn.benchmark = True, False
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value
+        b.cudnn.deterministic, b.cudnn.benchmark = deterministic, benchmark

@@ -1,0 +1,204 @@
+"""Which circular shifts an image is put through.
+
+Every draw is seeded by names (suite, case, pass), never by order: adding a model or a case
+changes nobody's shifts.
+"""
+
+import csv
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equibench.errors import UsageError
+
+__all__ = ["ShiftPlan", "generator", "parse_shifts"]
+
+Shifts = NDArray[np.int64]
+"""(n, 2): (dy, dx) in pixels."""
+
+EXAMPLES = "random:n=10,max=16 · grid:max=16,step=4 · all · file:shifts.csv · paper"
+
+
+def generator(*names: object) -> np.random.Generator:
+    """A random generator seeded by names alone, the same on every machine."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+
+class ShiftPlan(ABC):
+    """A rule that gives every case its shifts."""
+
+    @abstractmethod
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
+        """The shifts (n, 2) of one case with images of ``size`` (H, W)."""
+
+    @abstractmethod
+    def count(self) -> int | None:
+        """Shifts per case; None where it depends on the size of the image."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the worst of these shifts is the worst of all circular shifts."""
+        return False
+
+
+@dataclass(frozen=True)
+class Random(ShiftPlan):
+    """``n`` different shifts, none of them zero, each component uniform on −max … max − 1.
+
+    A larger n keeps the shifts of a smaller one.
+    """
+
+    n: int
+    max: int
+
+    def __post_init__(self) -> None:
+        _at_least_one("random", n=self.n, max=self.max)
+        if self.n > (2 * self.max) ** 2 - 1:
+            raise UsageError(
+                f"random:n={self.n},max={self.max}: there are only {(2 * self.max) ** 2 - 1} "
+                f"shifts other than zero on −{self.max} … {self.max - 1}"
+            )
+
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
+        rng = generator("shifts", seed, suite, case)
+        drawn: dict[tuple[int, int], None] = {}
+        while len(drawn) < self.n:
+            dy, dx = rng.integers(-self.max, self.max, 2)
+            if dy or dx:
+                drawn[int(dy), int(dx)] = None
+        return np.array(list(drawn), dtype=np.int64)
+
+    def count(self) -> int:
+        return self.n
+
+
+@dataclass(frozen=True)
+class Grid(ShiftPlan):
+    """Every ``step``-th shift with components on −max … max − 1, zero left out."""
+
+    max: int
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        _at_least_one("grid", max=self.max, step=self.step)
+        if not len(self._grid()):
+            raise UsageError(f"grid:max={self.max},step={self.step} has no shift other than zero")
+
+    def _grid(self) -> Shifts:
+        # through zero, so that the step also is the distance to the unshifted image
+        axis = np.arange(-(self.max // self.step), (self.max - 1) // self.step + 1) * self.step
+        grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+        return grid[grid.any(axis=1)]
+
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
+        return self._grid()
+
+    def count(self) -> int:
+        return len(self._grid())
+
+
+@dataclass(frozen=True)
+class All(ShiftPlan):
+    """Every circular shift of the image, H·W of them, zero included."""
+
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
+        return np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), axis=-1).reshape(-1, 2)
+
+    def count(self) -> None:
+        return None
+
+    @property
+    def exact(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Paper(ShiftPlan):
+    """One shift per case and pass, each component uniform on the integers −16 … 15."""
+
+    passes: int = 1
+
+    def __post_init__(self) -> None:
+        _at_least_one("paper", passes=self.passes)
+
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
+        draws = [
+            generator("shifts", seed, suite, case, number).integers(-16, 16, 2)
+            for number in range(self.passes)
+        ]
+        return np.array(draws, dtype=np.int64)
+
+    def count(self) -> int:
+        return self.passes
+
+
+@dataclass(frozen=True)
+class Fixed(ShiftPlan):
+    """The same shifts for every case, from a CSV file with the columns dy and dx."""
+
+    pairs: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def read(cls, path: str) -> "Fixed":
+        file = Path(path).expanduser()
+        try:
+            with file.open(newline="", encoding="utf-8") as lines:
+                rows = list(csv.DictReader(lines, skipinitialspace=True))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read shifts from {path}: {error}") from None
+        pairs = []
+        for number, row in enumerate(rows, start=2):
+            try:
+                pairs.append((int(row["dy"]), int(row["dx"])))
+            except (KeyError, TypeError, ValueError):
+                raise UsageError(
+                    f"{path}, line {number}: not two integers dy,dx (the first line is 'dy,dx')"
+                ) from None
+        if not pairs:
+            raise UsageError(f"{path} holds no shift: write 'dy,dx', then a line for each shift")
+        return cls(tuple(pairs))
+
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
+        return np.array(self.pairs, dtype=np.int64)
+
+    def count(self) -> int:
+        return len(self.pairs)
+
+
+_PLANS: dict[str, type[ShiftPlan]] = {"random": Random, "grid": Grid, "all": All, "paper": Paper}
+
+
+def parse_shifts(text: str) -> ShiftPlan:
+    """Read a plan as users write it.
+
+    Raises:
+        UsageError: an unknown plan, an unknown or missing setting, a value that is no integer.
+    """
+    name, _, rest = text.strip().partition(":")
+    if name == "file" and rest:
+        return Fixed.read(rest)
+    if name not in _PLANS:
+        raise UsageError(f"no shift plan is called {text!r}; write {EXAMPLES}")
+    settings: dict[str, int] = {}
+    for part in filter(None, rest.split(",")):
+        match = re.fullmatch(r"\s*(\w+)\s*=\s*(\d+)\s*", part)
+        if not match:
+            raise UsageError(f"{part!r} in {text!r} is not setting=integer; write {EXAMPLES}")
+        settings[match[1]] = int(match[2])
+    try:
+        return _PLANS[name](**settings)
+    except TypeError:
+        fields = ", ".join(getattr(_PLANS[name], "__dataclass_fields__", {})) or "no settings"
+        raise UsageError(f"shift plan {text!r}: {name} takes {fields}; write {EXAMPLES}") from None
+
+
+def _at_least_one(plan: str, **values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise UsageError(f"{plan}:{name}={value}: {name} is at least 1")

@@ -1,0 +1,135 @@
+"""The run folder: what a run measured, how, and what failed.
+
+Every file is written to a temporary name, flushed and renamed, so that what has its final name
+is complete.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from equibench.errors import EquibenchError, UsageError
+
+__all__ = ["RunFolder"]
+
+SCHEMA = 1
+
+
+class RunFolder:
+    """``run.json``, ``rows/``, ``failures.json`` and ``summary.csv`` of one run.
+
+    Raises:
+        UsageError: ``path`` is a folder of something else, or of another schema version.
+    """
+
+    def __init__(self, path: Path | str, *, create: bool = False) -> None:
+        self.path = Path(path)
+        self._manifest = self.path / "run.json"
+        if create and not self._manifest.exists():
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise UsageError(f"{self.path} exists and is no run folder: choose another --out")
+            with _explained(self.path):
+                (self.path / "rows").mkdir(parents=True, exist_ok=True)
+        elif not self._manifest.exists():
+            raise UsageError(f"{self.path} is no run folder: it has no run.json")
+        if self._manifest.exists() and self.manifest.get("schema") != SCHEMA:
+            raise UsageError(
+                f"{self.path} has schema version {self.manifest.get('schema')}, this equibench "
+                f"reads version {SCHEMA}: repeat the run into another folder"
+            )
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """``run.json``; empty before the run's first write."""
+        return self._read_json("run.json", {})
+
+    @property
+    def failures(self) -> list[dict[str, Any]]:
+        """What failed, one entry for each unit or non-finite row."""
+        return self._read_json("failures.json", [])
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        self._write("run.json", _json({"schema": SCHEMA, **manifest}))
+
+    def write_failures(self, failures: Sequence[Mapping[str, Any]]) -> None:
+        self._write("failures.json", _json(failures))
+
+    def write_summary(self, summary: pd.DataFrame) -> None:
+        self._write("summary.csv", summary.to_csv(index=False).encode())
+
+    def write_rows(self, unit: str, rows: pd.DataFrame) -> None:
+        """Add the rows of one unit."""
+        self._write(f"rows/{unit}.parquet", rows.to_parquet(index=False))
+
+    def finished(self, unit: str) -> bool:
+        """Whether a unit's rows are there.
+
+        Raises:
+            EquibenchError: its file is there and cannot be read.
+        """
+        import pyarrow.parquet as pq
+        from pyarrow import ArrowInvalid
+
+        file = self.path / "rows" / f"{unit}.parquet"
+        if not file.exists():
+            return False
+        try:
+            pq.read_metadata(file)
+        except (ArrowInvalid, OSError) as error:
+            raise EquibenchError(
+                f"{file} is damaged ({str(error).split('.')[0]}): delete it and run the same "
+                "command again"
+            ) from None
+        return True
+
+    def rows(self) -> pd.DataFrame:
+        """Every row that the run has so far.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not any((self.path / "rows").glob("*.parquet")):
+            raise UsageError(f"{self.path} has no rows yet: run the same command again")
+        return pd.read_parquet(self.path / "rows")
+
+    def _read_json(self, name: str, default: Any) -> Any:
+        file = self.path / name
+        if not file.exists():
+            return default
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{file} cannot be read: {error}") from None
+
+    def _write(self, name: str, content: bytes) -> None:
+        final = self.path / name
+        temporary = final.with_name(f".{final.name}.{os.getpid()}")
+        with _explained(final):
+            try:
+                with temporary.open("wb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                temporary.replace(final)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EquibenchError(
+            f"cannot write {path}: {error.strerror}; mend that and run the same command again: "
+            "finished units are kept"
+        ) from error
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

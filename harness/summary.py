@@ -1,0 +1,128 @@
+"""From rows to one line for each model, suite and group."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from equibench.metrics import Metric
+from equibench.registry import METRICS
+from equibench.shifts import generator
+
+__all__ = ["Column", "columns", "non_finite", "summarize"]
+
+_RESAMPLES = 1000
+KEYS = ["model", "suite", "group"]
+"""What a line of a summary is about."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of rows that a summary is made of.
+
+    Args:
+        name: in rows and summaries.
+        title: as tables show it.
+        higher_is_better: decides which row is the worst.
+        shifted: over shifts; otherwise over cases, unshifted.
+    """
+
+    name: str
+    title: str
+    unit: str
+    format: str
+    higher_is_better: bool
+    shifted: bool
+
+    @property
+    def heading(self) -> str:
+        """Title, unit and direction."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.title}{unit} {'↑' if self.higher_is_better else '↓'}"
+
+
+def columns(names: Sequence[str]) -> list[Column]:
+    """The metric columns among some column names, equivariance first."""
+    metrics: list[Metric] = [entry.object for entry in METRICS.entries()]
+    equivariance, changes, quality = [], [], []
+    for m in metrics:
+        up = m.higher_is_better
+        equivariance.append(Column(f"eq_{m.column}", m.title, m.unit, m.format, up, True))
+        quality.append(Column(m.column, m.title, m.unit, m.format, up, False))
+        if m.delta_format:
+            name = f"delta_{m.column}"
+            changes.append(Column(name, f"Δ{m.title}", m.unit, m.delta_format, False, True))
+    return [c for c in [*equivariance, *changes, *quality] if c.name in names]
+
+
+def summarize(rows: pd.DataFrame, *, exact: bool = False) -> pd.DataFrame:
+    """One line for each model × suite × group.
+
+    Equivariance columns have mean, 95 % confidence interval of the mean (percentile bootstrap
+    over cases), median, worst, and the case and shift of the worst; quality columns have mean
+    and worst over cases. NaN is worse than any number. Columns that are empty for a suite stay
+    empty.
+
+    Args:
+        rows: as a run folder holds them.
+        exact: whether the shifts were all the circular shifts there are.
+    """
+    kinds = columns(list(rows.columns))
+    lines = []
+    for key, part in rows.groupby(KEYS, sort=False):
+        unshifted, shifted = part[part["draw"] == 0], part[part["draw"] > 0]
+        line: dict[str, object] = dict(zip(KEYS, key, strict=True))
+        line |= {
+            "cases": len(unshifted),
+            "shifts": len(shifted),
+            "frame": part["frame"].iloc[0],
+            "exact": exact,
+        }
+        for kind in kinds:
+            over = shifted if kind.shifted else unshifted
+            # a model that returns nothing but NaN still has an error
+            if kind.name == "eq_nmse" or over[kind.name].notna().any():
+                line |= _statistics(over, kind)
+        line["near_ties"] = float((shifted["near_ties"] > 0).mean())
+        line["floor_nmse"] = float(unshifted["floor_nmse"].max())
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _statistics(part: pd.DataFrame, kind: Column) -> dict[str, object]:
+    values = part[kind.name].to_numpy(dtype=np.float64)
+    undefined = np.isnan(values)
+    if undefined.any():
+        worst = int(undefined.argmax())
+    else:
+        worst = int(values.argmin() if kind.higher_is_better else values.argmax())
+    row = part.iloc[worst]
+    low, high = _interval(part, kind)
+    found: dict[str, object] = {
+        "mean": float(values.mean()),
+        "ci_low": low,
+        "ci_high": high,
+        "median": float(np.median(values)),
+        "worst": float(values[worst]),
+        "worst_case": row["case"],
+    }
+    if kind.shifted:
+        found |= {"worst_dy": int(row["dy"]), "worst_dx": int(row["dx"])}
+    return {f"{kind.name}_{name}": value for name, value in found.items()}
+
+
+def _interval(part: pd.DataFrame, kind: Column) -> tuple[float, float]:
+    """95 % percentile bootstrap of the mean over cases, which are what is sampled."""
+    means = part.groupby("case", sort=True)[kind.name].mean().to_numpy(dtype=np.float64)
+    if len(means) < 2 or not np.isfinite(means).all():
+        return np.nan, np.nan
+    draws = generator("bootstrap", kind.name).integers(len(means), size=(_RESAMPLES, len(means)))
+    low, high = np.quantile(means[draws].mean(axis=1), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def non_finite(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose equivariance error is NaN or infinite."""
+    error = rows["eq_nmse"]
+    return rows[error.isna() | np.isinf(error)]

@@ -1,0 +1,205 @@
+"""Adaptive polyphase sampling (APS) for 1-D, 2-D and 3-D maps.
+
+Source: Chaman and Dokmanić, "Truly shift-equivariant convolutional neural networks with
+adaptive polyphase upsampling", Asilomar 2021: APS-D (section 2.2) and APS-U (section 3.2).
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["APSDown", "APSUp", "Criterion", "aps_downsample", "aps_upsample", "polyphase_index"]
+
+Criterion = Literal["l2", "l1", "linf", "l2-min", "l1-min", "linf-min"]
+"""Which polyphase component is kept: the one with the largest (or smallest) norm."""
+
+NEAR_TIE = 1e-6
+"""Relative gap of the two best norms below which a choice counts as a near-tie."""
+
+_ROUNDING = 1e-12
+"""Relative gap that summation in float64 cannot resolve: a tie."""
+
+
+def aps_downsample(
+    x: Tensor, stride: int | Sequence[int], criterion: Criterion = "l2"
+) -> tuple[Tensor, Tensor]:
+    """APS-D: keep one polyphase component of every sample.
+
+    Args:
+        x: (B, C, *S) with one to three spatial dimensions.
+        stride: at least 1 in every dimension, of which it divides the size.
+        criterion: how the component is chosen.
+
+    Returns:
+        The component (B, C, *S/stride) and its index (B,), row-major over the offsets.
+
+    Raises:
+        ValueError: a size that the stride does not divide.
+    """
+    index, _ = polyphase_index(x, stride, criterion)
+    return _take(x, _strides(x, stride), index), index
+
+
+def aps_upsample(x: Tensor, index: Tensor, stride: int | Sequence[int]) -> Tensor:
+    """APS-U: put samples back on the grid that APS-D chose, with zeros between them.
+
+    Args:
+        x: (B, C, *S).
+        index: (B,), as returned by :func:`aps_downsample` with the same stride.
+        stride: as for APS-D.
+
+    Returns:
+        (B, C, *S·stride).
+    """
+    strides = _strides(x, stride)
+    grid = [1] * x.ndim
+    chosen = torch.arange(_count(strides), device=x.device) == index[:, None]
+    mask = chosen.reshape(len(x), 1, *(side for s in strides for side in (1, s)))
+    spread = x.reshape(*grid[:0], *x.shape[:2], *(n for size in x.shape[2:] for n in (size, 1)))
+    out = torch.where(mask, spread, torch.zeros((), dtype=x.dtype, device=x.device))
+    return out.reshape(*x.shape[:2], *(n * s for n, s in zip(x.shape[2:], strides, strict=True)))
+
+
+@torch.no_grad()
+def polyphase_index(
+    x: Tensor, stride: int | Sequence[int], criterion: Criterion = "l2"
+) -> tuple[Tensor, Tensor]:
+    """Which polyphase component APS-D keeps, and whether the choice was a near-tie.
+
+    Norms are accumulated in float64. Components whose norms rounding cannot tell apart are
+    told apart by a cubic correlation of neighbouring magnitudes, which, like the norm, moves
+    with the samples: the choice never depends on where they lie in memory.
+
+    Returns:
+        Index (B,) in int64 and near-tie (B,) in bool.
+
+    Raises:
+        ValueError: a size that the stride does not divide, or an unknown criterion.
+    """
+    if criterion not in get_args(Criterion):
+        raise ValueError(f"no criterion {criterion!r}; there are {', '.join(get_args(Criterion))}")
+    strides = _strides(x, stride)
+    norm, smallest = criterion.removesuffix("-min"), criterion.endswith("-min")
+    magnitude = _magnitude(x, norm)
+    components = _components(magnitude, strides)
+    flat = components.flatten(2)
+    score = flat.amax(dim=2) if norm == "linf" else flat.sum(dim=2)
+    best, other = score.topk(2, dim=1, largest=not smallest).values.unbind(1)
+    gap = (best - other).abs()
+    scale = torch.maximum(best, other)
+    tied = (score - best[:, None]).abs() <= _ROUNDING * scale[:, None]
+    rank = _correlation(components).masked_fill(~tied, -torch.inf)
+    return rank.argmax(dim=1), gap <= NEAR_TIE * scale
+
+
+class APSDown(nn.Module):
+    """APS-D as a layer: (B, C, *S) to the chosen component (B, C, *S/stride) and its index (B,).
+
+    While ``count_near_ties`` is true, ``near_ties`` holds for every sample of the last forward
+    pass whether its choice was a near-tie: (B,), bool.
+    """
+
+    def __init__(self, stride: int | Sequence[int] = 2, criterion: Criterion = "l2") -> None:
+        super().__init__()
+        self.stride = stride if isinstance(stride, int) else tuple(stride)
+        self.criterion: Criterion = criterion
+        self.count_near_ties = False
+        self.near_ties: Tensor | None = None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        index, near_ties = polyphase_index(x, self.stride, self.criterion)
+        if self.count_near_ties:
+            self.near_ties = near_ties
+        return _take(x, _strides(x, self.stride), index), index
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}, criterion={self.criterion!r}"
+
+
+class APSUp(nn.Module):
+    """APS-U as a layer: (B, C, *S) and the index (B,) of APS-D to (B, C, *S·stride)."""
+
+    def __init__(self, stride: int | Sequence[int] = 2) -> None:
+        super().__init__()
+        self.stride = stride if isinstance(stride, int) else tuple(stride)
+
+    def forward(self, x: Tensor, index: Tensor) -> Tensor:
+        return aps_upsample(x, index, self.stride)
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}"
+
+
+def _strides(x: Tensor, stride: int | Sequence[int]) -> tuple[int, ...]:
+    dims = x.ndim - 2
+    strides = (stride,) * dims if isinstance(stride, int) else tuple(stride)
+    if len(strides) != dims or not 1 <= dims <= 3 or min(strides) < 1:
+        raise ValueError(f"stride {stride} does not fit a map of shape {tuple(x.shape)}")
+    return strides
+
+
+def _count(strides: Sequence[int]) -> int:
+    count = 1
+    for stride in strides:
+        count *= stride
+    return count
+
+
+def _split(x: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """View (B, C, *S) as (B, C, S1/s1, s1, S2/s2, s2, …)."""
+    sizes = tuple(x.shape[2:])
+    for size, stride in zip(sizes, strides, strict=True):
+        if size % stride:
+            lower, upper = size - size % stride, size + stride - size % stride
+            raise ValueError(
+                f"APS-D with stride {stride} needs a size that {stride} divides, not {size} of "
+                f"{'×'.join(map(str, sizes))}: crop to {lower} or resample to {upper} "
+                "(padding an odd map would break equivariance)"
+            )
+    shape = (n for size, s in zip(sizes, strides, strict=True) for n in (size // s, s))
+    return x.reshape(*x.shape[:2], *shape)
+
+
+def _components(magnitude: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """(B, *S) to its components (B, P, *S/s), P the number of offsets, row-major."""
+    split = _split(magnitude[:, None], strides)[:, 0]
+    dims = len(strides)
+    order = (0, *(2 + 2 * d for d in range(dims)), *(1 + 2 * d for d in range(dims)))
+    split = split.permute(order)
+    return split.reshape(len(magnitude), _count(strides), *split.shape[1 + dims :])
+
+
+def _take(x: Tensor, strides: tuple[int, ...], index: Tensor) -> Tensor:
+    """Component ``index`` (B,) of every sample of x (B, C, *S)."""
+    split = _split(x, strides)
+    dims = len(strides)
+    order = (0, *(3 + 2 * d for d in range(dims)), 1, *(2 + 2 * d for d in range(dims)))
+    offsets, rest = [], index
+    for stride in reversed(strides):
+        offsets.append(rest % stride)
+        rest = rest // stride
+    sample = torch.arange(len(x), device=x.device)
+    return split.permute(order)[(sample, *reversed(offsets))]
+
+
+def _magnitude(x: Tensor, norm: str) -> Tensor:
+    """What the norm adds up, summed (or, for l∞, maximised) over channels: (B, *S), float64."""
+    if norm == "linf":
+        return x.abs().amax(dim=1).to(torch.float64)
+    power = 1 if norm == "l1" else 2
+    x = x.abs() if power == 1 else x.to(torch.float64).square()
+    return x.sum(dim=1, dtype=torch.float64)
+
+
+def _correlation(components: Tensor) -> Tensor:
+    """Σ m(i)²·m(i + e) over the neighbours e, per component: (B, P).
+
+    Unequal weights tell the axes apart, the square tells an image from its mirror image.
+    """
+    axes = range(2, components.ndim)
+    neighbours = sum(
+        (axis - 1) * torch.roll(components, -1, axis) for axis in axes
+    )
+    return (components.square() * neighbours).flatten(2).sum(dim=2)
