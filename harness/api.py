@@ -1,6 +1,6 @@
 """Evaluating a model from Python, in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice

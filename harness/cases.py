@@ -1,12 +1,14 @@
 """What a suite is: named cases, how each is loaded, and how its numbers are defined."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Case", "DataRange", "ImageCases", "Suite", "data_range"]
 
@@ -98,5 +100,5 @@ class ImageCases(Suite):
 
 def data_range(rule: DataRange, reference: Tensor) -> Tensor:
     """R of a reference of any shape, as a scalar tensor in float64."""
-    reference = reference.to(torch.float64)
+    reference = reference.double()
     return reference.amax() - reference.amin() if rule == "range" else reference.amax()

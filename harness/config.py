@@ -1,5 +1,6 @@
 """What a run is asked to do: the options of ``equibench run`` and the fields of its TOML file."""
 
+import hashlib
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,6 +34,12 @@ class RunConfig(BaseModel):
         """The frame asked for; by default the paper's for its own shifts, else canonical."""
         return self.frame or ("reference" if self.shifts.startswith("paper") else "canonical")
 
+    @property
+    def digest(self) -> str:
+        """Ten characters that equal configurations share; data roots do not count."""
+        content = self.model_dump_json(exclude={"data", "device"})
+        return hashlib.sha256(content.encode()).hexdigest()[:10]
+
 
 def read_config(path: Path) -> dict[str, Any]:
     """The fields in a TOML file.
@@ -65,5 +72,5 @@ def validated(fields: dict[str, Any], source: str) -> RunConfig:
         known = ", ".join(RunConfig.model_fields)
         raise UsageError(f"{source}: there is no field {name!r}{hint} There are: {known}")
     if problem["type"] == "missing":
-        raise UsageError(f"{source}: {name} is missing; write {name} = [\"…\"]")
+        raise UsageError(f'{source}: {name} is missing; write {name} = ["…"]')
     raise UsageError(f"{source}: {name} = {problem['input']!r}: {problem['msg'].lower()}")

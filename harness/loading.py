@@ -133,7 +133,8 @@ def _provenance(model: object, factory: object, info: Info) -> dict[str, Any]:
         for name, value in model.state_dict().items():
             if isinstance(value, Tensor):
                 state.update(name.encode())
-                state.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+                raw = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+                state.update(raw.numpy().data)
         found["parameters"] = sum(p.numel() for p in model.parameters())
         found["state_sha256"] = state.hexdigest()
     sources = hashlib.sha256()

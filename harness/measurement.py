@@ -243,7 +243,7 @@ class Measurement:
 
     def _values(self, case: _Closed, totals: Tensor) -> dict[str, Any]:
         """The columns of a case's rows, from their sums (shifts, K)."""
-        parts = iter(totals.split(self.widths, dim=1))
+        parts = iter(torch.split(totals, self.widths, dim=1))
         columns: dict[str, Any] = {}
         for metric, r in zip(self.metrics, case.ranges.cpu(), strict=True):
             columns[f"eq_{metric.column}"] = metric.value(next(parts), r).numpy()
@@ -296,9 +296,7 @@ def _gather(wanted: list[tuple[Prepared, int]]) -> Prepared:
     first, image = wanted[0]
     if all(prepared is first and i == image for prepared, i in wanted):
         return tuple(tensor[image : image + 1] for tensor in first)
-    return tuple(
-        torch.stack([prepared[k][i] for prepared, i in wanted]) for k in range(len(first))
-    )
+    return tuple(torch.stack([prepared[k][i] for prepared, i in wanted]) for k in range(len(first)))
 
 
 def _per_image(values: list[Tensor]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +86,7 @@ def _moved(module: nn.Module, device: torch.device, dtype: torch.dtype | None) -
 @contextmanager
 def _float32(mode: Literal["ieee", "tf32"]) -> Iterator[None]:
     """Set what float32 means to every backend, then put back what was there."""
-    b = torch.backends
+    b: Any = torch.backends
     switches = [b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn]
     switches += [b.mkldnn.conv, b.mkldnn.rnn, b.mkldnn.matmul]
     before = [switch.fp32_precision for switch in switches]

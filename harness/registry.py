@@ -129,11 +129,12 @@ class Entry(Generic[T]):
             raise UsageError(f"{self.kind} {self.name!r}: {error}; it takes {takes}") from None
 
     def _remedy(self, module: str | None) -> str:
-        extra = None
-        if "object" in self.__dict__:
-            extra = self.info.extra
+        """The command that installs a missing module; its own modules no command installs."""
+        if module is None or module.partition(".")[0] == self.distribution.replace("-", "_"):
+            return ""
+        extra = self.info.extra if "object" in self.__dict__ else None
         wanted = f"{self.distribution}[{extra}]" if extra and self.distribution else module
-        return f"; pip install '{wanted}'" if wanted else ""
+        return f"; pip install '{wanted}'"
 
 
 class Registry(Generic[T]):
@@ -204,11 +205,12 @@ class Registry(Generic[T]):
 
     def _taken(self, name: str, module: str, target: object) -> str | None:
         """Where another object of that name is defined; importing a module twice is no clash."""
-        if name in self._decorated:
-            place = _place(self._decorated[name].object)
-            return place if place != _place(target) else None
-        points = metadata.entry_points(group=self.group, name=name)
-        return next((point.value for point in points if point.module != module), None)
+        for point in metadata.entry_points(group=self.group, name=name):
+            return point.value if point.module != module else None
+        if name not in self._decorated:
+            return None
+        place = _place(self._decorated[name].object)
+        return place if place != _place(target) else None
 
     def _external(self, reference: str, resolve: Callable[[], Any]) -> Entry[T]:
         return Entry(self.kind, reference, reference, "", resolve)
@@ -223,7 +225,9 @@ class Registry(Generic[T]):
         """Entry points of installed distributions, equibench's own first, each name once."""
         found: dict[str, Entry[T]] = {}
         points = metadata.entry_points(group=self.group)
-        own_first = sorted(points, key=lambda p: (_distribution(p) != "equibench", _distribution(p)))
+        own_first = sorted(
+            points, key=lambda p: (_distribution(p) != "equibench", _distribution(p))
+        )
         for point in own_first:
             distribution = _distribution(point)
             version = point.dist.version if point.dist else ""
@@ -261,7 +265,8 @@ def _attribute(module: ModuleType, name: str) -> Any:
         public = [n for n in vars(module) if not n.startswith("_")]
         close = get_close_matches(name, public, n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise AttributeError(f"{module.__name__} has no {name!r}{hint}") from None
+        source = Path(module.__file__ or module.__name__).name
+        raise AttributeError(f"{source} has no {name!r}{hint}") from None
 
 
 def _load_file(path: str) -> ModuleType:

@@ -155,6 +155,7 @@ class _Run:
         config = self.config.model_dump(mode="json", exclude={"data", "device"})
         return config | {
             "plan": repr(self.plan),
+            "exact": self.plan.exact,
             "frame": self.config.comparison_frame,
             "device": self.device.type,
             "suite versions": {
@@ -167,7 +168,9 @@ class _Run:
 
     def _measure(self, folder: RunFolder, manifest: dict[str, Any], progress: bool | None) -> None:
         jobs = {
-            spec.label: [_Job(suite, self._units(spec, suite, cases)) for suite, cases in self.suites]
+            spec.label: [
+                _Job(suite, self._units(spec, suite, cases)) for suite, cases in self.suites
+            ]
             for spec in self.specs
         }
         total = sum(len(job.units) for of_model in jobs.values() for job in of_model)
@@ -234,11 +237,8 @@ class _Run:
         self.failures.append({**place, "error": type(error).__name__, "message": str(error)})
 
     def _conclude(self, folder: RunFolder) -> None:
-        try:
+        if folder.has_rows:
             rows = folder.rows()
-        except UsageError:
-            rows = None  # every unit failed
-        if rows is not None:
             folder.write_summary(summarize(rows, exact=self.plan.exact))
             for row in non_finite(rows).itertuples():
                 message = (

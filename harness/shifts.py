@@ -5,7 +5,6 @@ changes nobody's shifts.
 """
 
 import csv
-import hashlib
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -15,19 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equibench.errors import UsageError
+from equibench.seeds import generator
 
-__all__ = ["ShiftPlan", "generator", "parse_shifts"]
+__all__ = ["ShiftPlan", "Shifts", "parse_shifts"]
 
 Shifts = NDArray[np.int64]
 """(n, 2): (dy, dx) in pixels."""
 
 EXAMPLES = "random:n=10,max=16 · grid:max=16,step=4 · all · file:shifts.csv · paper"
-
-
-def generator(*names: object) -> np.random.Generator:
-    """A random generator seeded by names alone, the same on every machine."""
-    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
 class ShiftPlan(ABC):
@@ -94,7 +88,8 @@ class Grid(ShiftPlan):
         # through zero, so that the step also is the distance to the unshifted image
         axis = np.arange(-(self.max // self.step), (self.max - 1) // self.step + 1) * self.step
         grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-        return grid[grid.any(axis=1)]
+        others: Shifts = grid[grid.any(axis=1)]
+        return others
 
     def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
         return self._grid()
@@ -108,7 +103,8 @@ class All(ShiftPlan):
     """Every circular shift of the image, H·W of them, zero included."""
 
     def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
-        return np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), axis=-1).reshape(-1, 2)
+        every: Shifts = np.indices(size).reshape(2, -1).T
+        return every
 
     def count(self) -> None:
         return None

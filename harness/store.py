@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from equibench.errors import EquibenchError, UsageError
+from equibench.summary import summarize
 
 __all__ = ["RunFolder"]
 
@@ -46,12 +47,14 @@ class RunFolder:
     @property
     def manifest(self) -> dict[str, Any]:
         """``run.json``; empty before the run's first write."""
-        return self._read_json("run.json", {})
+        content: dict[str, Any] = self._read_json("run.json", {})
+        return content
 
     @property
     def failures(self) -> list[dict[str, Any]]:
         """What failed, one entry for each unit or non-finite row."""
-        return self._read_json("failures.json", [])
+        content: list[dict[str, Any]] = self._read_json("failures.json", [])
+        return content
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         self._write("run.json", _json({"schema": SCHEMA, **manifest}))
@@ -87,13 +90,23 @@ class RunFolder:
             ) from None
         return True
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether any unit is finished."""
+        return any((self.path / "rows").glob("*.parquet"))
+
+    def summary(self) -> pd.DataFrame:
+        """One line for each model × suite × group; of an unfinished run, of what it has so far."""
+        exact = bool(self.manifest["fingerprint"]["exact"])
+        return summarize(self.rows(), exact=exact)
+
     def rows(self) -> pd.DataFrame:
         """Every row that the run has so far.
 
         Raises:
             UsageError: there is none.
         """
-        if not any((self.path / "rows").glob("*.parquet")):
+        if not self.has_rows:
             raise UsageError(f"{self.path} has no rows yet: run the same command again")
         return pd.read_parquet(self.path / "rows")
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from equibench.metrics import Metric
 from equibench.registry import METRICS
-from equibench.shifts import generator
+from equibench.seeds import generator
 
 __all__ = ["Column", "columns", "non_finite", "summarize"]
 
@@ -124,5 +124,4 @@ def _interval(part: pd.DataFrame, kind: Column) -> tuple[float, float]:
 
 def non_finite(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows whose equivariance error is NaN or infinite."""
-    error = rows["eq_nmse"]
-    return rows[error.isna() | np.isinf(error)]
+    return rows.loc[~np.isfinite(rows["eq_nmse"])]

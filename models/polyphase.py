@@ -199,7 +199,5 @@ def _correlation(components: Tensor) -> Tensor:
     Unequal weights tell the axes apart, the square tells an image from its mirror image.
     """
     axes = range(2, components.ndim)
-    neighbours = sum(
-        (axis - 1) * torch.roll(components, -1, axis) for axis in axes
-    )
+    neighbours = sum((axis - 1) * torch.roll(components, -1, axis) for axis in axes)
     return (components.square() * neighbours).flatten(2).sum(dim=2)

@@ -3,6 +3,7 @@
 Source: Chaman and Dokmanić, Asilomar 2021, section 4; Ronneberger et al., MICCAI 2015.
 """
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -59,7 +60,7 @@ class UNet(nn.Module):
         self.encoder = nn.ModuleList()
         self.up = nn.ModuleList()
         self.decoder = nn.ModuleList()
-        for shallow, deep in zip(channels, channels[1:], strict=False):
+        for shallow, deep in pairwise(channels):
             self.down.append(_Down(resampling, blur, stride, criterion, dims))
             self.encoder.append(_block(shallow, deep, dims))
             self.up.append(_Up(deep, shallow, resampling, blur, stride, dims))

@@ -10,6 +10,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from skimage.metrics import structural_similarity
+
 from equibench.cases import Case
 from equibench.errors import DataError, UsageError
 from equibench.suites import fbp, files
@@ -18,8 +21,6 @@ from equibench.suites.imagenet import ImageNet
 from equibench.suites.lodopab import LoDoPaB
 from equibench.suites.noise import Noise
 from equibench.suites.samples import CTSample, MRISample, PhotoSample
-from PIL import Image
-from skimage.metrics import structural_similarity
 
 SAMPLES = [MRISample, CTSample, PhotoSample]
 

@@ -1,0 +1,98 @@
+"""What every report starts from: one run, read once, in the order in which it was asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from equibench.errors import UsageError
+from equibench.specs import Spec
+from equibench.store import RunFolder
+from equibench.summary import summarize
+
+__all__ = ["UNTRAINED", "RunData", "shorten"]
+
+UNTRAINED = "untrained"
+"""What a manifest says of weights that are still those of the initialisation."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunData:
+    """A run folder in memory.
+
+    Args:
+        rows: one for each model × suite × case × shift, suite by suite, and in each suite the
+            models as they were named; empty where every unit failed.
+        summary: one line for each model × suite × group, in the same order.
+        manifest: ``run.json``.
+        failures: ``failures.json``.
+    """
+
+    rows: pd.DataFrame
+    summary: pd.DataFrame
+    manifest: Mapping[str, Any]
+    failures: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, run: RunFolder) -> "RunData":
+        """Read a run folder; one without rows is no error, for its failures can be shown."""
+        manifest, failures = run.manifest, run.failures
+        try:
+            rows = run.rows()
+        except UsageError:
+            return cls(pd.DataFrame(), pd.DataFrame(), manifest, failures)
+        suites = _rank(manifest.get("fingerprint", {}).get("suite versions", ()), rows["suite"])
+        models = _rank(manifest.get("models", ()), rows["model"])
+        ranks = pd.DataFrame(
+            {"suite": rows["suite"].map(suites), "model": rows["model"].map(models)}
+        )
+        rows = rows.loc[ranks.sort_values(["suite", "model"], kind="stable").index]
+        rows = rows.reset_index(drop=True)
+        exact = str(manifest.get("configuration", {}).get("shifts", "")).strip() == "all"
+        return cls(rows, summarize(rows, exact=exact), manifest, failures)
+
+    @property
+    def shifted(self) -> pd.DataFrame:
+        """The rows of shifts, without the unshifted pass of each case."""
+        return self.rows[self.rows["draw"] > 0] if len(self.rows) else self.rows
+
+    @cached_property
+    def models(self) -> list[str]:
+        return self._labels("model")
+
+    @cached_property
+    def suites(self) -> list[str]:
+        return self._labels("suite")
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """What is known of each model's weights, by label."""
+        described = self.manifest.get("models", {})
+        return {label: str(entry.get("weights", "")) for label, entry in described.items()}
+
+    @cached_property
+    def suite_names(self) -> dict[str, str]:
+        """The registered name of each suite, by the label that rows carry."""
+        texts = self.manifest.get("configuration", {}).get("suites", ())
+        specs = [Spec.parse(text) for text in texts]
+        chosen = {spec.chosen_label: spec.reference for spec in specs}
+        return {label: chosen.get(label, label) for label in self.suites}
+
+    def _labels(self, column: str) -> list[str]:
+        return list(self.rows[column].drop_duplicates()) if len(self.rows) else []
+
+
+def shorten(name: str, width: int) -> str:
+    """A name on one line of at most ``width`` characters, cut in the middle."""
+    name = " ".join(name.split())
+    if len(name) <= width:
+        return name
+    head = (width - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (width - 1 - head) :]}"
+
+
+def _rank(first: Sequence[str], labels: "pd.Series[str]") -> dict[str, int]:
+    """Positions: what the manifest names, in its order, then what only the rows name."""
+    return {label: i for i, label in enumerate(dict.fromkeys([*first, *labels.unique()]))}

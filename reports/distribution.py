@@ -1,0 +1,156 @@
+"""How the equivariance error is distributed over cases and shifts.
+
+No error is left out in silence: exact zeros have a place of their own at the left, and what is
+NaN or infinite is counted in a note.
+"""
+
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from equibench.reports.data import RunData
+from equibench.reports.style import FONT, ORANGE, ZERO, new_figure, plain, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["distribution_figure"]
+
+_PANELS = 3
+_NOTES = 6
+_JITTER = 0.28
+
+Floats = NDArray[np.float64]
+
+
+def distribution_figure(data: RunData) -> "Figure":
+    """Every error (case × shift) of every model, one panel a suite, with median and worst."""
+    rows, models, suites = data.shifted, data.models, data.suites
+    errors = rows["eq_nmse"].to_numpy(dtype=np.float64)
+    axis, notes = _LogAxis.of(errors), _not_drawn(rows)
+    columns = min(len(suites), _PANELS)
+    lines = ceil(len(suites) / columns)
+    height = 1.1 + 0.14 * len(notes) + lines * (0.5 + 0.27 * len(models))
+    with style():
+        figure = new_figure(1.8 + 2.9 * columns, height)
+        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        panels = list(grid.ravel())
+        for panel, suite in zip(panels, suites, strict=False):
+            part = rows[rows["suite"] == suite]
+            for y, model in enumerate(models):
+                mine = part.loc[part["model"] == model, "eq_nmse"].to_numpy(dtype=np.float64)
+                _draw(panel, y, mine, axis)
+            if axis.has_zero:
+                panel.axvline(axis.low, color="0.6", linewidth=0.8, linestyle=":")
+            panel.set_title(plain(suite, 36))
+            panel.grid(axis="y", color="0.92")
+        first = panels[0]
+        first.set_yticks(range(len(models)), [plain(model, 28) for model in models])
+        first.set_ylim(len(models) - 0.5, -0.5)
+        first.set_xticks(*axis.ticks)
+        first.set_xlim(axis.zero - 0.04 * axis.span, axis.high + 0.04 * axis.span)
+        for panel in panels[len(suites) :]:
+            panel.remove()
+        for panel in panels[max(0, len(suites) - columns) : len(suites)]:
+            panel.xaxis.set_tick_params(labelbottom=True)
+        zero = "; 0: exactly zero, or below $10^{-18}$" if axis.has_zero else ""
+        label = f"equivariance error NMSE, logarithmic scale{zero}"
+        figure.supxlabel("\n".join([label, *notes]), fontsize=FONT)
+        handles = {
+            text: handle
+            for panel in panels[: len(suites)]
+            for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)
+        }
+        if handles:
+            figure.legend(handles.values(), handles, loc="outside upper center", ncols=3)
+    return figure
+
+
+@dataclass(frozen=True)
+class _LogAxis:
+    """Positions on a common log10 axis, with a place for zeros left of it.
+
+    Args:
+        low, high: whole decades around all positive errors.
+    """
+
+    low: int
+    high: int
+    has_zero: bool
+
+    @classmethod
+    def of(cls, errors: Floats) -> "_LogAxis":
+        positive = errors[np.isfinite(errors) & (errors >= ZERO)]
+        if not len(positive):
+            return cls(-16, 0, bool((errors < ZERO).any()))
+        low, high = floor(np.log10(positive.min())), ceil(np.log10(positive.max()))
+        return cls(low, max(high, low + 1), bool((errors < ZERO).any()))
+
+    @property
+    def span(self) -> int:
+        return self.high - self.low
+
+    @property
+    def zero(self) -> float:
+        """Where zeros are drawn."""
+        return self.low - max(0.5, 0.1 * self.span) if self.has_zero else self.low
+
+    @property
+    def ticks(self) -> tuple[list[float], list[str]]:
+        step = ceil(self.span / 5)
+        powers = range(self.high, self.low - 1, -step)
+        zero = {self.zero: "0"} if self.has_zero else {}
+        labels = {**zero, **{float(p): f"$10^{{{p}}}$" for p in reversed(powers)}}
+        return list(labels), list(labels.values())
+
+    def place(self, errors: Floats) -> Floats:
+        small = errors < ZERO
+        logarithm = np.log10(np.where(small, 1.0, errors))
+        return np.where(small, self.zero, logarithm)
+
+
+def _draw(panel: "Axes", y: int, errors: Floats, axis: _LogAxis) -> None:
+    """One model's errors in one panel. NaN counts as larger than any number."""
+    finite = errors[np.isfinite(errors)]
+    if not len(finite):
+        return
+    jitter = np.random.default_rng(y).uniform(-_JITTER, _JITTER, len(finite))
+    panel.scatter(
+        axis.place(finite),
+        y + jitter,
+        s=7,
+        color="#0072b2",
+        alpha=0.35,
+        linewidths=0,
+        rasterized=True,
+        label="one case and shift",
+    )
+    median = np.median(np.where(np.isnan(errors), np.inf, errors))
+    if np.isfinite(median):
+        at = axis.place(np.array([median]))
+        panel.scatter(at, [y], s=110, marker="|", color="black", linewidths=1.6, label="median")
+    at = axis.place(finite.max(keepdims=True))
+    panel.scatter(
+        at, [y], s=22, marker="D", color=ORANGE, edgecolors="white", linewidths=0.6, label="worst"
+    )
+
+
+def _not_drawn(rows: pd.DataFrame) -> list[str]:
+    """A line for each model and suite with errors that no axis can show."""
+    undefined = ~np.isfinite(rows["eq_nmse"].astype(float))
+    counts = undefined.groupby([rows["suite"], rows["model"]], sort=False).agg(["sum", "size"])
+    counts = counts[counts["sum"] > 0]
+    notes = [
+        f"not drawn: {row['sum']} of {row['size']} errors of {plain(str(model), 28)} "
+        f"on {plain(str(suite), 24)}, NaN or infinite"
+        for (suite, model), row in counts.head(_NOTES).iterrows()  # type: ignore[misc]
+    ]
+    if len(counts) > _NOTES:
+        rest = counts["sum"].iloc[_NOTES:]
+        notes.append(f"and {rest.sum()} errors of {len(rest)} more networks and suites")
+    return notes

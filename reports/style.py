@@ -1,0 +1,49 @@
+"""How figures look, without leaving anything behind in matplotlib's global state."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from equibench.reports.data import shorten
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FONT", "ORANGE", "ZERO", "new_figure", "plain", "style"]
+
+ZERO = 1e-18
+"""An NMSE below this is drawn as 0."""
+
+FONT = 8
+ORANGE = "#d55e00"
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Settings for drawing and saving, undone at the end."""
+    import matplotlib as mpl
+    import seaborn as sns
+
+    sizes = dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), FONT)
+    sizes |= {"axes.labelsize": FONT, "axes.titlesize": FONT + 1, "font.size": FONT}
+    look = {"savefig.facecolor": "white", "pdf.fonttype": 42, "text.usetex": False}
+    with mpl.rc_context(sns.axes_style("whitegrid") | sizes | look), warnings.catch_warnings():
+        # a name may be in a script that the font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """A figure in inches that pyplot knows nothing of."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def plain(name: str, width: int) -> str:
+    """A name as text: one line, of at most ``width`` characters, no part of it a formula."""
+    return shorten(name, width).replace("$", r"\$")

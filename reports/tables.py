@@ -1,0 +1,263 @@
+"""The summary of a run as a table: for a terminal, for a paper, for a spreadsheet."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isinf, isnan
+from pathlib import Path
+from typing import Literal, TypeAlias, cast
+
+import pandas as pd
+
+from equibench.errors import UsageError
+from equibench.registry import register_report
+from equibench.reports.data import UNTRAINED, RunData, shorten
+from equibench.store import RunFolder
+from equibench.summary import Column, columns
+
+__all__ = [
+    "METRICS_SHOWN",
+    "Format",
+    "applies",
+    "measured",
+    "number",
+    "place",
+    "summary_table",
+    "tables",
+]
+
+Format: TypeAlias = Literal["markdown", "csv", "latex"]
+
+METRICS_SHOWN = ("eq_nmse", "eq_ssim", "delta_psnr")
+"""Columns of rows that tables show unless others are asked for."""
+
+NONE = "–"
+"""Stands where a metric does not apply, such as ΔPSNR without a ground truth."""
+
+_CASE_WIDTH = 18
+
+
+@register_report(
+    "tables",
+    summary="the summary as CSV, Markdown and LaTeX",
+    extra="report",
+    modules=("tabulate",),
+)
+def tables(run: RunFolder, out: Path) -> list[Path]:
+    """Write ``tables/summary.csv``, ``.md`` and ``.tex`` below ``out``."""
+    data = RunData.read(run)
+    folder = out / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    formats: dict[str, Format] = {"csv": "csv", "md": "markdown", "tex": "latex"}
+    written = []
+    for suffix, format in formats.items():
+        file = folder / f"summary.{suffix}"
+        text = summary_table(data.summary, format=format, weights=data.weights)
+        file.write_text(text, encoding="utf-8")
+        written.append(file)
+    return written
+
+
+def summary_table(
+    summary: pd.DataFrame,
+    *,
+    format: Format = "markdown",
+    weights: Mapping[str, str] | None = None,
+    metrics: Sequence[str] = METRICS_SHOWN,
+) -> str:
+    """A summary as text, suite by suite, one line for each model.
+
+    Args:
+        summary: one line for each model × suite × group.
+        format: ``csv`` has every column of the summary, the others mean and worst of
+            ``metrics`` and where the worst of the first of them occurs.
+        weights: by model; a line under the table names the untrained.
+        metrics: columns of rows.
+
+    Raises:
+        UsageError: no such format.
+    """
+    if format not in ("markdown", "csv", "latex"):
+        raise UsageError(f"no table format is called {format!r}: choose markdown, csv or latex")
+    if summary.empty:
+        return "" if format == "csv" else "No measurements.\n"
+    if format == "csv":
+        return summary.to_csv(index=False)
+    table = _Table.of(summary, metrics)
+    notes = _notes(summary, weights or {})
+    return _markdown(table, notes) if format == "markdown" else _latex(table, notes)
+
+
+def measured(summary: pd.DataFrame, names: Sequence[str]) -> list[Column]:
+    """The columns among ``names`` that a summary has values of, in the order of ``names``."""
+    found = {c.name: c for c in columns(names) if f"{c.name}_worst_case" in summary}
+    return [
+        found[name]
+        for name in names
+        if name in found and summary[f"{name}_worst_case"].notna().any()
+    ]
+
+
+def applies(line: Mapping[str, object], column: Column) -> bool:
+    """Whether a line of a summary has that metric at all; it may still be NaN."""
+    return bool(pd.notna(cast("str", line.get(f"{column.name}_worst_case"))))
+
+
+def number(value: float, spec: str) -> str:
+    """A value as tables show it."""
+    if isnan(value):
+        return "NaN"
+    if isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    return format(value, spec)
+
+
+def place(line: Mapping[str, object], column: Column, width: int = 0) -> str:
+    """Where the worst of a metric occurs: ``case (dy, dx)``; a ``width`` cuts long cases."""
+    case = str(line[f"{column.name}_worst_case"])
+    shown = shorten(case, width) if width else case
+    if not column.shifted:
+        return shown
+    dy, dx = (int(cast("float", line[f"{column.name}_worst_{axis}"])) for axis in ("dy", "dx"))
+    return f"{shown} ({dy}, {dx})"
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Text, not yet escaped for any format.
+
+    Args:
+        keys: headings of the columns that say what a line is about.
+        blocks: of each metric its heading and those of its columns.
+    """
+
+    keys: list[str]
+    blocks: list[tuple[str, list[str]]]
+    lines: list[list[str]]
+
+    @classmethod
+    def of(cls, summary: pd.DataFrame, metrics: Sequence[str]) -> "_Table":
+        chosen = measured(summary, metrics)
+        grouped = bool((summary["group"] != "all").any())
+        keys = ["suite", *(["group"] if grouped else []), "model"]
+        located = chosen[:1]
+        blocks = [
+            (c.heading, ["mean", "worst", *(["worst at"] if c in located else [])]) for c in chosen
+        ]
+        suites = {suite: i for i, suite in enumerate(summary["suite"].unique())}
+        ordered = summary.sort_values("suite", key=lambda s: s.map(suites), kind="stable")
+        lines = []
+        for line in ordered.to_dict("records"):
+            cells = [str(line[key]) for key in keys]
+            for column in chosen:
+                cells += _cells(cast("Mapping[str, object]", line), column, column in located)
+            lines.append(cells)
+        return cls(keys, blocks, lines)
+
+    @property
+    def left(self) -> list[bool]:
+        """Which columns are text, aligned at the left."""
+        return [True] * len(self.keys) + [name == "worst at" for _, b in self.blocks for name in b]
+
+
+def _cells(line: Mapping[str, object], column: Column, located: bool) -> list[str]:
+    if not applies(line, column):
+        return [NONE] * (3 if located else 2)
+    values = [
+        number(float(cast("float", line[f"{column.name}_{statistic}"])), column.format)
+        for statistic in ("mean", "worst")
+    ]
+    return [*values, *([place(line, column, _CASE_WIDTH)] if located else [])]
+
+
+def _notes(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
+    models = list(summary["model"].unique())
+    untrained = [model for model in models if weights.get(model) == UNTRAINED]
+    notes = []
+    if untrained:
+        who = "all networks" if len(untrained) == len(models) else ", ".join(untrained)
+        notes.append(f"{UNTRAINED}: {who} (networks start from a fixed seed)")
+    if "exact" in summary and summary["exact"].all():
+        notes.append("worst: over all circular shifts")
+    return notes
+
+
+def _markdown(table: _Table, notes: Sequence[str]) -> str:
+    from tabulate import tabulate
+
+    headings = [
+        *table.keys,
+        *(
+            f"{heading} {name}" if i == 0 else name
+            for heading, names in table.blocks
+            for i, name in enumerate(names)
+        ),
+    ]
+    text: str = tabulate(
+        [[_escape_markdown(cell) for cell in line] for line in table.lines],
+        headers=headings,
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["left" if left else "right" for left in table.left],
+    )
+    return "\n".join([text, *(f"\n{_escape_markdown(note)}" for note in notes)]) + "\n"
+
+
+def _latex(table: _Table, notes: Sequence[str]) -> str:
+    """Booktabs, with the metrics' headings above the statistics."""
+    above, rules, at = [" & ".join([""] * len(table.keys))], [], len(table.keys)
+    for heading, names in table.blocks:
+        above.append(rf"\multicolumn{{{len(names)}}}{{c}}{{{_escape_latex(heading)}}}")
+        rules.append(rf"\cmidrule(lr){{{at + 1}-{at + len(names)}}}")
+        at += len(names)
+    below = [*table.keys, *(name for _, names in table.blocks for name in names)]
+    lines = [" & ".join(map(_escape_latex, line)) + r" \\" for line in table.lines]
+    alignment = "".join("l" if left else "r" for left in table.left)
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{alignment}}}",
+            r"\toprule",
+            " & ".join(above) + r" \\",
+            *rules,
+            " & ".join(below) + r" \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(rf"\par{{\footnotesize {_escape_latex(note)}}}" for note in notes),
+            "",
+        ]
+    )
+
+
+def _escape_markdown(text: str) -> str:
+    """A name on one line of a table, no part of it taken for markup."""
+    return re.sub(r"([\\|<`*\[])", r"\\\1", " ".join(text.split()))
+
+
+_LATEX: dict[str, str] = {
+    **{c: rf"\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "Δ": r"$\Delta$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "∞": r"$\infty$",
+    "−": "$-$",
+    "–": "--",
+    "…": r"\ldots{}",
+}
+
+
+def _escape_latex(text: str) -> str:
+    value = re.fullmatch(r"(-?[\d.]+)(?:e([+-]\d+))?", text)
+    if value:
+        power = int(value[2] or 0)
+        return rf"${value[1]}\times10^{{{power}}}$" if power else f"${value[1]}$"
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))

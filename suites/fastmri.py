@@ -1,0 +1,161 @@
+"""fastMRI single-coil: zero-filled reconstructions under a random Cartesian mask."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from equibench.cases import Case, Suite
+from equibench.errors import UnavailableError, UsageError
+from equibench.registry import register_suite
+from equibench.suites.files import attribute, choose, dataset, find_folder, hdf5, no_data
+from equibench.suites.verify import VerifyReport, verify_fastmri
+
+if TYPE_CHECKING:
+    from torch import Size, Tensor
+
+__all__ = ["FastMRI"]
+
+GROUPS = {"CORPD_FBK": "PD", "CORPDFS_FBK": "PDFS"}
+
+
+@register_suite(
+    "fastmri",
+    summary="fastMRI single-coil knee, zero-filled at 4× (the paper's tables 1 and 2)",
+    extra="fastmri",
+    modules=("fastmri", "h5py"),
+)
+class FastMRI(Suite):
+    """fastMRI single-coil volumes, prepared by fastMRI's own ``UnetDataTransform``.
+
+    A case is a volume: the input (N, 1, 320, 320) is normalised slice by slice and clamped to
+    ±6, the target is ``reconstruction_esc`` in its own units, and an output times ``scale``
+    plus ``offset`` is in those units. The mask is seeded by the file's name.
+
+    Args:
+        root: the folder that holds ``singlecoil_val``; else ``$EQUIBENCH_DATA/fastmri``.
+        split: ``train`` or ``val``.
+        acceleration: how many times fewer columns of k-space are kept.
+        center_fraction: the share of columns kept around the centre of k-space.
+    """
+
+    name = "fastmri"
+    clamp = 6.0
+    images_per_case = 36
+    per_slice: ClassVar[bool] = False
+    """Whether a case is a slice, named ``volume:007``, instead of a volume."""
+    expected: ClassVar[Mapping[str, int]] = {"train": 34742, "val": 7135}
+    """Slices of a complete data set, by split."""
+    volumes: ClassVar[Mapping[str, int]] = {"val": 199}
+    """Its volumes, where the paper states them."""
+
+    def __init__(
+        self,
+        root: str | None = None,
+        split: str = "val",
+        acceleration: int = 4,
+        center_fraction: float = 0.08,
+    ) -> None:
+        self.root = root
+        self.split = choose(self.name, "split", split, list(self.expected))
+        if acceleration < 1 or not 0 < center_fraction <= 1:
+            raise UsageError(
+                f"suite {self.name!r}: acceleration={acceleration} must be at least 1 and "
+                f"center_fraction={center_fraction} in (0, 1]"
+            )
+        self.acceleration = acceleration
+        self.center_fraction = center_fraction
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        return no_data(cls.name, "singlecoil_val")
+
+    @property
+    def configuration(self) -> Mapping[str, str | int | float | bool]:
+        return {
+            "split": self.split,
+            "acceleration": self.acceleration,
+            "center_fraction": self.center_fraction,
+        }
+
+    def cases(self) -> list[str]:
+        """File stems in sorted order, or ``stem:slice``; only the latter opens the files.
+
+        Raises:
+            UnavailableError: there is no data root, or no HDF5 file in it.
+        """
+        stems = sorted(path.stem for path in self._folder().glob("*.h5"))
+        if not stems:
+            raise UnavailableError(
+                f"suite {self.name!r} finds no *.h5 in {self._folder()}; "
+                f"unpack the fastMRI archive singlecoil_{self.split} there"
+            )
+        if not self.per_slice:
+            return stems
+        return [f"{stem}:{i:03d}" for stem in stems for i in range(self._slices(stem))]
+
+    def load(self, name: str) -> Case:
+        """Load a volume (N, 1, 320, 320), or one slice (1, 1, 320, 320).
+
+        Raises:
+            DataError: the file is missing, truncated, or lacks a dataset or an attribute.
+        """
+        import torch
+
+        stem, _, index = name.rpartition(":") if self.per_slice else (name, "", "")
+        path = self._path(stem)
+        transform = self._transform()
+        inputs, targets, means, stds = [], [], [], []
+        with hdf5(path) as file:
+            kspace = dataset(file, "kspace")
+            truth = dataset(file, "reconstruction_esc")
+            group = self._group(str(attribute(file, "acquisition")))
+            attributes = dict(file.attrs)
+            for i in [int(index)] if index else range(len(kspace)):
+                target = truth[i]
+                sample = transform(kspace[i], None, target, attributes, path.name, i)
+                inputs.append(sample.image)
+                targets.append(_center_crop(torch.from_numpy(target), sample.image.shape))
+                means.append(sample.mean)
+                stds.append(sample.std)
+        return Case(
+            name=name,
+            group=group,
+            input=torch.stack(inputs)[:, None],
+            target=torch.stack(targets)[:, None],
+            scale=torch.stack(stds),
+            offset=torch.stack(means),
+        )
+
+    def verify(self) -> VerifyReport:
+        """Open every file of every split and count the slices."""
+        return verify_fastmri(self._root(), self.expected, self.volumes)
+
+    def _group(self, acquisition: str) -> str:
+        return GROUPS.get(acquisition, acquisition)
+
+    def _root(self) -> Path:
+        return find_folder(self.name, "singlecoil_val", self.root)
+
+    def _folder(self) -> Path:
+        return self._root() / f"singlecoil_{self.split}"
+
+    def _path(self, stem: str) -> Path:
+        return self._folder() / f"{stem}.h5"
+
+    def _slices(self, stem: str) -> int:
+        with hdf5(self._path(stem)) as file:
+            return len(dataset(file, "kspace"))
+
+    def _transform(self) -> Any:
+        """A fresh transform for each load: it holds a random state that threads must not share."""
+        from fastmri.data.subsample import RandomMaskFunc
+        from fastmri.data.transforms import UnetDataTransform
+
+        mask = RandomMaskFunc([self.center_fraction], [self.acceleration])
+        return UnetDataTransform("singlecoil", mask, use_seed=True)
+
+
+def _center_crop(image: "Tensor", shape: "Size") -> "Tensor":
+    """The central part (..., H, W) of an image, cut where the transform cuts the input."""
+    top, left = ((image.shape[d] - shape[d]) // 2 for d in (-2, -1))
+    return image[..., top : top + shape[-2], left : left + shape[-1]]
