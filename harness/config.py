@@ -64,8 +64,10 @@ def validated(fields: dict[str, Any], source: str) -> RunConfig:
     try:
         return RunConfig(**fields)
     except ValidationError as error:
-        problem = error.errors()[0]
-    name = ".".join(map(str, problem["loc"][:1]))
+        # a field that does not exist explains one that is missing
+        problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
+    problem = problems[0]
+    name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
         close = get_close_matches(name, RunConfig.model_fields, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
@@ -73,4 +75,5 @@ def validated(fields: dict[str, Any], source: str) -> RunConfig:
         raise UsageError(f"{source}: there is no field {name!r}{hint} There are: {known}")
     if problem["type"] == "missing":
         raise UsageError(f'{source}: {name} is missing; write {name} = ["…"]')
-    raise UsageError(f"{source}: {name} = {problem['input']!r}: {problem['msg'].lower()}")
+    reasons = " or ".join(p["msg"].lower() for p in problems if p["loc"][0] == name)
+    raise UsageError(f"{source}: {name} = {problem['input']!r}: {reasons}")

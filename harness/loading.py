@@ -14,7 +14,7 @@ from equibench.errors import ModelError, UsageError
 from equibench.registry import MODELS, Info
 from equibench.specs import Spec
 
-__all__ = ["LoadedModel", "load_model", "load_weights"]
+__all__ = ["LoadedModel", "load_model", "load_weights", "weights_file"]
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,7 @@ def load_weights(model: object, path: str, label: str) -> None:
         UsageError: no such file.
         ModelError: a file that cannot be read without unpickling code, or does not fit.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise UsageError(f"{label}: there is no weights file {path}")
+    file = weights_file(path, label)
     if not isinstance(model, nn.Module):
         raise ModelError(f"{label}: weights={path} needs a torch.nn.Module, not a plain callable")
     try:
@@ -105,6 +103,18 @@ def load_weights(model: object, path: str, label: str) -> None:
             "build the model with the arguments that it was trained with"
         )
     model.load_state_dict(state, strict=True)
+
+
+def weights_file(path: str, label: str) -> Path:
+    """The file that ``weights=`` names.
+
+    Raises:
+        UsageError: there is none.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise UsageError(f"{label}: there is no weights file {path}")
+    return file
 
 
 def _state(file: Path) -> dict[str, Tensor]:

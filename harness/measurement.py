@@ -228,17 +228,18 @@ class Measurement:
 
     def _table(self) -> pd.DataFrame:
         """One row for each case and shift, from sums that now leave the device together."""
-        sums = pd.DataFrame(torch.cat(self.sums).cpu().numpy())
-        cases, draws = zip(*self.keys, strict=True)
-        totals = sums.groupby([list(cases), list(draws)], sort=False).sum()
+        sums = torch.cat(self.sums).cpu()
+        place = {key: number for number, key in enumerate(dict.fromkeys(self.keys))}
+        index = torch.tensor([place[key] for key in self.keys])
+        totals = sums.new_zeros(len(place), sums.shape[1]).index_add_(0, index, sums)
         frames = []
         for case in self.closed.values():
-            mine = torch.tensor(totals.loc[case.name].sort_index().to_numpy())
+            mine = totals[[place[case.name, draw] for draw in range(len(case.shifts))]]
             constant = {"model": self.label, "suite": self.suite.label, "group": case.group}
             dy, dx = case.shifts.T
-            place = {"case": case.name, "draw": np.arange(len(dy)), "dy": dy, "dx": dx}
+            shift = {"case": case.name, "draw": np.arange(len(dy)), "dy": dy, "dx": dx}
             values = {"frame": self.frame, **self._values(case, mine), "batch": self.batch}
-            frames.append(pd.DataFrame(constant | place | values))
+            frames.append(pd.DataFrame(constant | shift | values))
         return pd.concat(frames, ignore_index=True).reindex(columns=row_columns(self.metrics))
 
     def _values(self, case: _Closed, totals: Tensor) -> dict[str, Any]:

@@ -217,7 +217,7 @@ class Registry(Generic[T]):
 
     def _unknown(self, name: str) -> str:
         names = [entry.name for entry in self.entries()]
-        close = get_close_matches(name, names, n=3)
+        close = get_close_matches(name, names, n=3, cutoff=0.75)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         return f"no {self.kind} is called {name!r}.{hint} There are: {', '.join(names)}"
 

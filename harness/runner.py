@@ -15,7 +15,7 @@ from equibench.cases import Suite
 from equibench.config import RunConfig
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
 from equibench.evaluation import Evaluation, units
-from equibench.loading import LoadedModel, load_model
+from equibench.loading import LoadedModel, load_model, weights_file
 from equibench.measurement import row_columns
 from equibench.precision import resolve_device
 from equibench.provenance import environment
@@ -119,6 +119,8 @@ class _Run:
         """Specs of the models that can run here; a mistyped one stops the run at once."""
         specs, reasons = [], []
         for spec in _unique([Spec.parse(text) for text in self.config.models]):
+            if spec.weights is not None:
+                weights_file(spec.weights, spec.label)
             try:
                 MODELS.get(spec.reference).check(spec.arguments)
                 specs.append(spec)
