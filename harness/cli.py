@@ -2,9 +2,8 @@
 
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -30,19 +29,8 @@ app.add_typer(data_app, name="data")
 INTERRUPTED = 130
 
 
-class Kind(StrEnum):
-    models = "models"
-    suites = "suites"
-    metrics = "metrics"
-    reports = "reports"
-
-
-class Format(StrEnum):
-    markdown = "markdown"
-    csv = "csv"
-    latex = "latex"
-
-
+Kind = Literal["models", "suites", "metrics", "reports"]
+Format = Literal["markdown", "csv", "latex"]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder.", metavar="DIR")]
 Data = Annotated[
     list[str] | None,
@@ -121,8 +109,8 @@ def list_entries(
     """
     from equibench.listing import listing
 
-    for wanted in [kind] if kind else list(Kind):
-        typer.echo(listing(wanted.value, containing))
+    for wanted in [kind] if kind else get_args(Kind):
+        typer.echo(listing(wanted, containing))
 
 
 @app.command()
@@ -191,7 +179,7 @@ def run(
 @app.command()
 def table(
     run: Run,
-    format: Annotated[Format, typer.Option(help="How it is written.")] = Format.markdown,
+    format: Annotated[Format, typer.Option(help="How it is written.")] = "markdown",
 ) -> None:
     """Show the summary of a run.
 
@@ -202,7 +190,7 @@ def table(
     """
     from equibench.store import RunFolder
 
-    typer.echo(_table(RunFolder(run), format.value))
+    typer.echo(_table(RunFolder(run), format))
 
 
 @app.command()
@@ -229,7 +217,7 @@ def report(
 
 
 @data_app.command("ls")
-def data_list(data: Data = None) -> None:
+def data_list() -> None:
     """Show which suites have their data here.
 
     \b
@@ -321,7 +309,7 @@ def _finish(folder: "RunFolder") -> None:
         raise typer.Exit(1)
 
 
-def _table(folder: "RunFolder", format: str) -> str:
+def _table(folder: "RunFolder", format: Format) -> str:
     from equibench.reports.tables import summary_table
 
     weights = {label: about["weights"] for label, about in folder.manifest["models"].items()}

@@ -124,4 +124,5 @@ def _interval(part: pd.DataFrame, kind: Column) -> tuple[float, float]:
 
 def non_finite(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows whose equivariance error is NaN or infinite."""
-    return rows.loc[~np.isfinite(rows["eq_nmse"])]
+    found: pd.DataFrame = rows.loc[~np.isfinite(rows["eq_nmse"])]
+    return found

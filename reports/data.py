@@ -1,5 +1,6 @@
 """What every report starts from: one run, read once, in the order in which it was asked for."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from equibench.specs import Spec
 from equibench.store import RunFolder
 from equibench.summary import summarize
 
-__all__ = ["UNTRAINED", "RunData", "shorten"]
+__all__ = ["UNTRAINED", "RunData", "short_names", "shorten"]
 
 UNTRAINED = "untrained"
 """What a manifest says of weights that are still those of the initialisation."""
@@ -72,6 +73,11 @@ class RunData:
         described = self.manifest.get("models", {})
         return {label: str(entry.get("weights", "")) for label, entry in described.items()}
 
+    @property
+    def untrained(self) -> set[str]:
+        """The models whose weights are those of the initialisation."""
+        return {label for label, weights in self.weights.items() if weights == UNTRAINED}
+
     @cached_property
     def suite_names(self) -> dict[str, str]:
         """The registered name of each suite, by the label that rows carry."""
@@ -91,6 +97,16 @@ def shorten(name: str, width: int) -> str:
         return name
     head = (width - 1) // 2
     return f"{name[:head]}…{name[len(name) - (width - 1 - head) :]}"
+
+
+def short_names(names: Sequence[str], width: int) -> dict[str, str]:
+    """Names cut by ``shorten``; those that would look alike are told apart by their position."""
+    short = {name: shorten(name, width) for name in names}
+    alike = Counter(short.values())
+    return {
+        name: f"{shorten(name, width - 4)} #{number}" if alike[short[name]] > 1 else short[name]
+        for number, name in enumerate(names, start=1)
+    }
 
 
 def _rank(first: Sequence[str], labels: "pd.Series[str]") -> dict[str, int]:

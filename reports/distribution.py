@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from equibench.reports.data import RunData
+from equibench.reports.data import RunData, short_names, shorten
 from equibench.reports.style import FONT, ORANGE, ZERO, new_figure, plain, style
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def distribution_figure(data: RunData) -> "Figure":
                 _draw(panel, y, mine, axis)
             if axis.has_zero:
                 panel.axvline(axis.low, color="0.6", linewidth=0.8, linestyle=":")
-            panel.set_title(plain(suite, 36))
+            panel.set_title(plain(shorten(suite, 36)))
             panel.grid(axis="y", color="0.92")
         first = panels[0]
-        first.set_yticks(range(len(models)), [plain(model, 28) for model in models])
+        first.set_yticks(range(len(models)), list(map(plain, short_names(models, 32).values())))
         first.set_ylim(len(models) - 0.5, -0.5)
         first.set_xticks(*axis.ticks)
         first.set_xlim(axis.zero - 0.04 * axis.span, axis.high + 0.04 * axis.span)
@@ -142,15 +142,17 @@ def _draw(panel: "Axes", y: int, errors: Floats, axis: _LogAxis) -> None:
 
 def _not_drawn(rows: pd.DataFrame) -> list[str]:
     """A line for each model and suite with errors that no axis can show."""
-    undefined = ~np.isfinite(rows["eq_nmse"].astype(float))
-    counts = undefined.groupby([rows["suite"], rows["model"]], sort=False).agg(["sum", "size"])
-    counts = counts[counts["sum"] > 0]
+    finite = np.isfinite(rows["eq_nmse"].to_numpy(dtype=np.float64))
+    keys, names = ["suite", "model"], short_names(list(rows["model"].unique()), 32)
+    missing = rows[~finite].groupby(keys, sort=False).size()
+    sizes = rows.groupby(keys, sort=False).size()
     notes = [
-        f"not drawn: {row['sum']} of {row['size']} errors of {plain(str(model), 28)} "
-        f"on {plain(str(suite), 24)}, NaN or infinite"
-        for (suite, model), row in counts.head(_NOTES).iterrows()  # type: ignore[misc]
+        f"not drawn: {count} of {sizes[key]} errors of {plain(names[key[1]])} "
+        f"on {plain(shorten(key[0], 24))}, NaN or infinite"
+        for key, count in list(missing.items())[:_NOTES]
+        if isinstance(key, tuple)
     ]
-    if len(counts) > _NOTES:
-        rest = counts["sum"].iloc[_NOTES:]
+    rest = missing.iloc[_NOTES:]
+    if len(rest):
         notes.append(f"and {rest.sum()} errors of {len(rest)} more networks and suites")
     return notes

@@ -38,6 +38,7 @@ def figures(run: RunFolder, out: Path) -> list[Path]:
         for suffix in ("png", "pdf"):
             written.append(folder / f"{name}.{suffix}")
             save(drawn, written[-1], suffix)
+            drawn.set_layout_engine("none")  # laid out by now; doing it again takes long
     return written
 
 

@@ -7,14 +7,13 @@ their own, and a cell without a shift stays empty.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil, floor, gcd
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from equibench.reports.data import RunData, shorten
+from equibench.reports.data import RunData, short_names, shorten
 from equibench.reports.style import FONT, ORANGE, ZERO, new_figure, plain, style
 
 if TYPE_CHECKING:
@@ -25,7 +24,8 @@ __all__ = ["ShiftLattice", "heatmap_figure"]
 
 _CELLS = 64
 _COLUMNS = 10
-_TICKS = 5
+_TICKS = 4
+_TITLE = 16
 _GREY = "#bdbdbd"
 
 
@@ -40,25 +40,33 @@ def heatmap_figure(data: RunData) -> "Figure":
     blocks = [models[i : i + columns] for i in range(0, len(models), columns)]
     lines = [(suite, block) for suite in suites for block in blocks]
     titled = len(lines) if len(blocks) > 1 else 1
-    height = 0.6 + 1.1 * len(lines) + 0.3 * titled
+    titles = short_names(models, 2 * _TITLE)
+    width, height = 2.0 + 1.1 * columns, max(3.6, 0.6 + 1.1 * len(lines) + 0.3 * titled)
     with style():
-        figure = new_figure(2.0 + 1.1 * columns, max(3.6, height))
+        figure = new_figure(width, height)
         grid = figure.subplots(len(lines), columns, squeeze=False)
         for number, ((suite, block), panels) in enumerate(zip(lines, grid, strict=True)):
             for panel, model in zip(panels, block, strict=False):
                 _draw(panel, lattices[suite], model, scale)
                 if number < titled:
-                    panel.set_title(_title(model), fontsize=FONT)
+                    panel.set_title(_two_lines(titles[model]), fontsize=FONT)
             for panel in panels[1 : len(block)]:
                 panel.set_yticks([])
             for panel in panels[len(block) :]:
                 panel.set_visible(False)
-            panels[0].set_ylabel(f"{plain(suite, 22)}\nshift dy [pixels]")
+            panels[0].set_ylabel(f"{plain(shorten(suite, 20))}\nshift dy [pixels]")
         widths = {lattice.cell for lattice in lattices.values() if lattice.thinned}
         cells = f" (cells of up to {max(widths)} pixels)" if widths else ""
         figure.supxlabel(f"shift dx [pixels]{cells}", fontsize=FONT)
         colours = ScalarMappable(scale.norm, scale.colours)
-        bar = figure.colorbar(colours, ax=grid, extend=scale.extend, aspect=30, pad=0.01)
+        bar = figure.colorbar(
+            colours,
+            ax=grid,
+            extend=scale.extend,
+            aspect=8 * height,
+            pad=0.12 / width,
+            extendfrac=0.15 / height,
+        )
         bar.set_label(scale.label)
     return figure
 
@@ -90,10 +98,11 @@ class ShiftLattice:
         for name, values in axes.items():
             starts[name] = np.arange(values[0], values[-1] + 1, cell)
             cells[name] = values[0] + (rows[name] - values[0]) // cell * cell
-        means = cells.groupby(["model", "dy", "dx"], sort=False)["error"].mean()
         grids = {
-            str(model): means[model].unstack().reindex(index=starts["dy"], columns=starts["dx"])
-            for model in cells["model"].unique()
+            str(model): part.pivot_table(
+                values="error", index="dy", columns="dx", aggfunc="mean"
+            ).reindex(index=starts["dy"], columns=starts["dx"])
+            for model, part in cells.groupby("model", sort=False)
         }
         return cls(grids, cell, cell > step)
 
@@ -134,8 +143,9 @@ class _ColourScale:
         return f"mean NMSE over cases ↓{grey}{orange}"
 
     def place(self, means: pd.DataFrame) -> pd.DataFrame:
-        """Means with zeros below the scale, where a logarithm can be taken of them."""
-        return means.mask(means < ZERO, ZERO * 1e-3)
+        """Means with zeros and infinite ones at finite places beyond the ends of the scale."""
+        low, high = self.norm.vmin / 10, self.norm.vmax * 10
+        return means.mask(means < ZERO, low).mask(np.isinf(means), high)
 
 
 def _draw(panel: "Axes", lattice: ShiftLattice, model: str, scale: _ColourScale) -> None:
@@ -148,16 +158,18 @@ def _draw(panel: "Axes", lattice: ShiftLattice, model: str, scale: _ColourScale)
         return
     shown = scale.place(lattice.means[model])
     options = {"cmap": scale.colours, "norm": scale.norm, "cbar": False, "square": True}
-    sns.heatmap(shown, ax=panel, mask=shown.isna(), rasterized=shown.size > 1000, **options)
+    bare = {"xticklabels": False, "yticklabels": False, "rasterized": shown.size > 1000}
+    sns.heatmap(shown, ax=panel, mask=shown.isna(), **options, **bare)
     for axis, starts in ((panel.xaxis, shown.columns), (panel.yaxis, shown.index)):
         every = ceil(len(starts) / _TICKS)
         at = np.arange(0, len(starts), every)
         axis.set_ticks(at + 0.5, [f"{starts[i]}".replace("-", "−") for i in at], rotation=0)
     panel.set(xlabel="", ylabel="")
     panel.tick_params(length=2, pad=1, labelsize=FONT - 1)
+    for spine in panel.spines.values():
+        spine.set(visible=True, color="0.8", linewidth=0.6)
 
 
-def _title(model: str) -> str:
-    """A model's name on at most two lines that fit above its panel."""
-    lines = wrap(shorten(model, 36), 18, break_on_hyphens=False)
-    return "\n".join(plain(line, 18) for line in lines[:2])
+def _two_lines(title: str) -> str:
+    """A name of at most twice 16 characters, to fit above its panel."""
+    return "\n".join(plain(title[i : i + _TITLE]) for i in range(0, len(title), _TITLE))

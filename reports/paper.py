@@ -1,7 +1,7 @@
 """The paper's published values, to stand beside measured ones.
 
-The sample suites hold other data than the paper's. Whoever shows the two side by side shows
-``Published.caveat`` with them.
+The sample suites hold other data than the paper's. Whoever shows the two side by side shows what
+``caveat`` says with them.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,15 @@ import pandas as pd
 
 from equibench.reports.data import UNTRAINED
 
-__all__ = ["CITATION", "Published", "caveat", "paper_name", "published"]
+__all__ = ["CITATION", "OTHER_DATA", "Published", "caveat", "paper_name", "published"]
 
 CITATION = (
     "A. Chaman and I. Dokmanić, “Truly shift-equivariant convolutional neural networks with "
     "adaptive polyphase upsampling”, Asilomar 2021"
 )
+
+OTHER_DATA = "other data"
+"""What is said of a suite that only resembles the paper's."""
 
 _SOURCES: dict[str, tuple[str, str]] = {
     "fastmri": ("Tables 1 and 2", "fastMRI knee"),
@@ -36,13 +39,13 @@ class Published:
     Args:
         tables: of the paper.
         data: what the paper measured on.
-        values: by column of a summary and, where the paper keeps them apart, by acquisition
+        numbers: by column of a summary and, where the paper keeps them apart, by acquisition
             (PD, PDFS); otherwise the inner key is empty.
     """
 
     tables: str
     data: str
-    values: Mapping[str, Mapping[str, float]]
+    numbers: Mapping[str, Mapping[str, float]]
 
 
 def paper_name(label: str, described: Mapping[str, Any]) -> str | None:
@@ -76,7 +79,7 @@ def published(model: str | None, suite: str, group: str = "all") -> Published | 
 
 def caveat(suite: str, weights: str) -> str:
     """Why a measured value is no repetition of the published one; empty where it may be."""
-    reasons = ["other data"] if suite in _SAMPLES else []
+    reasons = [OTHER_DATA] if suite in _SAMPLES else []
     reasons += [UNTRAINED] if weights == UNTRAINED else []
     return ", ".join(reasons)
 
@@ -85,36 +88,32 @@ def caveat(suite: str, weights: str) -> str:
 def _values(suite: str) -> dict[str, dict[str, dict[str, float]]]:
     """Published values by model, summary column and acquisition."""
     if suite == "fastmri":
-        means, worst = _read("table1_mri"), _read("table2_mri_worst_delta_psnr")
+        worst = _read("table2_mri_worst_delta_psnr")
         return {
             model: {
-                **{
-                    f"{metric}_mean": {
-                        "PD": means.at[model, f"{metric}_pd"],
-                        "PDFS": means.at[model, f"{metric}_pdfs"],
-                    }
-                    for metric in ("eq_nmse", "eq_ssim")
-                },
-                "delta_psnr_worst": {"": worst.at[model, "worst_delta_psnr"]},
+                "eq_nmse_mean": {"PD": line["eq_nmse_pd"], "PDFS": line["eq_nmse_pdfs"]},
+                "eq_ssim_mean": {"PD": line["eq_ssim_pd"], "PDFS": line["eq_ssim_pdfs"]},
+                "delta_psnr_worst": {"": worst[model]["worst_delta_psnr"]},
             }
-            for model in means.index
+            for model, line in _read("table1_mri").items()
         }
     name, ssim = {
-        "imagenet": ("table3_imagenet", "eq_ssim"),
+        "imagenet": ("table3_imagenet", "eq_ssim_mean"),
         # Table 4 was computed with image columns taken as channels
-        "lodopab": ("table4_ct", "eq_ssim_columns"),
+        "lodopab": ("table4_ct", "eq_ssim_columns_mean"),
     }[suite]
-    table = _read(name)
     return {
-        model: {
-            "eq_nmse_mean": {"": table.at[model, "eq_nmse"]},
-            f"{ssim}_mean": {"": table.at[model, "eq_ssim"]},
-        }
-        for model in table.index
+        model: {"eq_nmse_mean": {"": line["eq_nmse"]}, ssim: {"": line["eq_ssim"]}}
+        for model, line in _read(name).items()
     }
 
 
-def _read(name: str) -> pd.DataFrame:
-    text = files("equibench.results") / "paper" / f"{name}.csv"
-    with text.open(encoding="utf-8") as stream:
-        return pd.read_csv(stream, index_col="model")
+def _read(name: str) -> dict[str, dict[str, float]]:
+    """A table's numbers by model and column."""
+    table = files("equibench.results") / "paper" / f"{name}.csv"
+    with table.open(encoding="utf-8") as stream:
+        lines = pd.read_csv(stream, index_col="model").to_dict("index")
+    return {
+        str(model): {str(column): float(value) for column, value in line.items()}
+        for model, line in lines.items()
+    }

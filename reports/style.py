@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from equibench.reports.data import shorten
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -35,15 +33,13 @@ def style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """A figure in inches that pyplot knows nothing of."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """A figure in inches that pyplot knows nothing of; saving it chooses the backend."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure((width, height), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06))
 
 
-def plain(name: str, width: int) -> str:
-    """A name as text: one line, of at most ``width`` characters, no part of it a formula."""
-    return shorten(name, width).replace("$", r"\$")
+def plain(text: str) -> str:
+    """Text that matplotlib takes for no formula."""
+    return text.replace("$", r"\$")

@@ -17,6 +17,7 @@ from equibench.summary import Column, columns
 
 __all__ = [
     "METRICS_SHOWN",
+    "NONE",
     "Format",
     "applies",
     "measured",
@@ -34,7 +35,7 @@ METRICS_SHOWN = ("eq_nmse", "eq_ssim", "delta_psnr")
 NONE = "–"
 """Stands where a metric does not apply, such as ΔPSNR without a ground truth."""
 
-_CASE_WIDTH = 18
+_CASE_WIDTH = 22
 
 
 @register_report(

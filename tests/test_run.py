@@ -180,8 +180,7 @@ FAILING = {
     ),
     "no callable": (
         "7",
-        "failed: bad: {plugin}:bad gave a int, not a callable from (B, C, H, W) to "
-        "(B, C', H, W)",
+        "failed: bad: {plugin}:bad gave a int, not a callable from (B, C, H, W) to (B, C', H, W)",
     ),
     "factory raises": (
         "[][1]",
@@ -261,8 +260,10 @@ def test_a_truncated_file_fails_its_unit_and_the_others_go_on(cli, tmp_path):
     (folder / "good.h5").write_bytes(sample.read_bytes())
     (folder / "broken.h5").write_bytes(sample.read_bytes()[:20000])
     (tmp_path / "plugin.py").write_text("def same():\n    return lambda x: x\n")
-    status, out, err = cli("run", "-m", "plugin.py:same", "-s", "fastmri",
-                           "--data", "fastmri=knee", "--shifts", "paper", "--out", "run")  # fmt: skip
+    status, _, err = cli(
+        "run", "-m", "plugin.py:same", "-s", "fastmri", "--data", "fastmri=knee",
+        "--shifts", "paper", "--out", "run",
+    )  # fmt: skip
     assert status == 1
     (message,) = mistakes(err)
     assert message.startswith("failed: truncated or not HDF5: knee/singlecoil_val/broken.h5 (")

@@ -1,0 +1,59 @@
+"""How a run was made, for a reader who wants to repeat it."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["command", "facts"]
+
+
+def command(configuration: Mapping[str, Any]) -> str:
+    """The command line that repeats a run; data roots are left for the reader to fill in."""
+    words = ["equibench", "run"]
+    for option, key in (("-m", "models"), ("-s", "suites")):
+        for text in configuration.get(key, ()):
+            words += [option, text]
+    options = ("shifts", "device", "precision", "batch", "limit", "frame", "seed")
+    for key in options:
+        if configuration.get(key) is not None:
+            words += [f"--{key}", str(configuration[key])]
+    for suite in configuration.get("data", {}):
+        words += ["--data", f"{suite}=DIR"]
+    return shlex.join(words)
+
+
+def facts(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What a manifest says of the machine, the versions and the settings, for a list."""
+    configuration = manifest.get("configuration", {})
+    environment = manifest.get("environment", {})
+    fingerprint = manifest.get("fingerprint", {})
+    versions = environment.get("versions", {})
+    suites = fingerprint.get("suite versions", {})
+    device = [environment.get("device"), environment.get("device_name")]
+    found = {
+        "state": manifest.get("state"),
+        "started": manifest.get("started"),
+        "stopped": manifest.get("stopped"),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "commit": environment.get("commit"),
+        "machine": environment.get("machine"),
+        "device": ", ".join(str(part) for part in device if part),
+        "precision": configuration.get("precision"),
+        "shifts": configuration.get("shifts"),
+        "frame": fingerprint.get("frame"),
+        "seed": configuration.get("seed"),
+        "suites": "; ".join(f"{label} version {_setting(v)}" for label, v in suites.items()),
+        "metrics": ", ".join(
+            f"{name} version {version}"
+            for name, version in fingerprint.get("metric versions", {}).items()
+        ),
+    }
+    return {key: str(value) for key, value in found.items() if value not in (None, "")}
+
+
+def _setting(version: Any) -> str:
+    """A suite's version and its arguments, which the manifest holds as ``('name', value)``."""
+    first, *arguments = version if isinstance(version, list) else [version]
+    pairs = [re.sub(r"^\('(\w+)', (.*)\)$", r"\1=\2", str(argument)) for argument in arguments]
+    return f"{first} ({', '.join(pairs)})" if pairs else str(first)
