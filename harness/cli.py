@@ -310,7 +310,8 @@ def _finish(folder: "RunFolder") -> None:
 
 
 def _table(folder: "RunFolder", format: Format) -> str:
+    from equibench.reports.data import RunData
     from equibench.reports.tables import summary_table
 
-    weights = {label: about["weights"] for label, about in folder.manifest["models"].items()}
-    return summary_table(folder.summary(), format=format, weights=weights)
+    data = RunData.read(folder)
+    return summary_table(data.summary, format=format, weights=data.weights)

@@ -23,7 +23,7 @@ from equibench.registry import METRICS, MODELS, SUITES
 from equibench.shifts import ShiftPlan, parse_shifts
 from equibench.specs import Spec, slug
 from equibench.store import RunFolder
-from equibench.summary import non_finite, summarize
+from equibench.summary import non_finite
 
 __all__ = ["build_suite", "run"]
 
@@ -161,8 +161,7 @@ class _Run:
             "frame": self.config.comparison_frame,
             "device": self.device.type,
             "suite versions": {
-                s.label: [s.version, *sorted(map(str, s.configuration.items()))]
-                for s, _ in self.suites
+                s.label: {"version": s.version, **s.configuration} for s, _ in self.suites
             },
             "metric versions": {metric.name: metric.version for metric in self.metrics},
             "versions": self.environment["versions"],
@@ -241,7 +240,7 @@ class _Run:
     def _conclude(self, folder: RunFolder) -> None:
         if folder.has_rows:
             rows = folder.rows()
-            folder.write_summary(summarize(rows, exact=self.plan.exact))
+            folder.write_summary(folder.summary(rows))
             for row in non_finite(rows).itertuples():
                 message = (
                     f"{row.model} gives a normalised error of {row.eq_nmse} on {row.suite}, case "

@@ -95,20 +95,27 @@ class RunFolder:
         """Whether any unit is finished."""
         return any((self.path / "rows").glob("*.parquet"))
 
-    def summary(self) -> pd.DataFrame:
-        """One line for each model × suite × group; of an unfinished run, of what it has so far."""
-        exact = bool(self.manifest["fingerprint"]["exact"])
-        return summarize(self.rows(), exact=exact)
+    def summary(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """One line for each model × suite × group of the run's rows, in their order."""
+        return summarize(rows, exact=bool(self.manifest["fingerprint"]["exact"]))
 
     def rows(self) -> pd.DataFrame:
-        """Every row that the run has so far.
+        """Every row that the run has so far: suite by suite, models as they were named.
 
         Raises:
             UsageError: there is none.
         """
         if not self.has_rows:
             raise UsageError(f"{self.path} has no rows yet: run the same command again")
-        return pd.read_parquet(self.path / "rows")
+        rows = pd.read_parquet(self.path / "rows")
+        manifest = self.manifest
+        orders = {"suite": manifest["fingerprint"]["suite versions"], "model": manifest["models"]}
+        ranks = {
+            column: rows[column].map({label: place for place, label in enumerate(order)})
+            for column, order in orders.items()
+        }
+        order = pd.DataFrame(ranks).sort_values(list(ranks), kind="stable").index
+        return rows.loc[order].reset_index(drop=True)
 
     def _read_json(self, name: str, default: Any) -> Any:
         file = self.path / name

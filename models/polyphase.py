@@ -86,6 +86,7 @@ def polyphase_index(
     components = _components(magnitude, strides)
     flat = components.flatten(2)
     score = flat.amax(dim=2) if norm == "linf" else flat.sum(dim=2)
+    score = score.sqrt() if norm == "l2" else score
     best, other = score.topk(2, dim=1, largest=not smallest).values.unbind(1)
     gap = (best - other).abs()
     scale = torch.maximum(best, other)
@@ -185,7 +186,7 @@ def _take(x: Tensor, strides: tuple[int, ...], index: Tensor) -> Tensor:
 
 
 def _magnitude(x: Tensor, norm: str) -> Tensor:
-    """What the norm adds up, summed (or, for l∞, maximised) over channels: (B, *S), float64."""
+    """What the norm adds up (or maximises), taken over channels: (B, *S), float64."""
     if norm == "linf":
         return x.abs().amax(dim=1).to(torch.float64)
     power = 1 if norm == "l1" else 2

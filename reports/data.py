@@ -11,7 +11,6 @@ import pandas as pd
 from equibench.errors import UsageError
 from equibench.specs import Spec
 from equibench.store import RunFolder
-from equibench.summary import summarize
 
 __all__ = ["UNTRAINED", "RunData", "short_names", "shorten"]
 
@@ -44,15 +43,7 @@ class RunData:
             rows = run.rows()
         except UsageError:
             return cls(pd.DataFrame(), pd.DataFrame(), manifest, failures)
-        suites = _rank(manifest.get("fingerprint", {}).get("suite versions", ()), rows["suite"])
-        models = _rank(manifest.get("models", ()), rows["model"])
-        ranks = pd.DataFrame(
-            {"suite": rows["suite"].map(suites), "model": rows["model"].map(models)}
-        )
-        rows = rows.loc[ranks.sort_values(["suite", "model"], kind="stable").index]
-        rows = rows.reset_index(drop=True)
-        exact = str(manifest.get("configuration", {}).get("shifts", "")).strip() == "all"
-        return cls(rows, summarize(rows, exact=exact), manifest, failures)
+        return cls(rows, run.summary(rows), manifest, failures)
 
     @property
     def shifted(self) -> pd.DataFrame:
@@ -107,8 +98,3 @@ def short_names(names: Sequence[str], width: int) -> dict[str, str]:
         name: f"{shorten(name, width - 4)} #{number}" if alike[short[name]] > 1 else short[name]
         for number, name in enumerate(names, start=1)
     }
-
-
-def _rank(first: Sequence[str], labels: "pd.Series[str]") -> dict[str, int]:
-    """Positions: what the manifest names, in its order, then what only the rows name."""
-    return {label: i for i, label in enumerate(dict.fromkeys([*first, *labels.unique()]))}

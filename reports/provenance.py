@@ -1,6 +1,5 @@
 """How a run was made, for a reader who wants to repeat it."""
 
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -52,8 +51,7 @@ def facts(manifest: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in found.items() if value not in (None, "")}
 
 
-def _setting(version: Any) -> str:
-    """A suite's version and its arguments, which the manifest holds as ``('name', value)``."""
-    first, *arguments = version if isinstance(version, list) else [version]
-    pairs = [re.sub(r"^\('(\w+)', (.*)\)$", r"\1=\2", str(argument)) for argument in arguments]
-    return f"{first} ({', '.join(pairs)})" if pairs else str(first)
+def _setting(suite: Mapping[str, Any]) -> str:
+    """A suite's version and its arguments."""
+    pairs = [f"{name}={value}" for name, value in suite.items() if name != "version"]
+    return f"{suite['version']} ({', '.join(pairs)})" if pairs else str(suite["version"])

@@ -76,7 +76,7 @@ def make(tmp_path):
 
     def make(parts, models=None, failures=(), state="finished", **configuration):
         folder = RunFolder(tmp_path / "run", create=True)
-        suites = {part["suite"].iloc[0]: [1, "('n', 2)"] for part in parts}
+        suites = {part["suite"].iloc[0]: {"version": 1, "n": 2} for part in parts}
         labels = dict.fromkeys(part["model"].iloc[0] for part in parts)
         folder.write_manifest(
             {
@@ -90,7 +90,11 @@ def make(tmp_path):
                     "data": {"fastmri": "/private/place"},
                     **configuration,
                 },
-                "fingerprint": {"suite versions": suites, "metric versions": {"nmse": 1}},
+                "fingerprint": {
+                    "exact": False,
+                    "suite versions": suites,
+                    "metric versions": {"nmse": 1},
+                },
                 "environment": {"versions": {"torch": "2.14.1"}, "commit": "abc-dirty"},
                 "models": models or {label: described(weights="") for label in labels},
             }

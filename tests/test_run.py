@@ -318,7 +318,8 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_finished(cli, tmp_path, mon
 
 
 def test_a_damaged_row_file_is_named_and_not_overwritten(cli, tmp_path):
-    run(cli)
+    status, _, err = run(cli)
+    assert (status, mistakes(err)) == (0, [])
     (file,) = (tmp_path / "run/rows").iterdir()
     file.write_bytes(file.read_bytes()[:100])
     status, _, err = run(cli)
