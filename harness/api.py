@@ -102,12 +102,9 @@ def evaluate(
         batch=None if batch == "auto" else batch,
     )
     todo = units(suite, plan, cases)
-    frames = []
     silent = None if progress is None else not progress
-    for result in tqdm(evaluation.rows(todo), total=len(todo), unit="unit", disable=silent):
-        if isinstance(result, Exception):
-            raise result
-        frames.append(result)
+    with evaluation.ready() as measure:
+        frames = [measure(unit) for unit in tqdm(todo, unit="unit", disable=silent)]
     return Result(pd.concat(frames, ignore_index=True), plan.exact)
 
 

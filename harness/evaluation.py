@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from equibench.cases import Suite
 from equibench.errors import ModelError
 from equibench.forward import out_of_memory
 from equibench.measurement import Frame, Measurement
-from equibench.precision import Precision, prepared
+from equibench.precision import Precision, numerics, placed
 from equibench.registry import METRICS
 from equibench.shifts import ShiftPlan
 
@@ -54,45 +55,54 @@ class Evaluation:
     precision: Precision
     batch: int | None = None
 
-    def rows(self, units: Sequence[Sequence[str]]) -> Iterator["pd.DataFrame | Exception"]:
-        """Measure unit after unit; a unit that fails yields its error and the next goes on."""
-        metrics = [METRICS.get(name).require() for name in self.suite.metrics]
-        batch = self.batch or AUTO_BATCH[self.device.type]
+    @contextmanager
+    def ready(self) -> Iterator[Callable[[Sequence[str]], pd.DataFrame]]:
+        """Put the model in place; yields a function from the cases of a unit to their rows.
+
+        Nothing global is set between two calls of that function.
+
+        The function raises:
+            DataError: a case cannot be loaded.
+            ModelError: the model raises, returns what cannot be measured, or does not fit into
+                memory with a single image.
+        """
         with (
-            prepared(self.model, self.device, self.precision) as forward,
+            placed(self.model, self.device, self.precision) as forward,
             _near_ties(self.model) as near_ties,
         ):
-            for cases in units:
-                while True:
-                    measurement = Measurement(
-                        forward,
-                        near_ties,
-                        label=self.label,
-                        suite=self.suite,
-                        metrics=metrics,
-                        plan=self.plan,
-                        frame=self.frame,
-                        seed=self.seed,
-                        batch=batch,
-                        device=self.device,
-                    )
-                    try:
-                        result: pd.DataFrame | Exception = measurement.rows(cases)
-                    except Exception as error:
-                        if out_of_memory(error) and batch > 1:
-                            batch //= 2
-                            continue
-                        result = self._explained(error)
-                    yield result
-                    break
+            yield partial(self._rows, forward, near_ties)
 
-    def _explained(self, error: Exception) -> Exception:
-        if not out_of_memory(error):
-            return error
-        return ModelError(
-            f"{self.label} runs out of memory on {self.suite.name} with one image at a time: "
-            "take a smaller model or another --device"
-        )
+    def _rows(
+        self,
+        forward: Callable[[Tensor], Tensor],
+        near_ties: Callable[[], Tensor | None],
+        cases: Sequence[str],
+    ) -> pd.DataFrame:
+        while True:
+            measurement = Measurement(
+                forward,
+                near_ties,
+                label=self.label,
+                suite=self.suite,
+                metrics=[METRICS.get(name).require() for name in self.suite.metrics],
+                plan=self.plan,
+                frame=self.frame,
+                seed=self.seed,
+                batch=self.batch or AUTO_BATCH[self.device.type],
+                device=self.device,
+            )
+            try:
+                with numerics(self.precision):
+                    return measurement.rows(cases)
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+            if measurement.batch == 1:
+                raise ModelError(
+                    f"{self.label} runs out of memory on {self.suite.label} with one image at a "
+                    "time: take a smaller model or another --device"
+                )
+            self.batch = measurement.batch // 2
 
 
 @contextmanager

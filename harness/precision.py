@@ -1,7 +1,7 @@
 """Numerical precision and device, set for the time of an evaluation and restored after it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from equibench.errors import UsageError
 
-__all__ = ["Precision", "prepared", "resolve_device"]
+__all__ = ["Precision", "numerics", "placed", "resolve_device"]
 
 Precision = Literal["fp32", "fp64", "tf32", "bf16", "fp16"]
 
@@ -36,15 +36,14 @@ def resolve_device(name: str) -> torch.device:
 
 
 @contextmanager
-def prepared(
+def placed(
     model: Callable[[Tensor], Tensor], device: torch.device, precision: Precision
 ) -> Iterator[Callable[[Tensor], Tensor]]:
-    """A model on its device, in ``eval()`` mode and in exactly the precision that is named.
+    """A model on its device, in ``eval()`` mode and in the precision that is named.
 
-    ``fp32`` is IEEE float32 in convolutions and matrix products (PyTorch's default is TF32 on
-    GPUs); ``fp64`` casts the parameters, ``bf16`` and ``fp16`` use autocast. Yields a callable
-    from and to float tensors (B, C, H, W) on the device; restores modes, dtypes, device and
-    global settings on leaving.
+    ``fp64`` casts the parameters, ``bf16`` and ``fp16`` use autocast. Yields a callable from and
+    to float tensors (B, C, H, W) on the device; on leaving, modes, dtypes and device are as they
+    were.
     """
     if precision not in get_args(Precision):
         raise UsageError(f"no precision is called {precision!r}: {', '.join(get_args(Precision))}")
@@ -54,14 +53,22 @@ def prepared(
         with torch.autocast(device.type, _AUTOCAST.get(precision), precision in _AUTOCAST):
             return model(x.to(work))
 
-    with ExitStack() as stack:
-        stack.enter_context(_float32("tf32" if precision == "tf32" else "ieee"))
-        if isinstance(model, nn.Module):
-            dtype = work if precision == "fp64" else None
-            stack.enter_context(_moved(model, device, dtype))
-        # last, so that no parameter becomes an inference tensor on its way
-        stack.enter_context(torch.inference_mode())
+    if not isinstance(model, nn.Module):
         yield forward
+        return
+    with _moved(model, device, work if precision == "fp64" else None):
+        yield forward
+
+
+@contextmanager
+def numerics(precision: Precision) -> Iterator[None]:
+    """Inference mode, and float32 that means IEEE float32 unless ``tf32`` is asked for.
+
+    PyTorch's default on GPUs is TF32 in convolutions. These settings belong to the whole process:
+    hold them no longer than a measurement takes.
+    """
+    with _float32("tf32" if precision == "tf32" else "ieee"), torch.inference_mode():
+        yield
 
 
 @contextmanager

@@ -8,12 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from tqdm import tqdm
 
 from equibench.cases import Suite
 from equibench.config import RunConfig
-from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
+from equibench.errors import DataError, EquibenchError, ModelError, UnavailableError, UsageError
 from equibench.evaluation import Evaluation, units
 from equibench.loading import LoadedModel, load_model, weights_file
 from equibench.measurement import row_columns
@@ -221,20 +220,20 @@ class _Run:
             precision=self.config.precision,
             batch=None if self.config.batch == "auto" else self.config.batch,
         )
-        results = evaluation.rows([job.units[name] for name in todo])
-        for name, result in zip(todo, results, strict=True):
-            if isinstance(result, pd.DataFrame):
-                # one schema for every file of the run, whatever its suite measures
-                folder.write_rows(name, result.reindex(columns=row_columns(self.metrics)))
-            else:
-                cases = list(job.units[name])
-                self._fail(result, model=loaded.label, suite=job.suite.label, cases=cases)
-                folder.write_failures(self.failures)
-            bar.update()
+        with evaluation.ready() as measure:
+            for name in todo:
+                cases = job.units[name]
+                try:
+                    rows = measure(cases)
+                except (DataError, ModelError) as error:
+                    self._fail(error, model=loaded.label, suite=job.suite.label, cases=list(cases))
+                    folder.write_failures(self.failures)
+                else:
+                    # one schema for every file of the run, whatever its suite measures
+                    folder.write_rows(name, rows.reindex(columns=row_columns(self.metrics)))
+                bar.update()
 
-    def _fail(self, error: Exception, **place: object) -> None:
-        if not isinstance(error, EquibenchError):
-            raise error
+    def _fail(self, error: EquibenchError, **place: object) -> None:
         self.failures.append({**place, "error": type(error).__name__, "message": str(error)})
 
     def _conclude(self, folder: RunFolder) -> None:

@@ -298,6 +298,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_finished(cli, tmp_path, mon
     real, written = os.fsync, []
 
     def full(descriptor):
+        assert not torch.is_inference_mode_enabled()
         written.append(descriptor)
         if len(written) == 4:  # the second file of rows
             raise OSError(errno.ENOSPC, "No space left on device")
