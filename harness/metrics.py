@@ -103,7 +103,7 @@ class PSNR(Metric):
     higher_is_better = True
     bounds = (float("-inf"), float("inf"))
     format = ".2f"
-    delta_format = ".2g"
+    delta_format = ".3g"
 
     def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
         error = _squares(prepared[0] - prediction)

@@ -116,7 +116,12 @@ def number(value: float, spec: str) -> str:
 
 
 def place(line: Mapping[str, object], column: Column, width: int = 0) -> str:
-    """Where the worst of a metric occurs: ``case (dy, dx)``; a ``width`` cuts long cases."""
+    """Where the worst of a metric occurs: ``case (dy, dx)``; a ``width`` cuts long cases.
+
+    An error of exactly zero is the worst nowhere.
+    """
+    if line[f"{column.name}_worst"] == 0:
+        return NONE
     case = str(line[f"{column.name}_worst_case"])
     shown = shorten(case, width) if width else case
     if not column.shifted:
