@@ -25,6 +25,12 @@ class FakeDistribution(metadata.Distribution):
         raise FileNotFoundError(path)
 
 
+@pytest.fixture(autouse=True)
+def _only_what_is_installed(monkeypatch):
+    """Forget what other tests have decorated."""
+    monkeypatch.setattr(MODELS, "_decorated", {})
+
+
 @pytest.fixture
 def installed(monkeypatch, tmp_path):
     """Install fake packages: name, entry points of models, and modules by name."""
@@ -39,7 +45,6 @@ def installed(monkeypatch, tmp_path):
     real = metadata.distributions
     monkeypatch.setattr(metadata, "distributions", lambda **k: [*real(**k), *others])
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(MODELS, "_decorated", {})
     return install
 
 
