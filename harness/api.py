@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from typing import Literal
 
 import pandas as pd
@@ -11,14 +10,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from equibench.cases import ImageCases, Suite
-from equibench.config import RunConfig, validated
-from equibench.errors import UsageError
+from equibench.config import validated
 from equibench.evaluation import Evaluation, units
-from equibench.loading import load_model
-from equibench.measurement import Frame
-from equibench.precision import Precision, resolve_device
-from equibench.runner import build_suite
-from equibench.shifts import parse_shifts
+from equibench.loading import build_suite, case_names, load_model
+from equibench.precision import Precision
+from equibench.settings import Frame, Settings
 from equibench.specs import Spec
 from equibench.summary import summarize
 
@@ -75,37 +71,32 @@ def evaluate(
         ModelError: the model raises, or returns what cannot be measured.
         DataError: a case cannot be loaded.
     """
-    fields = {
-        "models": [model if isinstance(model, str) else "callable"],
-        "suites": [suite if isinstance(suite, str) else "object"],
-        **{"shifts": shifts, "device": device, "precision": precision, "batch": batch},
-        **{"limit": limit, "frame": frame, "seed": seed},
-    }
-    config: RunConfig = validated(fields, "evaluate()")
-    plan = parse_shifts(shifts)
+    config = validated(
+        {
+            "models": [model if isinstance(model, str) else "callable"],
+            "suites": [suite if isinstance(suite, str) else "object"],
+            "shifts": shifts,
+            "device": device,
+            "precision": precision,
+            "batch": batch,
+            "limit": limit,
+            "frame": frame,
+            "seed": seed,
+        },
+        "evaluate()",
+    )
+    settings = Settings.of(config)
     label = _label(model)
     if isinstance(model, str):
         model = load_model(Spec.parse(model), seed).model
     suite = _suite(suite)
-    cases = list(islice(suite.cases(), limit))
-    if not cases:
-        raise UsageError(f"suite {suite.label!r} has no cases")
-    evaluation = Evaluation(
-        model,
-        label=label,
-        suite=suite,
-        plan=plan,
-        frame=config.comparison_frame,
-        seed=seed,
-        device=resolve_device(device),
-        precision=precision,
-        batch=None if batch == "auto" else batch,
-    )
-    todo = units(suite, plan, cases)
+    todo = units(suite, settings.plan, case_names(suite, limit))
     silent = None if progress is None else not progress
-    with evaluation.ready() as measure:
-        frames = [measure(unit) for unit in tqdm(todo, unit="unit", disable=silent)]
-    return Result(pd.concat(frames, ignore_index=True), plan.exact)
+    with Evaluation(model, label, suite, settings).ready() as measure:
+        parts = [measure(cases) for cases in tqdm(todo, unit="unit", disable=silent)]
+    for error in (error for part in parts for error in part.broken.values()):
+        raise error
+    return Result(pd.concat([part.rows for part in parts], ignore_index=True), settings.plan.exact)
 
 
 def _label(model: Callable[[Tensor], Tensor] | str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from equibench.errors import EquibenchError, UsageError
+from equibench.errors import EquibenchError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from equibench.store import RunFolder
@@ -160,14 +160,13 @@ def run(
         "shifts": shifts,
         "device": device,
         "precision": precision,
-        "batch": int(batch) if batch and batch.isdigit() else batch,
+        "batch": int(batch) if batch and batch.lstrip("-").isdigit() else batch,
         "limit": limit,
         "frame": frame,
         "seed": seed,
         "data": _roots(data),
     }
-    given = {name: value for name, value in options.items() if value}
-    given |= {"seed": seed} if seed is not None else {}
+    given = {name: value for name, value in options.items() if value not in (None, [], {})}
     if not config and not (model and suite):
         raise UsageError("run needs a model and a suite: -m unet-baseline -s mri-sample")
     fields = (read_config(config) if config else {}) | given
@@ -207,11 +206,19 @@ def report(
     from equibench.registry import REPORTS
     from equibench.store import RunFolder
 
-    for path in runs:
-        folder = RunFolder(path)
-        target = out if len(runs) == 1 else out / path.name
+    names = [path.resolve().name for path in runs]
+    if len(set(names)) < len(names):
+        raise UsageError("two runs have the same folder name: report them one by one")
+    folders = [RunFolder(path) for path in runs]
+    for name, folder in zip(names, folders, strict=True):
+        target = out if len(runs) == 1 else out / name
         for entry in REPORTS.entries():
-            written = entry.require()(folder, target)
+            try:
+                write = entry.require()
+            except UnavailableError as error:  # a broken plugin stops nobody else
+                typer.echo(f"left out: {error}", err=True)
+                continue
+            written = write(folder, target)
             if entry.name == "html":
                 typer.echo(f"report: {written[0]}")
 
@@ -263,7 +270,7 @@ def data_prepare(suite: SuiteSpec, data: Data = None) -> None:
 
 
 def _suite(text: str, data: list[str] | None) -> Any:
-    from equibench.runner import build_suite
+    from equibench.loading import build_suite
     from equibench.specs import Spec
 
     return build_suite(Spec.parse(text), _roots(data))

@@ -1,30 +1,25 @@
-"""Evaluating one model on one suite: units of work, batch size, and what layers report."""
+"""Evaluating one model on one suite: units of work, memory, and what layers report."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from equibench.cases import Suite
 from equibench.errors import ModelError
 from equibench.forward import out_of_memory
-from equibench.measurement import Frame, Measurement
-from equibench.precision import Precision, numerics, placed
-from equibench.registry import METRICS
+from equibench.measurement import Measured, Measurement, suite_metrics
+from equibench.precision import numerics, placed
+from equibench.settings import Settings
 from equibench.shifts import ShiftPlan
 
 __all__ = ["Evaluation", "units"]
 
 FORWARDS_PER_UNIT = 64
 """About how many images a unit of work passes through the model, unless one case has more."""
-
-AUTO_BATCH = {"cpu": 2, "cuda": 32}
-"""Small batches stay in a CPU's cache; two is the least that shows the floor."""
 
 
 def units(suite: Suite, plan: ShiftPlan, cases: Sequence[str]) -> list[Sequence[str]]:
@@ -35,74 +30,54 @@ def units(suite: Suite, plan: ShiftPlan, cases: Sequence[str]) -> list[Sequence[
     return [cases[i : i + size] for i in range(0, len(cases), size)]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Evaluation:
-    """One model on one suite under one plan of shifts.
-
-    Args:
-        model: takes (B, C, H, W) to (B, C', H, W).
-        batch: images per forward pass, None for the device's usual; halved for good when
-            memory runs out.
-    """
+    """One model, (B, C, H, W) to (B, C', H, W), on one suite."""
 
     model: Callable[[Tensor], Tensor]
     label: str
     suite: Suite
-    plan: ShiftPlan
-    frame: Frame
-    seed: int
-    device: torch.device
-    precision: Precision
-    batch: int | None = None
+    settings: Settings
 
     @contextmanager
-    def ready(self) -> Iterator[Callable[[Sequence[str]], pd.DataFrame]]:
+    def ready(self) -> Iterator[Callable[[Sequence[str]], Measured]]:
         """Put the model in place; yields a function from the cases of a unit to their rows.
 
         Nothing global is set between two calls of that function.
 
         The function raises:
-            DataError: a case cannot be loaded.
+            DataError: none of the cases can be loaded.
             ModelError: the model raises, returns what cannot be measured, or does not fit into
                 memory with a single image.
         """
+        metrics = suite_metrics(self.suite)
         with (
-            placed(self.model, self.device, self.precision) as forward,
+            placed(self.model, self.settings.device, self.settings.precision) as forward,
             _near_ties(self.model) as near_ties,
         ):
-            yield partial(self._rows, forward, near_ties)
-
-    def _rows(
-        self,
-        forward: Callable[[Tensor], Tensor],
-        near_ties: Callable[[], Tensor | None],
-        cases: Sequence[str],
-    ) -> pd.DataFrame:
-        while True:
-            measurement = Measurement(
-                forward,
-                near_ties,
-                label=self.label,
-                suite=self.suite,
-                metrics=[METRICS.get(name).require() for name in self.suite.metrics],
-                plan=self.plan,
-                frame=self.frame,
-                seed=self.seed,
-                batch=self.batch or AUTO_BATCH[self.device.type],
-                device=self.device,
+            yield lambda cases: self._measure(
+                cases,
+                lambda settings: Measurement(
+                    forward, near_ties, self.label, self.suite, metrics, settings
+                ),
             )
+
+    def _measure(self, cases: Sequence[str], start: Callable[[Settings], Measurement]) -> Measured:
+        """Measure a unit; the batch is halved while memory runs out, for this unit alone."""
+        batch = self.settings.batch
+        while True:
             try:
-                with numerics(self.precision):
-                    return measurement.rows(cases)
+                with numerics(self.settings.precision):
+                    return start(replace(self.settings, batch=batch)).run(cases)
             except Exception as error:
                 if not out_of_memory(error):
                     raise
-            if measurement.batch == 1:
+            if batch == 1:
                 raise ModelError(
                     f"{self.label} runs out of memory on {self.suite.label} with one image at a "
                     "time: take a smaller model or another --device"
                 )
-            self.batch = measurement.batch // 2
+            batch //= 2
 
 
 @contextmanager

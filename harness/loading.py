@@ -1,20 +1,23 @@
-"""From what users type to a model that can be evaluated."""
+"""From what users type to models and suites that can be evaluated."""
 
 import hashlib
-import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from equibench.cases import Suite
 from equibench.errors import ModelError, UsageError
-from equibench.registry import MODELS, Info
+from equibench.provenance import source_sha256
+from equibench.registry import MODELS, SUITES, Info
 from equibench.specs import Spec
 
-__all__ = ["LoadedModel", "load_model", "load_weights", "weights_file"]
+__all__ = ["LoadedModel", "build_suite", "case_names", "load_model", "load_weights", "weights_file"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def load_model(spec: Spec, seed: int = 0) -> LoadedModel:
     """Build a model and load its weights, strictly.
 
     Args:
-        seed: of what the factory draws; the global generators are left as they were.
+        seed: of what the factory draws from PyTorch's CPU generator, which is left as it was.
 
     Raises:
         UsageError: an unknown name, a missing extra, an argument the factory does not take.
@@ -48,7 +51,7 @@ def load_model(spec: Spec, seed: int = 0) -> LoadedModel:
     if not is_model or spec.arguments:
         entry.check(spec.arguments)
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = factory if is_model else factory(**spec.arguments)
     except UsageError:
@@ -69,6 +72,42 @@ def load_model(spec: Spec, seed: int = 0) -> LoadedModel:
         load_weights(model, spec.weights, spec.label)
         weights = spec.weights
     return LoadedModel(spec.label, model, weights, _provenance(model, factory, info))
+
+
+def build_suite(spec: Spec, data: Mapping[str, str]) -> Suite:
+    """The suite that a spec describes.
+
+    Args:
+        data: data roots by name of the suite.
+
+    Raises:
+        UsageError: an unknown name or argument, a missing extra or data root.
+    """
+    entry = SUITES.get(spec.reference)
+    arguments = dict(spec.arguments)
+    if spec.reference in data:
+        arguments["root"] = data[spec.reference]
+    entry.check(arguments)
+    suite = entry.object(**arguments)
+    if not isinstance(suite, Suite):
+        raise UsageError(f"{entry.origin} gave a {type(suite).__name__}, not an equibench Suite")
+    suite.label = spec.chosen_label or suite.name
+    return suite
+
+
+def case_names(suite: Suite, limit: int | None = None) -> list[str]:
+    """The names of a suite's cases, or of the first ``limit``.
+
+    Raises:
+        UsageError: there are none, or two share a name.
+    """
+    names = list(islice(suite.cases(), limit))
+    if not names:
+        raise UsageError(f"suite {suite.label!r} has no cases")
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UsageError(f"suite {suite.label!r} has {count} cases called {name!r}")
+    return names
 
 
 def load_weights(model: object, path: str, label: str) -> None:
@@ -134,11 +173,11 @@ def _size(tensor: Tensor) -> str:
 
 
 def _provenance(model: object, factory: object, info: Info) -> dict[str, Any]:
-    """What identifies a model: its tensors and every source file that its layers come from."""
-    classes: set[object] = {factory}
+    """What identifies a model: its tensors and the sources that its layers come from."""
+    targets: list[object] = [factory]
     found: dict[str, Any] = {"details": dict(info.details)}
     if isinstance(model, nn.Module):
-        classes |= {type(module) for module in model.modules()}
+        targets += dict.fromkeys(type(module) for module in model.modules())
         state = hashlib.sha256()
         for name, value in model.state_dict().items():
             if isinstance(value, Tensor):
@@ -147,18 +186,4 @@ def _provenance(model: object, factory: object, info: Info) -> dict[str, Any]:
                 state.update(raw.numpy().data)
         found["parameters"] = sum(p.numel() for p in model.parameters())
         found["state_sha256"] = state.hexdigest()
-    sources = hashlib.sha256()
-    for file in sorted({f for each in classes if (f := _source(each))}):
-        sources.update(Path(file).read_bytes())
-    found["source_sha256"] = sources.hexdigest()
-    return found
-
-
-def _source(target: object) -> str | None:
-    """The file that defines something, unless PyTorch does."""
-    if str(getattr(target, "__module__", "torch")).partition(".")[0] == "torch":
-        return None
-    try:
-        return inspect.getsourcefile(target)  # type: ignore[arg-type]
-    except TypeError:
-        return None
+    return found | {"source_sha256": source_sha256(targets)}

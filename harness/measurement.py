@@ -6,80 +6,46 @@ Batches have one fixed shape and mix cases and shifts; which images share a batc
 the cases alone. Sums stay on the device until the last batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from equibench.cases import Case, Suite, data_range
-from equibench.errors import DataError, EquibenchError, ModelError
+from equibench.cases import Suite, data_range
+from equibench.errors import DataError, ModelError
 from equibench.forward import call, roll, shape
 from equibench.metrics import Metric, Prepared
-from equibench.shifts import ShiftPlan, Shifts
+from equibench.registry import METRICS
+from equibench.settings import Settings
+from equibench.shifts import Shifts
+from equibench.stream import Item, OpenCase, items
 
-__all__ = ["Frame", "Measurement", "row_columns"]
+__all__ = ["Measured", "Measurement", "row_columns", "suite_metrics"]
 
-Frame = Literal["canonical", "reference"]
-"""Whether y is compared with T₋ₖ G(Tₖ x), or Tₖ y with G(Tₖ x)."""
+_ALWAYS = "nmse"
+"""Measured whatever a suite names: the floor and outputs that are not finite are told by it."""
+
+
+def suite_metrics(suite: Suite) -> list[Metric]:
+    """The metrics that a suite is measured with."""
+    return [METRICS.get(name).require() for name in dict.fromkeys((_ALWAYS, *suite.metrics))]
 
 
 def row_columns(metrics: Sequence[Metric]) -> list[str]:
     """The columns of rows, in order: one row for each model × suite × case × shift."""
     changing = [m for m in metrics if m.delta_format]
     return [
-        *("model", "suite", "group", "case", "draw", "dy", "dx", "frame"),
+        *("model", "suite", "group", "case", "draw", "dy", "dx", "frame", "precision"),
         *(f"eq_{m.column}" for m in metrics),
         *(f"delta_{m.column}" for m in changing),
         *(m.column for m in metrics),
         *(f"{m.column}_shifted" for m in changing),
         *("near_ties", "floor_nmse", "batch"),
     ]
-
-
-class _Open:
-    """A case while its images pass through the model."""
-
-    def __init__(self, case: Case, shifts: Shifts, device: torch.device) -> None:
-        self.name, self.group = case.name, case.group
-        self.shifts = np.concatenate((np.zeros((1, 2), dtype=np.int64), shifts))
-        self.input = case.input.to(device)
-        self.target = None if case.target is None else case.target.to(device)
-        ones = torch.ones(len(self.input), dtype=torch.float64, device=device)
-        self.scale = ones if case.scale is None else case.scale.to(ones)
-        self.offset = 0 * ones if case.offset is None else case.offset.to(ones)
-        self.outputs: dict[int, Tensor] = {}
-        self.references: list[Prepared] = []
-        self.truths: list[Prepared] = []
-
-    def items(self, batch: int) -> Iterator["_Item"]:
-        """First every image unshifted, then (0, 0) once more, then the shifts."""
-        count = len(self.input)
-        for image in range(count):
-            yield _Item(self, image, None)
-        # the floor must not meet its reference's slot of a batch
-        turn = int(count % batch == 0)
-        for draw in range(len(self.shifts)):
-            for image in range(count):
-                yield _Item(self, (image + turn) % count if draw == 0 else image, draw)
-
-
-@dataclass(frozen=True, eq=False)
-class _Item:
-    """One image to be passed through the model: unshifted (no draw) or with a shift."""
-
-    case: _Open
-    image: int
-    draw: int | None
-
-    @property
-    def shift(self) -> tuple[int, int]:
-        dy, dx = self.case.shifts[self.draw or 0]
-        return int(dy), int(dx)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +60,19 @@ class _Closed:
     quality: list[Tensor]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Rows of a unit, and why the others of its cases have none."""
+
+    rows: pd.DataFrame
+    broken: dict[str, DataError]
+
+
 class Measurement:
     """One pass over the cases of a unit.
 
     Args:
-        model: (B, C, H, W) to (B, C', H, W), on ``device`` and in its precision.
+        model: (B, C, H, W) to (B, C', H, W), on its device and in its precision.
         near_ties: of the last forward pass, (B,), where the model has APS layers.
     """
 
@@ -106,81 +80,86 @@ class Measurement:
         self,
         model: Callable[[Tensor], Tensor],
         near_ties: Callable[[], Tensor | None],
-        *,
         label: str,
         suite: Suite,
         metrics: Sequence[Metric],
-        plan: ShiftPlan,
-        frame: Frame,
-        seed: int,
-        batch: int,
-        device: torch.device,
+        settings: Settings,
     ) -> None:
         self.model, self.near_ties = model, near_ties
-        self.label, self.suite, self.metrics = label, suite, metrics
+        self.label, self.suite, self.settings = label, suite, settings
+        self.metrics = metrics
         self.changing = [m for m in metrics if m.delta_format]
-        self.plan, self.frame, self.seed = plan, frame, seed
-        self.batch, self.device = batch, device
         self.closed: dict[str, _Closed] = {}
         self.keys: list[tuple[str, int]] = []
         self.sums: list[Tensor] = []
         self.widths: list[int] = []
 
-    def rows(self, cases: Sequence[str]) -> pd.DataFrame:
-        """Measure.
+    def run(self, cases: Sequence[str]) -> Measured:
+        """Measure; a case that cannot be loaded is left out.
 
         Raises:
-            DataError: a case cannot be loaded.
+            DataError: no case can be loaded, or only some have a ground truth.
             ModelError: the model raises, or returns what cannot be measured.
         """
-        waiting: list[_Item] = []
-        for item in self._items(cases):
-            full = len(waiting) == self.batch
-            if full or (waiting and _size(waiting[0]) != _size(item)):
+        broken: dict[str, DataError] = {}
+        waiting: list[Item] = []
+        for item in items(self.suite, cases, self.settings, broken):
+            sizes = {each.size for each in (*waiting, item)} - {None}
+            if len(waiting) == self.settings.batch or len(sizes) > 1:
                 self._forward(waiting)
                 waiting = []
             waiting.append(item)
         self._forward(waiting)
-        return self._table()
+        if not self.closed:
+            raise next(iter(broken.values()))
+        return Measured(self._table(), broken)
 
-    def _items(self, cases: Sequence[str]) -> Iterator[_Item]:
-        for case in _loaded(self.suite, cases):
-            height, width = case.input.shape[-2:]
-            shifts = self.plan.shifts(self.seed, self.suite.name, case.name, (height, width))
-            yield from _Open(case, shifts, self.device).items(self.batch)
-
-    def _forward(self, items: list[_Item]) -> None:
+    def _forward(self, items: Sequence[Item]) -> None:
         """Pass one batch through the model, and compare what has a reference."""
-        shifts = torch.tensor([item.shift for item in items], device=self.device)
-        images = roll(torch.stack([i.case.input[i.image] for i in items]), shifts)
+        places = [(slot, i, i.case) for slot, i in enumerate(items) if i.case is not None]
+        if not places:
+            return
+        blank = torch.zeros_like(places[0][2].input[0])
+        inputs = [blank if i.case is None else i.case.input[i.image] for i in items]
+        shifts = torch.tensor([i.shift for i in items], device=self.settings.device)
+        images = roll(torch.stack(inputs), shifts)
         # a last batch is filled up: another shape would give other bits
-        slots = torch.arange(self.batch, device=self.device) % len(items)
-        names = list(dict.fromkeys(item.case.name for item in items))
+        fill = torch.arange(self.settings.batch, device=self.settings.device) % len(items)
+        names = list(dict.fromkeys(case.name for _, _, case in places))
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         place = f"{self.suite.label}, case {', '.join(names[:3])}{more}"
-        raw = call(self.model, images[slots], self.label, place)[: len(items)]
-        near_ties = self.near_ties()
-        outputs = roll(raw, -shifts).to(torch.float64)
-        if self.suite.clamp is not None:
-            outputs = outputs.clamp(-self.suite.clamp, self.suite.clamp)
-        outputs = outputs * _per_image([i.case.scale[i.image] for i in items])
-        outputs = outputs + _per_image([i.case.offset[i.image] for i in items])
-        for item, output in zip(items, outputs, strict=True):
+        raw = call(self.model, images[fill], self.label, place)[: len(items)]
+        outputs = self._in_units(roll(raw, -shifts).to(torch.float64), items)
+        ties = self.near_ties()
+        if ties is None or len(ties) != self.settings.batch:
+            ties = outputs.new_full((len(items),), torch.nan)
+        for slot, item, case in places:
             if item.draw is None:
-                item.case.outputs[item.image] = output
-                if len(item.case.outputs) == len(item.case.input):
-                    self._close(item.case)
-        chosen = [slot for slot, item in enumerate(items) if item.draw is not None]
-        if chosen:
-            ties = torch.zeros(len(items)) if near_ties is None else near_ties[: len(items)]
+                case.outputs[item.image] = outputs[slot]
+                if len(case.outputs) == len(case.input):
+                    self._close(case)
+        compared = [(slot, i, case) for slot, i, case in places if i.draw is not None]
+        if compared:
+            chosen = torch.tensor([slot for slot, _, _ in compared], device=outputs.device)
             self._compare(
-                [items[slot] for slot in chosen],
+                [(item, case) for _, item, case in compared],
                 outputs[chosen],
-                None if self.frame == "canonical" else -shifts[chosen],
-                ties[chosen].to(outputs),
+                None if self.settings.frame == "canonical" else -shifts[chosen],
+                ties[: len(items)].to(outputs)[chosen],
             )
 
-    def _close(self, case: _Open) -> None:
+    def _in_units(self, outputs: Tensor, items: Sequence[Item]) -> Tensor:
+        """Clamp outputs (B, C, H, W) and bring them into the units of the ground truth."""
+        if self.suite.clamp is not None:
+            clamped = outputs.clamp(-self.suite.clamp, self.suite.clamp)
+            # an infinite output is no finite one
+            outputs = torch.where(outputs.isfinite(), clamped, torch.nan)
+        one = outputs.new_ones(())
+        scale = [one if i.case is None else i.case.scale[i.image] for i in items]
+        offset = [one if i.case is None else i.case.offset[i.image] for i in items]
+        return outputs * _per_image(scale) + _per_image(offset)
+
+    def _close(self, case: OpenCase) -> None:
         """Make references of a case's unshifted outputs, and compare them with the truth."""
         outputs = torch.stack([case.outputs.pop(image) for image in range(len(case.input))])
         target = case.target
@@ -188,6 +167,11 @@ class Measurement:
             raise ModelError(
                 f"{self.label} returned {shape(outputs)} on {self.suite.label}, case {case.name}, "
                 f"where the ground truth is {shape(target)}: set its number of output channels"
+            )
+        if self.closed and (target is None) != (not next(iter(self.closed.values())).quality):
+            raise DataError(
+                f"{self.suite.label}: case {case.name} and {next(iter(self.closed))} differ in "
+                "whether they have a ground truth; give all of them one, or none"
             )
         ranges, target_ranges, quality = [], [], []
         for metric in self.metrics:
@@ -211,20 +195,24 @@ class Measurement:
         )
 
     def _compare(
-        self, items: list[_Item], outputs: Tensor, origin: Tensor | None, near_ties: Tensor
+        self,
+        items: Sequence[tuple[Item, OpenCase]],
+        outputs: Tensor,
+        origin: Tensor | None,
+        near_ties: Tensor,
     ) -> None:
         sums = []
         for number, metric in enumerate(self.metrics):
-            prepared = _gather([(i.case.references[number], i.image) for i in items])
+            prepared = _gather([(case.references[number], i.image) for i, case in items])
             sums.append(metric.partials(prepared, outputs, origin))
-        if items[0].case.truths:
+        if items[0][1].truths:
             for number, metric in enumerate(self.changing):
-                truths = _gather([(i.case.truths[number], i.image) for i in items])
+                truths = _gather([(case.truths[number], i.image) for i, case in items])
                 sums.append(metric.partials(truths, outputs, origin))
         sums.append(near_ties[:, None])
         self.widths = [part.shape[1] for part in sums]
         self.sums.append(torch.cat(sums, dim=1))
-        self.keys += [(i.case.name, i.draw or 0) for i in items]
+        self.keys += [(case.name, i.draw or 0) for i, case in items]
 
     def _table(self) -> pd.DataFrame:
         """One row for each case and shift, from sums that now leave the device together."""
@@ -238,7 +226,12 @@ class Measurement:
             constant = {"model": self.label, "suite": self.suite.label, "group": case.group}
             dy, dx = case.shifts.T
             shift = {"case": case.name, "draw": np.arange(len(dy)), "dy": dy, "dx": dx}
-            values = {"frame": self.frame, **self._values(case, mine), "batch": self.batch}
+            values = {
+                "frame": self.settings.frame,
+                "precision": self.settings.precision,
+                **self._values(case, mine),
+                "batch": self.settings.batch,
+            }
             frames.append(pd.DataFrame(constant | shift | values))
         return pd.concat(frames, ignore_index=True).reindex(columns=row_columns(self.metrics))
 
@@ -259,37 +252,10 @@ class Measurement:
                 change = torch.where(shifted == quality, 0.0, (shifted - quality).abs())
                 columns[f"{metric.column}_shifted"] = shifted.numpy()
                 columns[f"delta_{metric.column}"] = change.numpy()
-        columns["near_ties"] = next(parts)[:, 0].numpy().astype(np.int64)
-        if "eq_nmse" in columns:
-            columns["floor_nmse"] = columns["eq_nmse"][0]
+        columns["near_ties"] = next(parts)[:, 0].numpy()
+        # in a batch of one there is no other slot to measure the floor in
+        columns["floor_nmse"] = columns["eq_nmse"][0] if self.settings.batch > 1 else np.nan
         return columns
-
-
-def _loaded(suite: Suite, names: Sequence[str]) -> Iterator[Case]:
-    """Load cases one ahead of their use."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(_load, suite, names[0])
-        for name in [*names[1:], None]:
-            case = following.result()
-            if name is not None:
-                following = pool.submit(_load, suite, name)
-            yield case
-
-
-def _load(suite: Suite, name: str) -> Case:
-    try:
-        case = suite.load(name)
-    except EquibenchError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise DataError(f"{suite.name} cannot load case {name}: {reason}") from error
-    if case.input.ndim != 4 or not case.input.is_floating_point():
-        raise DataError(
-            f"{suite.name}, case {name}: the input is {case.input.dtype} {shape(case.input)}, "
-            "not a float tensor (N, C, H, W)"
-        )
-    return case
 
 
 def _gather(wanted: list[tuple[Prepared, int]]) -> Prepared:
@@ -302,7 +268,3 @@ def _gather(wanted: list[tuple[Prepared, int]]) -> Prepared:
 
 def _per_image(values: list[Tensor]) -> Tensor:
     return torch.stack(values)[:, None, None, None]
-
-
-def _size(item: _Item) -> torch.Size:
-    return item.case.input.shape[1:]

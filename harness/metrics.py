@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import avg_pool2d, pad
 
 from equibench.errors import UsageError
 from equibench.registry import register_metric
@@ -162,15 +162,9 @@ class SSIM(Metric):
 
     def _mean(self, x: Tensor) -> Tensor:
         """Mean over the circular window around every pixel, one axis after the other."""
-        batch, channels, height, width = x.shape
-        x = x.reshape(batch * channels, 1, height, width)
-        for dim, side in ((-2, self.window[0]), (-1, self.window[1])):
-            if side > 1:
-                half = side // 2
-                margins = (half, half, 0, 0) if dim == -1 else (0, 0, half, half)
-                wrapped = pad(x, margins, mode="circular")
-                x = _window_sum(wrapped, dim, side, x.shape[dim]) / side
-        return x.reshape(batch, channels, height, width)
+        (rows, columns), (up, left) = self.window, (side // 2 for side in self.window)
+        x = avg_pool2d(pad(x, (0, 0, up, up), mode="circular"), (rows, 1), 1)
+        return avg_pool2d(pad(x, (left, left, 0, 0), mode="circular"), (1, columns), 1)
 
     @staticmethod
     def _full(size: int, side: int, origin: Tensor | None, axis: int, like: Tensor) -> Tensor:
@@ -183,23 +177,6 @@ class SSIM(Metric):
             position = (position[None] - origin[:, axis, None]) % size
         inside = (position >= margin) & (position < size - margin)
         return inside.to(like.dtype) / (size - 2 * margin)
-
-
-def _window_sum(x: Tensor, dim: int, side: int, size: int) -> Tensor:
-    """Sums over ``side`` neighbours along ``dim``; doubling halves the additions."""
-    total: Tensor | None = None
-    offset, span, block = 0, 1, x
-    while True:
-        if side & span:
-            part = block.narrow(dim, offset, size)
-            total = part if total is None else total + part
-            offset += span
-        span *= 2
-        if span > side:
-            assert total is not None
-            return total
-        length = block.shape[dim] - span // 2
-        block = block.narrow(dim, 0, length) + block.narrow(dim, span // 2, length)
 
 
 class SSIMColumns(SSIM):

@@ -92,19 +92,39 @@ def _moved(module: nn.Module, device: torch.device, dtype: torch.dtype | None) -
 
 @contextmanager
 def _float32(mode: Literal["ieee", "tf32"]) -> Iterator[None]:
-    """Set what float32 means to every backend, then put back what was there."""
+    """Set what float32 means to every backend, then put back what was there.
+
+    PyTorch has an old and a new set of switches, and reading the old ones fails where the two
+    disagree: both are set, the old ones first.
+    """
     b: Any = torch.backends
     switches = [b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn]
-    switches += [b.mkldnn.conv, b.mkldnn.rnn, b.mkldnn.matmul]
+    switches += [b.mkldnn.matmul, b.mkldnn.conv, b.mkldnn.rnn]
     before = [switch.fp32_precision for switch in switches]
+    legacy = [(owner, _legacy(owner)) for owner in (b.cuda.matmul, b.cudnn)]
     deterministic, benchmark = b.cudnn.deterministic, b.cudnn.benchmark
     try:
+        for owner, _ in legacy:
+            owner.allow_tf32 = mode == "tf32"
         for switch in switches:
-            cuda = switch in switches[:3]
-            switch.fp32_precision = mode if cuda else "ieee"
+            # on CPUs there is no TF32 to be had
+            switch.fp32_precision = mode if switch in switches[:3] else "ieee"
         b.cudnn.deterministic, b.cudnn.benchmark = True, False
         yield
     finally:
-        for switch, value in zip(switches, before, strict=True):
-            switch.fp32_precision = value
+        for owner, value in legacy:
+            if value is not None:
+                owner.allow_tf32 = value
+        for switch, precision in zip(switches, before, strict=True):
+            switch.fp32_precision = "none"  # inherit, if that is what gave the value
+            if switch.fp32_precision != precision:
+                switch.fp32_precision = precision
         b.cudnn.deterministic, b.cudnn.benchmark = deterministic, benchmark
+
+
+def _legacy(owner: Any) -> bool | None:
+    """An old switch; None where the user has already mixed old and new ones."""
+    try:
+        return bool(owner.allow_tf32)
+    except RuntimeError:
+        return None

@@ -1,8 +1,12 @@
 """On what machine, with what versions and from what sources a run was made."""
 
+import hashlib
+import inspect
 import json
 import platform
 import subprocess
+import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 import torch
 
-__all__ = ["environment"]
+from equibench.registry import FILE_MODULE
+
+__all__ = ["environment", "source_sha256", "version_of"]
 
 _PACKAGES = ("equibench", "torch", "numpy", "pandas", "scipy", "fastmri", "dival", "timm")
 
@@ -29,14 +35,41 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
+def source_sha256(targets: Iterable[object]) -> str:
+    """A hash of the files that define classes or functions.
+
+    For a plugin file, the modules that it has loaded from its own folder belong to it. What
+    PyTorch defines is left to its version.
+    """
+    files: set[Path] = set()
+    for target in targets:
+        module = str(getattr(target, "__module__", ""))
+        if module.partition(".")[0] in ("torch", "builtins", ""):
             continue
-    return found
+        try:
+            file = Path(inspect.getsourcefile(target) or "")  # type: ignore[arg-type]
+        except TypeError:
+            continue
+        files.add(file)
+        if module.startswith(FILE_MODULE):
+            others = (getattr(other, "__file__", None) for other in list(sys.modules.values()))
+            files |= {Path(o) for o in others if o and Path(o).is_relative_to(file.parent)}
+    digest = hashlib.sha256()
+    for file in sorted(file for file in files if file.is_file()):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def version_of(module: str) -> str | None:
+    """The version of the distribution that is called like a module."""
+    try:
+        return metadata.version(module)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _versions() -> dict[str, str]:
+    return {name: version for name in _PACKAGES if (version := version_of(name))}
 
 
 def _commit() -> str | None:

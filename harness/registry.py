@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 from equibench.errors import UnavailableError, UsageError
 
 __all__ = [
+    "FILE_MODULE",
     "METRICS",
     "MODELS",
     "REPORTS",
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+FILE_MODULE = "equibench_file_"
+"""How the modules are called that plugin files are loaded as."""
 
 
 @dataclass(frozen=True)
@@ -274,7 +278,7 @@ def _load_file(path: str) -> ModuleType:
     file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise FileNotFoundError(f"no such file: {path}")
-    name = f"equibench_file_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    name = f"{FILE_MODULE}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)

@@ -2,9 +2,8 @@
 
 import datetime
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,19 @@ from tqdm import tqdm
 
 from equibench.cases import Suite
 from equibench.config import RunConfig
-from equibench.errors import DataError, EquibenchError, ModelError, UnavailableError, UsageError
+from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
 from equibench.evaluation import Evaluation, units
-from equibench.loading import LoadedModel, load_model, weights_file
-from equibench.measurement import row_columns
-from equibench.precision import resolve_device
+from equibench.fingerprint import fingerprint, refuse_changes
+from equibench.loading import LoadedModel, build_suite, case_names, load_model, weights_file
+from equibench.measurement import row_columns, suite_metrics
 from equibench.provenance import environment
-from equibench.registry import METRICS, MODELS, SUITES
-from equibench.shifts import ShiftPlan, parse_shifts
+from equibench.registry import MODELS
+from equibench.settings import Settings
 from equibench.specs import Spec, slug
 from equibench.store import RunFolder
 from equibench.summary import non_finite
 
-__all__ = ["build_suite", "run"]
+__all__ = ["run"]
 
 
 def run(config: RunConfig, out: Path | str, *, progress: bool | None = None) -> RunFolder:
@@ -45,30 +44,9 @@ def run(config: RunConfig, out: Path | str, *, progress: bool | None = None) -> 
     return _Run(config).into(Path(out), progress)
 
 
-def build_suite(spec: Spec, data: Mapping[str, str]) -> Suite:
-    """The suite that a spec describes.
-
-    Args:
-        data: data roots by name of the suite.
-
-    Raises:
-        UsageError: an unknown name or argument, a missing extra or data root.
-    """
-    entry = SUITES.get(spec.reference)
-    arguments = dict(spec.arguments)
-    if spec.reference in data:
-        arguments["root"] = data[spec.reference]
-    entry.check(arguments)
-    suite = entry.object(**arguments)
-    if not isinstance(suite, Suite):
-        raise UsageError(f"{entry.origin} gave a {type(suite).__name__}, not an equibench Suite")
-    suite.label = spec.chosen_label or suite.name
-    return suite
-
-
 @dataclass(frozen=True)
 class _Job:
-    """One suite and the units that a model has to do on it, by their names."""
+    """One model on one suite: the cases of its units, by the names of their row files."""
 
     suite: Suite
     units: Mapping[str, Sequence[str]]
@@ -79,38 +57,44 @@ class _Run:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
-        self.plan: ShiftPlan = parse_shifts(config.shifts)
-        self.device = resolve_device(config.device)
-        self.environment = environment(self.device)
+        self.settings = Settings.of(config)
+        self.environment = environment(self.settings.device)
         self.failures: list[dict[str, Any]] = []
         self.specs = self._available_models()
         self.suites = self._available_suites()
-        names = dict.fromkeys(name for suite, _ in self.suites for name in suite.metrics)
-        self.metrics = [METRICS.get(name).require() for name in names]
+        metrics = {m.name: m for suite, _ in self.suites for m in suite_metrics(suite)}
+        self.metrics = list(metrics.values())
 
     def into(self, out: Path, progress: bool | None) -> RunFolder:
         folder = RunFolder(out, create=True)
         old = folder.manifest
-        fingerprint = self._fingerprint()
-        _refuse_changes(old.get("fingerprint", fingerprint), fingerprint, out)
+        identity = fingerprint(
+            self.config, self.settings, self.suites, self.metrics, self.environment
+        )
+        refuse_changes(old.get("fingerprint", identity), identity, out)
         manifest: dict[str, Any] = {
             "state": "running",
             "started": old.get("started", _now()),
             "configuration": self.config.model_dump(mode="json"),
-            "fingerprint": fingerprint,
+            "fingerprint": identity,
             "environment": self.environment,
-            "models": old.get("models", {}),
+            "models": dict(old.get("models", {})),
         }
         folder.write_manifest(manifest)
+        state = "failed"
         try:
             self._measure(folder, manifest, progress)
-            manifest["state"] = "finished"
+            state = "finished"
         except KeyboardInterrupt:
-            manifest["state"] = "interrupted"
+            state = "interrupted"
+            raise
+        except UsageError:
+            # refused: what the folder says of its own run stays true
+            manifest, state = (old or manifest), old.get("state", state)
             raise
         finally:
-            if manifest["state"] != "running":
-                folder.write_manifest(manifest | {"stopped": _now()})
+            folder.write_manifest(manifest | {"state": state, "stopped": _now()})
+            folder.write_failures(self.failures)
         self._conclude(folder)
         return folder
 
@@ -132,56 +116,40 @@ class _Run:
 
     def _available_suites(self) -> list[tuple[Suite, Sequence[str]]]:
         """Suites whose data are here, with their cases."""
-        found: list[tuple[Suite, Sequence[str]]] = []
+        specs = [Spec.parse(text) for text in self.config.suites]
+        for name in self.config.data:
+            if name not in {spec.reference for spec in specs}:
+                raise UsageError(f"--data {name}=…: no suite of this run is called {name!r}")
+        found: dict[str, tuple[Suite, Sequence[str]]] = {}
         reasons: list[EquibenchError] = []
-        for spec in (Spec.parse(text) for text in self.config.suites):
+        for spec in specs:
             try:
                 suite = build_suite(spec, self.config.data)
-                cases = list(islice(suite.cases(), self.config.limit))
+                cases = case_names(suite, self.config.limit)
             except (UnavailableError, DataError) as error:
                 reasons.append(error)
                 self._fail(error, suite=spec.label)
                 continue
-            if not cases:
-                raise UsageError(f"suite {suite.label!r} has no cases")
-            if suite.label in {other.label for other, _ in found}:
+            if suite.label in found:
                 raise UsageError(f"two suites are called {suite.label!r}: give one a label=…")
-            found.append((suite, cases))
+            found[suite.label] = suite, cases
         if not found:
             raise reasons[0]
-        return found
-
-    def _fingerprint(self) -> dict[str, Any]:
-        """All that numbers depend on, but for the models, which are compared as they load."""
-        config = self.config.model_dump(mode="json", exclude={"data", "device"})
-        return config | {
-            "plan": repr(self.plan),
-            "exact": self.plan.exact,
-            "frame": self.config.comparison_frame,
-            "device": self.device.type,
-            "suite versions": {
-                s.label: {"version": s.version, **s.configuration} for s, _ in self.suites
-            },
-            "metric versions": {metric.name: metric.version for metric in self.metrics},
-            "versions": self.environment["versions"],
-        }
+        return list(found.values())
 
     def _measure(self, folder: RunFolder, manifest: dict[str, Any], progress: bool | None) -> None:
-        jobs = {
-            spec.label: [
-                _Job(suite, self._units(spec, suite, cases)) for suite, cases in self.suites
-            ]
-            for spec in self.specs
-        }
-        total = sum(len(job.units) for of_model in jobs.values() for job in of_model)
+        jobs = {spec.label: [self._job(spec, *each) for each in self.suites] for spec in self.specs}
+        counts = {label: sum(len(job.units) for job in mine) for label, mine in jobs.items()}
         silent = None if progress is None else not progress
-        with tqdm(total=total, unit="unit", disable=silent, dynamic_ncols=True) as bar:
+        with tqdm(
+            total=sum(counts.values()), unit="unit", disable=silent, dynamic_ncols=True
+        ) as bar:
             for spec in self.specs:
                 try:
                     loaded = load_model(spec, self.config.seed)
                 except EquibenchError as error:
                     self._fail(error, model=spec.label)
-                    bar.update(sum(len(job.units) for job in jobs[spec.label]))
+                    bar.update(counts[spec.label])
                     continue
                 described = {
                     "spec": spec.reference,
@@ -189,48 +157,38 @@ class _Run:
                     **loaded.provenance,
                 }
                 before = manifest["models"].setdefault(spec.label, described)
-                _refuse_changes({spec.label: before}, {spec.label: described}, folder.path)
+                refuse_changes({spec.label: before}, {spec.label: described}, folder.path)
                 folder.write_manifest(manifest)
                 for job in jobs[spec.label]:
                     bar.set_description(f"{spec.label} · {job.suite.label}")
                     self._evaluate(loaded, job, folder, bar)
 
-    def _units(self, spec: Spec, suite: Suite, cases: Sequence[str]) -> dict[str, Sequence[str]]:
-        """Units by the name of their row file: the labels are data and never a path."""
+    def _job(self, spec: Spec, suite: Suite, cases: Sequence[str]) -> _Job:
+        """Row files have slugs and digests for names: labels are data and never a path."""
         digest = hashlib.sha256(f"{spec.label}\n{suite.label}".encode()).hexdigest()[:8]
         stem = f"{slug(spec.label)}_{slug(suite.label)}_{digest}"
-        return {
-            f"{stem}_{number:05d}": members
-            for number, members in enumerate(units(suite, self.plan, cases))
-        }
+        members = enumerate(units(suite, self.settings.plan, cases))
+        return _Job(suite, {f"{stem}_{number:05d}": each for number, each in members})
 
     def _evaluate(
         self, loaded: LoadedModel, job: _Job, folder: RunFolder, bar: "tqdm[Any]"
     ) -> None:
         todo = [name for name in job.units if not folder.finished(name)]
         bar.update(len(job.units) - len(todo))
-        evaluation = Evaluation(
-            loaded.model,
-            label=loaded.label,
-            suite=job.suite,
-            plan=self.plan,
-            frame=self.config.comparison_frame,
-            seed=self.config.seed,
-            device=self.device,
-            precision=self.config.precision,
-            batch=None if self.config.batch == "auto" else self.config.batch,
-        )
-        with evaluation.ready() as measure:
+        place = {"model": loaded.label, "suite": job.suite.label}
+        with Evaluation(loaded.model, loaded.label, job.suite, self.settings).ready() as measure:
             for name in todo:
                 cases = job.units[name]
                 try:
-                    rows = measure(cases)
-                except (DataError, ModelError) as error:
-                    self._fail(error, model=loaded.label, suite=job.suite.label, cases=list(cases))
-                    folder.write_failures(self.failures)
+                    measured = measure(cases)
+                except EquibenchError as error:
+                    self._fail(error, **place, cases=list(cases))
                 else:
                     # one schema for every file of the run, whatever its suite measures
-                    folder.write_rows(name, rows.reindex(columns=row_columns(self.metrics)))
+                    rows = measured.rows.reindex(columns=row_columns(self.metrics))
+                    folder.write_rows(name, rows, complete=not measured.broken)
+                    for case, reason in measured.broken.items():
+                        self._fail(reason, **place, cases=[case])
                 bar.update()
 
     def _fail(self, error: EquibenchError, **place: object) -> None:
@@ -240,34 +198,8 @@ class _Run:
         if folder.has_rows:
             rows = folder.rows()
             folder.write_summary(folder.summary(rows))
-            for row in non_finite(rows).itertuples():
-                message = (
-                    f"{row.model} gives a normalised error of {row.eq_nmse} on {row.suite}, case "
-                    f"{row.case}, shift ({row.dy}, {row.dx}): its output is not finite there"
-                )
-                place = {"model": row.model, "suite": row.suite, "cases": [row.case]}
-                self.failures.append({**place, "error": "NonFinite", "message": message})
+            self.failures += non_finite(rows)
         folder.write_failures(self.failures)
-
-
-def _refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], out: Path) -> None:
-    """A folder holds one run: an equal configuration resumes it, another needs another folder."""
-    changes = list(_changes(old, new))
-    if changes:
-        more = f" and {len(changes) - 3} more changes" if len(changes) > 3 else ""
-        raise UsageError(
-            f"{out} holds another run: {'; '.join(changes[:3])}{more}; choose another --out, or "
-            "repeat the command that made it to resume it"
-        )
-
-
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
-    for key in dict.fromkeys([*old, *new]):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from _changes(before, after, f"{prefix}{key} ")
-        elif before != after:
-            yield f"{prefix}{key} was {before!r} and is {after!r}"
 
 
 def _unique(specs: list[Spec]) -> list[Spec]:

@@ -19,6 +19,8 @@ from equibench.summary import summarize
 __all__ = ["RunFolder"]
 
 SCHEMA = 1
+PARTIAL = ".partial.parquet"
+"""How the rows of a unit end of which some cases could not be loaded."""
 
 
 class RunFolder:
@@ -32,7 +34,7 @@ class RunFolder:
         self.path = Path(path)
         self._manifest = self.path / "run.json"
         if create and not self._manifest.exists():
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if self.path.exists() and not _empty(self.path):
                 raise UsageError(f"{self.path} exists and is no run folder: choose another --out")
             with _explained(self.path):
                 (self.path / "rows").mkdir(parents=True, exist_ok=True)
@@ -65,9 +67,15 @@ class RunFolder:
     def write_summary(self, summary: pd.DataFrame) -> None:
         self._write("summary.csv", summary.to_csv(index=False).encode())
 
-    def write_rows(self, unit: str, rows: pd.DataFrame) -> None:
-        """Add the rows of one unit."""
-        self._write(f"rows/{unit}.parquet", rows.to_parquet(index=False))
+    def write_rows(self, unit: str, rows: pd.DataFrame, *, complete: bool = True) -> None:
+        """Add the rows of one unit; those of an incomplete one are measured again on resuming."""
+        partial = self.path / "rows" / f"{unit}{PARTIAL}"
+        final = self.path / "rows" / f"{unit}.parquet"
+        self._write(
+            f"rows/{final.name if complete else partial.name}", rows.to_parquet(index=False)
+        )
+        if complete:
+            partial.unlink(missing_ok=True)
 
     def finished(self, unit: str) -> bool:
         """Whether a unit's rows are there.
@@ -81,6 +89,7 @@ class RunFolder:
         file = self.path / "rows" / f"{unit}.parquet"
         if not file.exists():
             return False
+        file.with_name(f"{unit}{PARTIAL}").unlink(missing_ok=True)  # a kill came between the two
         try:
             pq.read_metadata(file)
         except (ArrowInvalid, OSError) as error:
@@ -109,7 +118,7 @@ class RunFolder:
             raise UsageError(f"{self.path} has no rows yet: run the same command again")
         rows = pd.read_parquet(self.path / "rows")
         manifest = self.manifest
-        orders = {"suite": manifest["fingerprint"]["suite versions"], "model": manifest["models"]}
+        orders = {"suite": manifest["fingerprint"]["suites"], "model": manifest["models"]}
         ranks = {
             column: rows[column].map({label: place for place, label in enumerate(order)})
             for column, order in orders.items()
@@ -138,6 +147,13 @@ class RunFolder:
                 temporary.replace(final)
             finally:
                 temporary.unlink(missing_ok=True)
+
+
+def _empty(path: Path) -> bool:
+    """A folder with nothing in it, or only what a run that was stopped at once left there."""
+    return path.is_dir() and not any(
+        p for p in path.iterdir() if p.name != "rows" or any(p.iterdir())
+    )
 
 
 @contextmanager

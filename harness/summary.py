@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import bootstrap
 
 from equibench.metrics import Metric
 from equibench.registry import METRICS
@@ -44,7 +45,7 @@ class Column:
 
 def columns(names: Sequence[str]) -> list[Column]:
     """The metric columns among some column names, equivariance first."""
-    metrics: list[Metric] = [entry.object for entry in METRICS.entries()]
+    metrics: list[Metric] = [e.object for e in METRICS.entries() if e.unavailable() is None]
     equivariance, changes, quality = [], [], []
     for m in metrics:
         up = m.higher_is_better
@@ -77,6 +78,7 @@ def summarize(rows: pd.DataFrame, *, exact: bool = False) -> pd.DataFrame:
             "cases": len(unshifted),
             "shifts": len(shifted),
             "frame": part["frame"].iloc[0],
+            "precision": part["precision"].iloc[0],
             "exact": exact,
         }
         for kind in kinds:
@@ -84,7 +86,8 @@ def summarize(rows: pd.DataFrame, *, exact: bool = False) -> pd.DataFrame:
             # a model that returns nothing but NaN still has an error
             if kind.name == "eq_nmse" or over[kind.name].notna().any():
                 line |= _statistics(over, kind)
-        line["near_ties"] = float((shifted["near_ties"] > 0).mean())
+        counted = shifted["near_ties"].dropna()
+        line["near_ties"] = float((counted > 0).mean()) if len(counted) else np.nan
         line["floor_nmse"] = float(unshifted["floor_nmse"].max())
         lines.append(line)
     return pd.DataFrame(lines)
@@ -117,12 +120,29 @@ def _interval(part: pd.DataFrame, kind: Column) -> tuple[float, float]:
     means = part.groupby("case", sort=True)[kind.name].mean().to_numpy(dtype=np.float64)
     if len(means) < 2 or not np.isfinite(means).all():
         return np.nan, np.nan
-    draws = generator("bootstrap", kind.name).integers(len(means), size=(_RESAMPLES, len(means)))
-    low, high = np.quantile(means[draws].mean(axis=1), (0.025, 0.975))
-    return float(low), float(high)
+    found = bootstrap(
+        (means,), np.mean, method="percentile", n_resamples=_RESAMPLES,
+        rng=generator("bootstrap", kind.name),
+    )  # fmt: skip
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def non_finite(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose equivariance error is NaN or infinite."""
-    found: pd.DataFrame = rows.loc[~np.isfinite(rows["eq_nmse"])]
+def non_finite(rows: pd.DataFrame) -> list[dict[str, object]]:
+    """A failure for each case with a normalised error that is NaN or infinite, for the manifest."""
+    found = []
+    bad = rows.loc[~np.isfinite(rows["eq_nmse"])]
+    for (model, suite, case), part in bad.groupby(["model", "suite", "case"], sort=False):
+        first = part.iloc[0]
+        shifts = f"{len(part)} shifts, first " if len(part) > 1 else ""
+        reason = (
+            "its output is not finite there"
+            if np.isnan(first["eq_nmse"])
+            else "an infinite output, or an unshifted one that is zero"
+        )
+        message = (
+            f"{model} has an NMSE of {first['eq_nmse']} on {suite}, case {case}, {shifts}"
+            f"({first['dy']}, {first['dx']}): {reason}"
+        )
+        place = {"model": model, "suite": suite, "cases": [case]}
+        found.append({**place, "error": "NonFinite", "message": message})
     return found

@@ -29,7 +29,7 @@ def aps_downsample(
 
     Args:
         x: (B, C, *S) with one to three spatial dimensions.
-        stride: at least 1 in every dimension, of which it divides the size.
+        stride: of every dimension, or one for each; at least 2 in one of them.
         criterion: how the component is chosen.
 
     Returns:
@@ -54,10 +54,9 @@ def aps_upsample(x: Tensor, index: Tensor, stride: int | Sequence[int]) -> Tenso
         (B, C, *S·stride).
     """
     strides = _strides(x, stride)
-    grid = [1] * x.ndim
     chosen = torch.arange(_count(strides), device=x.device) == index[:, None]
     mask = chosen.reshape(len(x), 1, *(side for s in strides for side in (1, s)))
-    spread = x.reshape(*grid[:0], *x.shape[:2], *(n for size in x.shape[2:] for n in (size, 1)))
+    spread = x.reshape(*x.shape[:2], *(n for size in x.shape[2:] for n in (size, 1)))
     out = torch.where(mask, spread, torch.zeros((), dtype=x.dtype, device=x.device))
     return out.reshape(*x.shape[:2], *(n * s for n, s in zip(x.shape[2:], strides, strict=True)))
 
@@ -70,7 +69,8 @@ def polyphase_index(
 
     Norms are accumulated in float64. Components whose norms rounding cannot tell apart are
     told apart by a cubic correlation of neighbouring magnitudes, which, like the norm, moves
-    with the samples: the choice never depends on where they lie in memory.
+    with the samples: the choice does not depend on where they lie in memory. Only an image that
+    a shift maps onto itself (a constant one, say) leaves no rule a choice.
 
     Returns:
         Index (B,) in int64 and near-tie (B,) in bool.
@@ -83,15 +83,15 @@ def polyphase_index(
     strides = _strides(x, stride)
     norm, smallest = criterion.removesuffix("-min"), criterion.endswith("-min")
     magnitude = _magnitude(x, norm)
-    components = _components(magnitude, strides)
-    flat = components.flatten(2)
+    flat = _components(magnitude, strides).flatten(2)
     score = flat.amax(dim=2) if norm == "linf" else flat.sum(dim=2)
     score = score.sqrt() if norm == "l2" else score
     best, other = score.topk(2, dim=1, largest=not smallest).values.unbind(1)
     gap = (best - other).abs()
     scale = torch.maximum(best, other)
     tied = (score - best[:, None]).abs() <= _ROUNDING * scale[:, None]
-    rank = _correlation(components).masked_fill(~tied, -torch.inf)
+    rank = _components(_correlation(magnitude), strides).flatten(2).sum(dim=2)
+    rank = rank.masked_fill(~tied, -torch.inf)
     return rank.argmax(dim=1), gap <= NEAR_TIE * scale
 
 
@@ -136,7 +136,7 @@ class APSUp(nn.Module):
 def _strides(x: Tensor, stride: int | Sequence[int]) -> tuple[int, ...]:
     dims = x.ndim - 2
     strides = (stride,) * dims if isinstance(stride, int) else tuple(stride)
-    if len(strides) != dims or not 1 <= dims <= 3 or min(strides) < 1:
+    if len(strides) != dims or not 1 <= dims <= 3 or min(strides) < 1 or max(strides) < 2:
         raise ValueError(f"stride {stride} does not fit a map of shape {tuple(x.shape)}")
     return strides
 
@@ -194,11 +194,12 @@ def _magnitude(x: Tensor, norm: str) -> Tensor:
     return x.sum(dim=1, dtype=torch.float64)
 
 
-def _correlation(components: Tensor) -> Tensor:
-    """Σ m(i)²·m(i + e) over the neighbours e, per component: (B, P).
+def _correlation(magnitude: Tensor) -> Tensor:
+    """m(i)²·m(i + e) added over the neighbours e of every sample: (B, *S).
 
-    Unequal weights tell the axes apart, the square tells an image from its mirror image.
+    Unequal weights tell the axes apart, the square tells an image from its mirror image, and
+    neighbours of other components tell components apart that are equal.
     """
-    axes = range(2, components.ndim)
-    neighbours = sum((axis - 1) * torch.roll(components, -1, axis) for axis in axes)
-    return (components.square() * neighbours).flatten(2).sum(dim=2)
+    axes = range(1, magnitude.ndim)
+    neighbours = sum(axis * torch.roll(magnitude, -1, axis) for axis in axes)
+    return magnitude.square() * neighbours

@@ -28,7 +28,7 @@ def facts(manifest: Mapping[str, Any]) -> dict[str, str]:
     environment = manifest.get("environment", {})
     fingerprint = manifest.get("fingerprint", {})
     versions = environment.get("versions", {})
-    suites = fingerprint.get("suite versions", {})
+    suites = fingerprint.get("suites", {})
     device = [environment.get("device"), environment.get("device_name")]
     found = {
         "state": manifest.get("state"),
@@ -53,5 +53,5 @@ def facts(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 def _setting(suite: Mapping[str, Any]) -> str:
     """A suite's version and its arguments."""
-    pairs = [f"{name}={value}" for name, value in suite.items() if name != "version"]
+    pairs = [f"{name}={value}" for name, value in suite["arguments"].items()]
     return f"{suite['version']} ({', '.join(pairs)})" if pairs else str(suite["version"])

@@ -131,7 +131,7 @@ def _section(data: RunData, suite: str, group: str, part: pd.DataFrame) -> Secti
         frame=str(part["frame"].iloc[0]),
         exact=bool(part["exact"].all()),
         floor=number(float(part["floor_nmse"].max()), shown[0].format) if shown else "",
-        near_ties=float(part["near_ties"].max()),
+        near_ties=float(part["near_ties"].fillna(0).max()),
         columns=[*shown, *quality],
         blocks=_blocks(kinds, OTHER_DATA in reasons),
         lines=lines,
@@ -156,7 +156,7 @@ def _published(data: RunData, suite: str, group: str, part: pd.DataFrame) -> dic
 def _kinds(
     column: Column, published_keys: Mapping[str, Sequence[str]], located: Column
 ) -> Iterable[_Kind]:
-    for statistic in ("mean", "worst"):
+    for statistic in ("mean", "median", "worst") if column == located else ("mean", "worst"):
         kind = _Kind(column, statistic)
         yield kind
         for acquisition in published_keys.get(kind.key, ()):

@@ -41,8 +41,6 @@ _CASE_WIDTH = 22
 @register_report(
     "tables",
     summary="the summary as CSV, Markdown and LaTeX",
-    extra="report",
-    modules=("tabulate",),
 )
 def tables(run: RunFolder, out: Path) -> list[Path]:
     """Write ``tables/summary.csv``, ``.md`` and ``.tex`` below ``out``."""
@@ -150,7 +148,11 @@ class _Table:
         keys = ["suite", *(["group"] if grouped else []), "model"]
         located = chosen[:1]
         blocks = [
-            (c.heading, ["mean", "worst", *(["worst at"] if c in located else [])]) for c in chosen
+            (
+                c.heading,
+                ["mean", "median", "worst", "worst at"] if c in located else ["mean", "worst"],
+            )
+            for c in chosen
         ]
         suites = {suite: i for i, suite in enumerate(summary["suite"].unique())}
         ordered = summary.sort_values("suite", key=lambda s: s.map(suites), kind="stable")
@@ -170,10 +172,10 @@ class _Table:
 
 def _cells(line: Mapping[str, object], column: Column, located: bool) -> list[str]:
     if not applies(line, column):
-        return [NONE] * (3 if located else 2)
+        return [NONE] * (4 if located else 2)
     values = [
         number(float(cast("float", line[f"{column.name}_{statistic}"])), column.format)
-        for statistic in ("mean", "worst")
+        for statistic in (("mean", "median", "worst") if located else ("mean", "worst"))
     ]
     return [*values, *([place(line, column, _CASE_WIDTH)] if located else [])]
 

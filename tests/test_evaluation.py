@@ -1,5 +1,7 @@
 """What is measured, and that nothing but the model and the data decides it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,9 +10,11 @@ from fastmri import evaluate as fastmri
 
 import equibench as eb
 from equibench.cases import Case
-from equibench.errors import DataError, ModelError
-from equibench.evaluation import units
+from equibench.config import RunConfig
+from equibench.errors import DataError, ModelError, UsageError
+from equibench.evaluation import Evaluation, units
 from equibench.models.unet import UNet
+from equibench.settings import Settings
 from equibench.shifts import parse_shifts
 
 
@@ -146,10 +150,13 @@ def test_no_number_depends_on_how_the_work_is_split(images):
     """Every case alone, all of them, and a limit: the same bits."""
     torch.manual_seed(0)
     network = UNet(width=0.05, levels=2)
-    together = eb.evaluate(network, images, shifts="random:n=40,max=16").rows
-    limited = eb.evaluate(network, images, shifts="random:n=40,max=16", limit=1).rows
-    assert len(units(eb.ImageCases(images), parse_shifts("random:n=40,max=16"), "abc")) == 3
-    pd.testing.assert_frame_equal(limited, together[together["case"] == "00000"])
+    shifts, batch = "random:n=9,max=16", 4  # batches that mix cases
+    images = images.repeat(4, 1, 1, 1) + 0.1 * torch.arange(12.0)[:, None, None, None]
+    (first, *_) = units(eb.ImageCases(images), parse_shifts(shifts), [str(i) for i in range(12)])
+    together = eb.evaluate(network, images, shifts=shifts, batch=batch).rows
+    limited = eb.evaluate(network, images, shifts=shifts, batch=batch, limit=len(first)).rows
+    assert 1 < len(first) < 12
+    pd.testing.assert_frame_equal(limited, together[: len(limited)])
 
 
 def test_units_hold_fewer_cases_the_more_shifts_and_slices_there_are(images):
@@ -187,6 +194,88 @@ def test_the_floor_is_what_the_batch_slot_alone_does(images):
     assert rows["floor_nmse"].between(1e-13, 1e-10).all()
     at_zero = rows[rows["draw"] == 0]
     assert (at_zero["eq_nmse"] == at_zero["floor_nmse"]).all()
+
+
+def test_in_a_batch_of_one_there_is_no_slot_to_measure_the_floor_in(images):
+    assert eb.evaluate(identity, images, batch=1).rows["floor_nmse"].isna().all()
+
+
+def test_a_case_that_cannot_be_loaded_changes_nothing_for_the_others_of_its_unit(images):
+    class SecondIsBroken(eb.ImageCases):
+        def load(self, name):
+            if name == "00001":
+                raise DataError("the second is broken")
+            return super().load(name)
+
+    torch.manual_seed(0)
+    network = UNet(width=0.05, levels=2)
+    config = RunConfig(models=("m",), suites=("s",), shifts="random:n=3,max=8", batch=4)
+    parts = {}
+    for suite in (eb.ImageCases(images), SecondIsBroken(images)):
+        suite.label = "images"
+        with Evaluation(network, "net", suite, Settings.of(config)).ready() as measure:
+            parts[type(suite)] = measure(suite.cases())
+    whole, rest = (parts[kind] for kind in (eb.ImageCases, SecondIsBroken))
+    assert {name: str(error) for name, error in rest.broken.items()} == {
+        "00001": "the second is broken"
+    }
+    others = whole.rows[whole.rows["case"] != "00001"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rest.rows, others)
+
+
+def test_an_infinite_output_is_not_hidden_by_a_clamp():
+    def explodes(x):
+        return torch.where(x > 0, torch.inf, -torch.inf)
+
+    rows = eb.evaluate(explodes, Volumes(), shifts="paper").rows
+    assert rows["eq_nmse"].isna().all()
+
+
+def test_the_user_s_own_tf32_switches_can_be_read_inside_and_are_inherited_afterwards(images):
+    backends, seen = torch.backends, []
+
+    def model(x):
+        seen.append((backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32))
+        with backends.cudnn.flags(enabled=True):
+            return x.clone()
+
+    torch.set_float32_matmul_precision("high")
+    try:
+        eb.evaluate(model, images, limit=1)
+        eb.evaluate(model, images, limit=1, precision="tf32")
+        assert set(seen) == {(False, False), (True, True)}
+        assert torch.get_float32_matmul_precision() == "high"
+        assert backends.cudnn.allow_tf32
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_a_suite_whose_cases_only_partly_have_a_ground_truth_is_named(images):
+    class Mixed(eb.ImageCases):
+        def load(self, name):
+            case = super().load(name)
+            return replace(case, target=case.input if name == "00001" else None)
+
+    with pytest.raises(DataError) as caught:
+        eb.evaluate(identity, Mixed(images), shifts="paper")
+    assert str(caught.value) == (
+        "images: case 00001 and 00000 differ in whether they have a ground truth; give all of "
+        "them one, or none"
+    )
+
+
+def test_nmse_is_measured_whatever_the_suite_names(images):
+    rows = eb.evaluate(identity, eb.ImageCases(images, metrics=("psnr",)), limit=1).rows
+    assert rows["eq_nmse"].eq(0).all()
+
+
+def test_two_cases_of_one_name_are_refused():
+    class Twins(Volumes):
+        def cases(self):
+            return ["first", "first"]
+
+    with pytest.raises(UsageError, match=r"^suite 'volumes' has 2 cases called 'first'$"):
+        eb.evaluate(identity, Twins())
 
 
 def test_the_batch_is_halved_when_memory_runs_out(images):
@@ -271,6 +360,7 @@ def test_near_ties_of_aps_layers_are_counted_in_the_rows():
     x = torch.ones(1, 1, 16, 16)  # every component is the same
     rows = eb.evaluate(UNet("aps", width=0.05, levels=2), x, shifts="random:n=2,max=4").rows
     assert rows["near_ties"].tolist() == [2, 2, 2]
+    assert eb.evaluate(identity, x).rows["near_ties"].isna().all()
 
 
 def test_ssim_differs_between_the_frames_and_nmse_does_not(images):

@@ -143,6 +143,33 @@ def test_equal_norms_are_told_apart_by_what_moves_with_the_samples():
             assert torch.equal(down_up(roll(x, shift)), roll(down_up(x), shift))
 
 
+def upsampled():
+    """Every 2×2 block is constant: all components are equal."""
+    return random_map((6, 8), 0).repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+
+def rectangle():
+    x = torch.zeros(1, 1, 32, 48, dtype=torch.float64)
+    x[..., 4:14, 10:30] = 1
+    return x
+
+
+@pytest.mark.parametrize("image", [upsampled, rectangle])
+@pytest.mark.parametrize("shift", [(1, 0), (0, 1), (1, 1), (3, 5)])
+def test_equal_components_are_told_apart_by_their_neighbours(image, shift):
+    x = image()
+
+    def down_up(x):
+        return aps_upsample(*aps_downsample(x, 2), 2)
+
+    assert torch.equal(down_up(roll(x, shift)), roll(down_up(x), shift))
+
+
+def test_a_stride_of_one_is_refused():
+    with pytest.raises(ValueError, match="stride 1 does not fit a map of shape"):
+        aps_downsample(random_map((8, 8), 0), 1)
+
+
 def test_near_ties_are_counted_per_sample_and_only_when_asked():
     x = random_map((8, 8), 0, batch=3, channels=1)
     x[1, :, ::2, ::2] = x[1, :, 1::2, ::2].flip(-1)

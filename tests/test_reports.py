@@ -26,12 +26,12 @@ from equibench.store import RunFolder
 COLUMNS = row_columns([nmse, psnr, ssim, ssim_columns])
 GRID = [(dy, dx) for dy in (-3, 0, 3) for dx in (-3, 0, 3) if dy or dx]
 MARKDOWN = """\
-| suite        | model         |   NMSE ↓ mean |   worst | worst at    |   SSIM ↑ mean |   worst |   ΔPSNR [dB] ↓ mean |   worst |
-|:-------------|:--------------|--------------:|--------:|:------------|--------------:|--------:|--------------------:|--------:|
-| mri-sample   | unet-baseline |       6.0e-03 | 8.0e-03 | c1 (-3, -3) |        0.9940 |  0.9920 |                0.06 |    0.08 |
-| mri-sample   | unet-aps      |             0 |       0 | –           |        1.0000 |  1.0000 |                   0 |       0 |
-| photo-sample | unet-baseline |       2.0e-02 | 2.0e-02 | c0 (-3, -3) |        0.9800 |  0.9800 |                   – |       – |
-| photo-sample | unet-aps      |           NaN |     NaN | c0 (-3, -3) |             – |       – |                   – |       – |
+| suite        | model         |   NMSE ↓ mean |   median |   worst | worst at    |   SSIM ↑ mean |   worst |   ΔPSNR [dB] ↓ mean |   worst |
+|:-------------|:--------------|--------------:|---------:|--------:|:------------|--------------:|--------:|--------------------:|--------:|
+| mri-sample   | unet-baseline |       6.0e-03 |  6.0e-03 | 8.0e-03 | c1 (-3, -3) |        0.9940 |  0.9920 |                0.06 |    0.08 |
+| mri-sample   | unet-aps      |             0 |        0 |       0 | –           |        1.0000 |  1.0000 |                   0 |       0 |
+| photo-sample | unet-baseline |       2.0e-02 |  2.0e-02 | 2.0e-02 | c0 (-3, -3) |        0.9800 |  0.9800 |                   – |       – |
+| photo-sample | unet-aps      |           NaN |      NaN |     NaN | c0 (-3, -3) |             – |       – |                   – |       – |
 
 untrained: unet-baseline (networks start from a fixed seed)
 """  # noqa: E501
@@ -44,7 +44,7 @@ def rows(model, suite, errors, *, shifts=GRID, cases=2, truth=True, group="all")
     for number in range(cases):
         case = f"c{number}"
         base = {"model": model, "suite": suite, "group": group, "case": case, "batch": 4}
-        base |= {"frame": "canonical", "near_ties": 0, "floor_nmse": 2e-15}
+        base |= {"frame": "canonical", "precision": "fp32", "near_ties": 0, "floor_nmse": 2e-15}
         if truth:
             base |= {"nmse": 0.01, "psnr": 30.0 + number, "ssim": 0.8}
         for draw, (dy, dx) in enumerate([(0, 0), *shifts]):
@@ -76,7 +76,7 @@ def make(tmp_path):
 
     def make(parts, models=None, failures=(), state="finished", **configuration):
         folder = RunFolder(tmp_path / "run", create=True)
-        suites = {part["suite"].iloc[0]: {"version": 1, "n": 2} for part in parts}
+        suites = {part["suite"].iloc[0]: {"version": 1, "arguments": {"n": 2}} for part in parts}
         labels = dict.fromkeys(part["model"].iloc[0] for part in parts)
         folder.write_manifest(
             {
@@ -92,7 +92,7 @@ def make(tmp_path):
                 },
                 "fingerprint": {
                     "exact": False,
-                    "suite versions": suites,
+                    "suites": suites,
                     "metric versions": {"nmse": 1},
                 },
                 "environment": {"versions": {"torch": "2.14.1"}, "commit": "abc-dirty"},
@@ -140,14 +140,14 @@ def test_the_latex_table_is_booktabs_and_escaped(make):
     table = summary_table(data.summary, format="latex", weights={"a_b & c": "untrained"})
     assert (
         table
-        == r"""\begin{tabular}{lllrrlrr}
+        == r"""\begin{tabular}{lllrrrlrr}
 \toprule
- &  &  & \multicolumn{3}{c}{NMSE $\downarrow$} & \multicolumn{2}{c}{SSIM $\uparrow$} \\
-\cmidrule(lr){4-6}
-\cmidrule(lr){7-8}
-suite & group & model & mean & worst & worst at & mean & worst \\
+ &  &  & \multicolumn{4}{c}{NMSE $\downarrow$} & \multicolumn{2}{c}{SSIM $\uparrow$} \\
+\cmidrule(lr){4-7}
+\cmidrule(lr){8-9}
+suite & group & model & mean & median & worst & worst at & mean & worst \\
 \midrule
-noise & x\% & a\_b \& c & $\infty$ & $\infty$ & c0 (-3, -3) & $\infty$ & $\infty$ \\
+noise & x\% & a\_b \& c & $\infty$ & $\infty$ & $\infty$ & c0 (-3, -3) & $\infty$ & $\infty$ \\
 \bottomrule
 \end{tabular}
 \par{\footnotesize untrained: all networks (networks start from a fixed seed)}
@@ -157,7 +157,10 @@ noise & x\% & a\_b \& c & $\infty$ & $\infty$ & c0 (-3, -3) & $\infty$ & $\infty
 
 def test_latex_writes_powers_of_ten(two_suites):
     table = summary_table(RunData.read(two_suites).summary, format="latex")
-    assert r"unet-baseline & $6.0\times10^{-3}$ & $8.0\times10^{-3}$ & c1 (-3, -3)" in table
+    assert (
+        r"unet-baseline & $6.0\times10^{-3}$ & $6.0\times10^{-3}$ & $8.0\times10^{-3}$  & c1 (-3, -3)" c1 (-3"
+        in table
+    )
 
 
 def test_csv_is_the_whole_summary(two_suites):
@@ -167,7 +170,7 @@ def test_csv_is_the_whole_summary(two_suites):
 
 def test_other_metrics_can_be_asked_for(two_suites):
     text = summary_table(RunData.read(two_suites).summary, metrics=["psnr"])
-    assert "| mri-sample   | unet-baseline |              30.50 |   30.00 | c0 " in text
+    assert "| mri-sample   | unet-baseline |              30.50 |    30.50 |   30.00 | c0 " in text
 
 
 def test_an_unknown_format_is_a_usage_error(two_suites):
@@ -179,7 +182,7 @@ def test_a_table_of_hostile_names_keeps_its_shape(hostile):
     summary = RunData.read(hostile).summary
     line = summary_table(summary).splitlines()[2]
     assert r"\<script>alert('1')\</script>" in line
-    assert len(re.findall(r"(?<!\\)\|", line)) == 10
+    assert len(re.findall(r"(?<!\\)\|", line)) == 11
     assert r"\textbar{}\&\$x\_\{1\}\$\%\textbackslash{}" in summary_table(summary, format="latex")
 
 
@@ -239,11 +242,12 @@ def test_a_section_shows_the_papers_values_beside_the_measured(two_suites):
         ("mean", ""),
         ("paper PD", "other data"),
         ("paper PDFS", "other data"),
+        ("median", ""),
         ("worst", ""),
         ("worst at", ""),
     ]
     baseline = [cell.text.replace("\N{NO-BREAK SPACE}", " ") for cell in mri.lines[0].cells]
-    assert baseline[:5] == ["6.0e-03", "1.4e-03", "9.6e-04", "8.0e-03", "c1 (-3, -3)"]
+    assert baseline[:6] == [*("6.0e-03", "1.4e-03", "9.6e-04", "6.0e-03", "8.0e-03", "c1 (-3, -3)")]
     assert [block.heading for block in photo.blocks] == ["NMSE ↓", "SSIM ↑"]
 
 
@@ -447,7 +451,7 @@ def test_names_that_would_look_alike_are_numbered():
 def test_reports_are_registered_and_can_run(name):
     entry = REPORTS.get(name)
     assert entry.unavailable() is None
-    assert entry.info.extra == "report"
+    assert entry.info.extra == {"tables": None}.get(name, "report")
 
 
 def test_importing_reports_imports_nothing_that_draws():

@@ -50,7 +50,7 @@ def test_a_run_folder_holds_rows_manifest_summary_and_failures(cli, tmp_path):
     rows = pd.read_parquet(folder / "rows")
     assert len(rows) == 3 * (1 + 4)
     assert list(rows.columns) == [
-        "model", "suite", "group", "case", "draw", "dy", "dx", "frame",
+        "model", "suite", "group", "case", "draw", "dy", "dx", "frame", "precision",
         "eq_nmse", "eq_psnr", "eq_ssim", "delta_psnr", "nmse", "psnr", "ssim", "psnr_shifted",
         "near_ties", "floor_nmse", "batch",
     ]  # fmt: skip
@@ -175,7 +175,7 @@ FAILING = {
     ),
     "nan": (
         "lambda x: x * torch.nan",
-        "failed: bad gives a normalised error of nan on noise, case 00000, shift (0, 0): its "
+        "failed: bad has an NMSE of nan on noise, case 00000, 3 shifts, first (0, 0): its "
         "output is not finite there",
     ),
     "no callable": (
@@ -280,6 +280,74 @@ def test_a_file_that_is_no_image_fails_its_unit(cli, tmp_path):
     assert mistakes(err) == [
         "failed: truncated or no image: photos/a.png (unknown format); fetch the file again"
     ]
+
+
+def test_one_broken_image_fails_alone_and_is_measured_once_it_is_mended(cli, tmp_path):
+    from equibench.suites.samples import PhotoSample
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    sample = PhotoSample()
+    for name, source in zip("abc", sample.cases(), strict=False):
+        (folder / f"{name}.png").write_bytes((sample._folder() / source).read_bytes())
+    whole = (folder / "b.png").read_bytes()
+    (folder / "b.png").write_bytes(whole[:1000])
+    (tmp_path / "plugin.py").write_text("def same():\n    return lambda x: x\n")
+    command = ("run", "-m", "plugin.py:same", "-s", "imagenet", "--data", "imagenet=photos",
+               "--shifts", "random:n=2,max=8", "--out", "run")  # fmt: skip
+    status, _, err = cli(*command)
+    assert status == 1
+    assert mistakes(err)[0].startswith("failed: truncated or no image: photos/b.png (")
+    assert set(pd.read_parquet(tmp_path / "run/rows")["case"]) == {"a.png", "c.png"}
+    (folder / "b.png").write_bytes(whole)
+    assert cli(*command)[0] == 0
+    rows = pd.read_parquet(tmp_path / "run/rows")
+    assert rows.groupby("case").size().to_dict() == {"a.png": 3, "b.png": 3, "c.png": 3}
+
+
+def test_a_case_that_came_later_is_refused_and_not_mixed_in(cli, tmp_path):
+    from equibench.suites.samples import PhotoSample
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    sample = PhotoSample()
+    photo = (sample._folder() / sample.cases()[0]).read_bytes()
+    (folder / "b.png").write_bytes(photo)
+    (tmp_path / "plugin.py").write_text("def same():\n    return lambda x: x\n")
+    command = ("run", "-m", "plugin.py:same", "-s", "imagenet", "--data", "imagenet=photos",
+               "--out", "run")  # fmt: skip
+    assert cli(*command)[0] == 0
+    (folder / "a.png").write_bytes(photo)
+    status, _, err = cli(*command)
+    assert status == 2
+    assert "run holds another run: suites imagenet cases was '1 (" in mistakes(err)[0]
+
+
+def test_a_helper_of_a_plugin_file_that_changed_is_noticed(cli, tmp_path):
+    helper, command = tmp_path / "helper_of_plugin.py", None
+    (tmp_path / "plugin.py").write_text(
+        "from helper_of_plugin import GAIN\ndef net():\n    return lambda x: GAIN * x\n"
+    )
+    command = ("run", "-m", "plugin.py:net", "-s", SUITE, "--out", "run")
+    for gain, expected in ((1, 0), (2, 2)):
+        helper.write_text(f"GAIN = {gain}\n")
+        for name in [n for n in sys.modules if n.startswith(("equibench_file_", "helper_of"))]:
+            del sys.modules[name]
+        status, _, err = cli(*command)
+        assert status == expected
+    assert "run holds another run: plugin:net source_sha256 was " in mistakes(err)[0]
+    assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "finished"
+
+
+def test_a_suite_whose_data_were_missing_joins_when_they_are_there(cli, tmp_path):
+    from equibench.suites.samples import PhotoSample
+
+    status, _, _ = run(cli, "-s", "imagenet", "--limit", 1)
+    assert status == 1
+    (tmp_path / "photos").symlink_to(PhotoSample()._folder())
+    status, _, _ = run(cli, "-s", "imagenet", "--limit", 1, "--data", "imagenet=photos")
+    assert status == 0
+    assert set(pd.read_csv(tmp_path / "run/summary.csv")["suite"]) == {"noise", "imagenet"}
 
 
 def test_a_missing_data_root_fails_its_suite_and_the_others_go_on(cli):
@@ -387,6 +455,14 @@ USAGE = {
     "bad data": (
         ("run", "-m", MODEL, *NOISE, "--data", "knee"),
         "--data 'knee' is not SUITE=DIR",
+    ),
+    "data of no suite": (
+        ("run", "-m", MODEL, *NOISE, "--data", "nosuch=/x"),
+        "--data nosuch=…: no suite of this run is called 'nosuch'",
+    ),
+    "limit of none": (
+        ("run", "-m", MODEL, *NOISE, "--limit", "0"),
+        "run: limit = 0: input should be greater than 0",
     ),
     "no data at all": (
         ("run", "-m", MODEL, "-s", "fastmri"),

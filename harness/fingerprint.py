@@ -1,0 +1,85 @@
+"""All that a run's numbers depend on, so that a folder never holds two different runs."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from equibench.cases import Suite
+from equibench.config import RunConfig
+from equibench.errors import UsageError
+from equibench.metrics import Metric
+from equibench.provenance import source_sha256, version_of
+from equibench.registry import SUITES
+from equibench.settings import Settings
+
+__all__ = ["fingerprint", "refuse_changes"]
+
+_OPEN = ("suites", "metric versions")
+"""Where entries may be added: a suite whose data were missing at first, say."""
+
+
+def fingerprint(
+    config: RunConfig,
+    settings: Settings,
+    suites: Iterable[tuple[Suite, Sequence[str]]],
+    metrics: Iterable[Metric],
+    environment: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What must be equal for two runs to be the same, but for the models.
+
+    Models are compared as they load, by the hashes of their tensors and sources.
+    """
+    return config.model_dump(mode="json", exclude={"device", "suites", "data"}) | {
+        "plan": repr(settings.plan),
+        "exact": settings.plan.exact,
+        "frame": settings.frame,
+        "batch": settings.batch,
+        "device": settings.device.type,
+        "suites": {suite.label: _described(suite, cases) for suite, cases in suites},
+        "metric versions": {metric.name: metric.version for metric in metrics},
+        "commit": environment["commit"],
+        "versions": {
+            name: environment["versions"].get(name) for name in ("equibench", "torch", "numpy")
+        },
+    }
+
+
+def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], out: Path) -> None:
+    """A folder holds one run: an equal one resumes it, another needs another folder.
+
+    Raises:
+        UsageError: something changed; the message says what.
+    """
+    changes = list(_changes(old, new))
+    if changes:
+        more = f" and {len(changes) - 3} more changes" if len(changes) > 3 else ""
+        raise UsageError(
+            f"{out} holds another run: {'; '.join(changes[:3])}{more}; choose another --out, or "
+            "repeat the command that made it to resume it"
+        )
+
+
+def _described(suite: Suite, cases: Sequence[str]) -> dict[str, Any]:
+    names = hashlib.sha256("\n".join(cases).encode()).hexdigest()[:12]
+    entry = next((e for e in SUITES.entries() if e.name == suite.name), None)
+    modules = entry.info.modules if entry else ()
+    return {
+        "name": suite.name,
+        "version": suite.version,
+        "arguments": dict(suite.configuration),
+        "cases": f"{len(cases)} ({names})",
+        "source": source_sha256(type(suite).__mro__)[:12],
+        "libraries": {module: version_of(module) for module in modules},
+    }
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
+    for key in dict.fromkeys([*old, *new]):
+        before, after = old.get(key), new.get(key)
+        if prefix.strip() in _OPEN and (key not in old or key not in new):
+            continue
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from _changes(before, after, f"{prefix}{key} ")
+        elif before != after:
+            yield f"{prefix}{key} was {before!r} and is {after!r}"

@@ -1,0 +1,118 @@
+"""What passes through a model, and in which order: the images of the cases of one unit."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equibench.cases import Case, Suite
+from equibench.errors import DataError, EquibenchError
+from equibench.forward import shape
+from equibench.metrics import Prepared
+from equibench.settings import Settings
+from equibench.shifts import Shifts
+
+__all__ = ["Item", "OpenCase", "items"]
+
+
+class OpenCase:
+    """A case while its images pass through the model."""
+
+    def __init__(self, case: Case, shifts: Shifts, device: torch.device) -> None:
+        self.name, self.group = case.name, case.group
+        self.shifts = np.concatenate((np.zeros((1, 2), dtype=np.int64), shifts))
+        self.input = case.input.to(device)
+        self.target = None if case.target is None else case.target.to(device)
+        ones = torch.ones(len(self.input), dtype=torch.float64, device=device)
+        self.scale = ones if case.scale is None else case.scale.to(ones)
+        self.offset = 0 * ones if case.offset is None else case.offset.to(ones)
+        self.outputs: dict[int, Tensor] = {}
+        self.references: list[Prepared] = []
+        self.truths: list[Prepared] = []
+
+    def items(self, batch: int) -> Iterator["Item"]:
+        """First every image unshifted, then (0, 0) once more, then the shifts."""
+        count = len(self.input)
+        for image in range(count):
+            yield Item(self, image, None)
+        # the floor must not meet its reference's slot of a batch
+        turn = int(count % batch == 0)
+        for draw in range(len(self.shifts)):
+            for image in range(count):
+                yield Item(self, (image + turn) % count if draw == 0 else image, draw)
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One image to be passed through the model: unshifted (no draw) or with a shift.
+
+    Without a case it is blank, and only keeps the place of an image that could not be loaded.
+    """
+
+    case: OpenCase | None
+    image: int = 0
+    draw: int | None = None
+
+    @property
+    def shift(self) -> tuple[int, int]:
+        if self.case is None:
+            return 0, 0
+        dy, dx = self.case.shifts[self.draw or 0]
+        return int(dy), int(dx)
+
+    @property
+    def size(self) -> torch.Size | None:
+        """(C, H, W), which the images of a batch share; blanks fit everywhere."""
+        return None if self.case is None else self.case.input.shape[1:]
+
+
+def items(
+    suite: Suite, cases: Sequence[str], settings: Settings, broken: dict[str, DataError]
+) -> Iterator[Item]:
+    """The images of all cases in order; cases that cannot be loaded go to ``broken``.
+
+    Blanks take the places of a broken image, so that the others pass through the model in the
+    same slots of the same batches as if it were whole.
+    """
+    count = settings.plan.count()
+    for name, case in _loaded(suite, cases):
+        if isinstance(case, DataError):
+            broken[name] = case
+            for _ in range(0 if count is None else 2 + count):
+                yield Item(None)
+            continue
+        height, width = case.input.shape[-2:]
+        shifts = settings.plan.shifts(settings.seed, suite.name, name, (height, width))
+        yield from OpenCase(case, shifts, settings.device).items(settings.batch)
+
+
+def _loaded(suite: Suite, names: Sequence[str]) -> Iterator[tuple[str, Case | DataError]]:
+    """Load cases one ahead of their use."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(_load, suite, names[0])
+        for name, after in zip(names, [*names[1:], None], strict=True):
+            case = following.result()
+            if after is not None:
+                following = pool.submit(_load, suite, after)
+            yield name, case
+
+
+def _load(suite: Suite, name: str) -> Case | DataError:
+    try:
+        case = suite.load(name)
+    except DataError as error:
+        return error
+    except EquibenchError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        return DataError(f"{suite.label} cannot load case {name}: {reason}")
+    if case.input.ndim != 4 or not len(case.input) or not case.input.is_floating_point():
+        return DataError(
+            f"{suite.label}, case {name}: the input is {case.input.dtype} {shape(case.input)}, "
+            "not a float tensor (N, C, H, W)"
+        )
+    return case
