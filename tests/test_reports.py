@@ -158,7 +158,7 @@ noise & x\% & a\_b \& c & $\infty$ & $\infty$ & $\infty$ & c0 (-3, -3) & $\infty
 def test_latex_writes_powers_of_ten(two_suites):
     table = summary_table(RunData.read(two_suites).summary, format="latex")
     assert (
-        r"unet-baseline & $6.0\times10^{-3}$ & $6.0\times10^{-3}$ & $8.0\times10^{-3}$  & c1 (-3, -3)" c1 (-3"
+        r"unet-baseline & $6.0\times10^{-3}$ & $6.0\times10^{-3}$ & $8.0\times10^{-3}$ & c1 (-3"
         in table
     )
 
@@ -247,7 +247,8 @@ def test_a_section_shows_the_papers_values_beside_the_measured(two_suites):
         ("worst at", ""),
     ]
     baseline = [cell.text.replace("\N{NO-BREAK SPACE}", " ") for cell in mri.lines[0].cells]
-    assert baseline[:6] == [*("6.0e-03", "1.4e-03", "9.6e-04", "6.0e-03", "8.0e-03", "c1 (-3, -3)")]
+    assert baseline[:5] == ["6.0e-03", "1.4e-03", "9.6e-04", "6.0e-03", "8.0e-03"]
+    assert baseline[5] == "c1 (-3, -3)"
     assert [block.heading for block in photo.blocks] == ["NMSE ↓", "SSIM ↑"]
 
 
