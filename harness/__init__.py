@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from equibench.cases import Case, ImageCases, Suite
     from equibench.config import RunConfig
     from equibench.errors import DataError, EquibenchError, ModelError, UsageError
+    from equibench.guard import assert_shift_equivariant
     from equibench.metrics import Metric
     from equibench.registry import (
         register_metric,
@@ -35,6 +36,7 @@ __all__ = [
     "RunFolder",
     "Suite",
     "UsageError",
+    "assert_shift_equivariant",
     "evaluate",
     "register_metric",
     "register_model",
@@ -48,6 +50,7 @@ _HOMES = {
     "cases": ("Case", "ImageCases", "Suite"),
     "config": ("RunConfig",),
     "errors": ("DataError", "EquibenchError", "ModelError", "UsageError"),
+    "guard": ("assert_shift_equivariant",),
     "metrics": ("Metric",),
     "registry": ("register_metric", "register_model", "register_report", "register_suite"),
     "runner": ("run",),

@@ -18,7 +18,7 @@ from equibench.settings import Frame, Settings
 from equibench.specs import Spec
 from equibench.summary import summarize
 
-__all__ = ["Result", "evaluate"]
+__all__ = ["Result", "evaluate", "suite_of"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def evaluate(
     label = _label(model)
     if isinstance(model, str):
         model = load_model(Spec.parse(model), seed).model
-    suite = _suite(suite)
+    suite = suite_of(suite)
     todo = units(suite, settings.plan, case_names(suite, limit))
     silent = None if progress is None else not progress
     with Evaluation(model, label, suite, settings).ready() as measure:
@@ -105,7 +105,8 @@ def _label(model: Callable[[Tensor], Tensor] | str) -> str:
     return str(getattr(model, "__name__", type(model).__name__))
 
 
-def _suite(suite: Suite | Tensor | str) -> Suite:
+def suite_of(suite: Suite | Tensor | str) -> Suite:
+    """A suite, from its name, from images (B, C, H, W), or as it is."""
     if isinstance(suite, Tensor):
         suite = ImageCases(suite)
     elif isinstance(suite, str):

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 from equibench.metrics import Metric
 from equibench.registry import METRICS
 from equibench.seeds import generator
 
-__all__ = ["Column", "columns", "non_finite", "summarize"]
+__all__ = ["Column", "columns", "non_finite", "summarize", "worst_at"]
 
 _RESAMPLES = 1000
 KEYS = ["model", "suite", "group"]
@@ -93,13 +94,17 @@ def summarize(rows: pd.DataFrame, *, exact: bool = False) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _statistics(part: pd.DataFrame, kind: Column) -> dict[str, object]:
-    values = part[kind.name].to_numpy(dtype=np.float64)
+def worst_at(values: NDArray[np.float64], kind: Column) -> int:
+    """The position of the worst value; NaN is worse than any number."""
     undefined = np.isnan(values)
     if undefined.any():
-        worst = int(undefined.argmax())
-    else:
-        worst = int(values.argmin() if kind.higher_is_better else values.argmax())
+        return int(undefined.argmax())
+    return int(values.argmin() if kind.higher_is_better else values.argmax())
+
+
+def _statistics(part: pd.DataFrame, kind: Column) -> dict[str, object]:
+    values = part[kind.name].to_numpy(dtype=np.float64)
+    worst = worst_at(values, kind)
     row = part.iloc[worst]
     low, high = _interval(part, kind)
     found: dict[str, object] = {
