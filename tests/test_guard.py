@@ -73,7 +73,8 @@ def test_what_failed_can_be_saved(images, tmp_path):
     with pytest.raises(AssertionError) as caught:
         eb.assert_shift_equivariant(ramp, images, save=tmp_path / "failed")
     assert str(caught.value).splitlines()[-1] == f"saved: {tmp_path}/failed/worst.npz"
-    kept = np.load(tmp_path / "failed/worst.npz")
+    with np.load(tmp_path / "failed/worst.npz") as file:
+        kept = dict(file)
     assert set(kept) == {"shift", "input", "output", "aligned", "difference"}
     moved = np.roll(kept["input"], kept["shift"], (-2, -1))
     output = ramp(torch.from_numpy(moved)).numpy()
