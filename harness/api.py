@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from equibench.cases import ImageCases, Suite
 from equibench.config import validated
+from equibench.errors import UsageError
 from equibench.evaluation import Evaluation, units
 from equibench.loading import build_suite, case_names, load_model
 from equibench.precision import Precision
@@ -111,5 +112,10 @@ def suite_of(suite: Suite | Tensor | str) -> Suite:
         suite = ImageCases(suite)
     elif isinstance(suite, str):
         suite = build_suite(Spec.parse(suite), {})
+    elif not isinstance(suite, Suite):
+        raise UsageError(
+            f"{type(suite).__name__} is no suite: give a name, an equibench Suite, or images as a "
+            "tensor (B, C, H, W)"
+        )
     suite.label = suite.label or suite.name
     return suite

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -42,6 +43,9 @@ SuiteSpec = Annotated[str, typer.Argument(metavar="SUITE", help="A suite, as for
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and an exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names that a locale cannot show stop nobody
+            stream.reconfigure(errors="replace")
     try:
         app()
     except EquibenchError as error:
@@ -170,6 +174,8 @@ def run(
     if not config and not (model and suite):
         raise UsageError("run needs a model and a suite: -m unet-baseline -s mri-sample")
     fields = (read_config(config) if config else {}) | given
+    chosen = fields.pop("out", None)
+    out = out or (Path(str(chosen)) if chosen else None)
     folder = _run(fields, str(config) if config else "run", out)
     _show(folder)
     _finish(folder)
@@ -189,7 +195,12 @@ def table(
     """
     from equibench.store import RunFolder
 
-    typer.echo(_table(RunFolder(run), format))
+    folder = RunFolder(run)
+    typer.echo(_table(folder, format))
+    state = folder.manifest.get("state")
+    if state != "finished":
+        typer.echo(f"not all of it: this run is {state}; its command resumes it", err=True)
+    _show_failures(folder)
 
 
 @app.command()
@@ -218,7 +229,12 @@ def report(
             except UnavailableError as error:  # a broken plugin stops nobody else
                 typer.echo(f"left out: {error}", err=True)
                 continue
-            written = write(folder, target)
+            try:
+                written = write(folder, target)
+            except OSError as error:
+                raise EquibenchError(
+                    f"cannot write the report to {target}: {error.strerror}; choose another -o"
+                ) from error
             if entry.name == "html":
                 typer.echo(f"report: {written[0]}")
 
@@ -303,12 +319,16 @@ def _show(folder: "RunFolder") -> None:
     """The table, then what failed, then where it all is."""
     if folder.has_rows:
         typer.echo(_table(folder, "markdown"))
+    _show_failures(folder)
+    typer.echo(f"run: {folder.path}")
+
+
+def _show_failures(folder: "RunFolder") -> None:
     messages = dict.fromkeys(failure["message"] for failure in folder.failures)
     for message in list(messages)[:10]:
         typer.echo(f"failed: {message}", err=True)
     if len(messages) > 10:
         typer.echo(f"… and {len(messages) - 10} more in {folder.path}/failures.json", err=True)
-    typer.echo(f"run: {folder.path}")
 
 
 def _finish(folder: "RunFolder") -> None:

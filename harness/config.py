@@ -70,7 +70,7 @@ def validated(fields: dict[str, Any], source: str) -> RunConfig:
     name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
         close = get_close_matches(name, RunConfig.model_fields, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = f"; did you mean {close[0]}?" if close else "."
         known = ", ".join(RunConfig.model_fields)
         raise UsageError(f"{source}: there is no field {name!r}{hint} There are: {known}")
     if problem["type"] == "missing":

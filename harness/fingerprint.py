@@ -1,6 +1,7 @@
 """All that a run's numbers depend on, so that a folder never holds two different runs."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,5 +82,10 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -
             continue
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from _changes(before, after, f"{prefix}{key} ")
-        elif before != after:
-            yield f"{prefix}{key} was {before!r} and is {after!r}"
+        elif repr(before) != repr(after):
+            yield f"{prefix}{key} was {_short(before)} and is {_short(after)}"
+
+
+def _short(value: object) -> str:
+    """A value as messages show it; of a hash, the beginning."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", repr(value))

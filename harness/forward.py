@@ -34,10 +34,10 @@ def call(model: Callable[[Tensor], object], images: Tensor, label: str, place: s
         output = model(images)
     except (EquibenchError, torch.OutOfMemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if out_of_memory(error):
             raise
-        reason = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0] or "no message"
         raise ModelError(
             f"{label} raised {type(error).__name__} on {place} {given}: {reason}"
         ) from error
@@ -52,6 +52,11 @@ def call(model: Callable[[Tensor], object], images: Tensor, label: str, place: s
         raise ModelError(
             f"{label} returned a tensor {shape(output)} on {place} {given}, not {wanted}: "
             "wrap it so that the output has the size of the input"
+        )
+    if output.device != images.device or output.layout != torch.strided:
+        raise ModelError(
+            f"{label} returned a {output.layout} tensor on {output.device} on {place} {given}, "
+            f"not a dense one on {images.device}: wrap it so that it returns that"
         )
     if not output.is_floating_point():
         raise ModelError(

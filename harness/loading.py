@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,12 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from equibench.cases import Suite
-from equibench.errors import ModelError, UsageError
+from equibench.errors import DataError, EquibenchError, ModelError, UsageError
 from equibench.provenance import source_sha256
 from equibench.registry import MODELS, SUITES, Info
 from equibench.specs import Spec
 
-__all__ = ["LoadedModel", "build_suite", "case_names", "load_model", "load_weights", "weights_file"]
+__all__ = [
+    "LoadedModel",
+    "build_suite",
+    "case_names",
+    "load_model",
+    "load_weights",
+    "seeded",
+    "weights_file",
+]
 
 
 @dataclass(frozen=True)
@@ -46,17 +55,17 @@ def load_model(spec: Spec, seed: int = 0) -> LoadedModel:
         ModelError: the factory raises or returns no callable, or the weights do not fit.
     """
     entry = MODELS.get(spec.reference)
-    factory = entry.require()
-    is_model = isinstance(factory, nn.Module)
-    if not is_model or spec.arguments:
-        entry.check(spec.arguments)
+    with seeded(seed):  # a plugin may build its model as it is imported
+        factory = entry.require()
+    entry.check(spec.arguments)
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = factory if is_model else factory(**spec.arguments)
+        with seeded(seed):
+            ready = isinstance(factory, nn.Module)
+            model = factory if ready else factory(**spec.arguments)
+        provenance = _provenance(model, factory, entry.info)
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = str(error).split("\n")[0]
         raise ModelError(
             f"{spec.label} cannot be built: {type(error).__name__}: {reason}"
@@ -66,12 +75,24 @@ def load_model(spec: Spec, seed: int = 0) -> LoadedModel:
             f"{spec.label}: {entry.origin} gave a {type(model).__name__}, "
             "not a callable from (B, C, H, W) to (B, C', H, W)"
         )
-    info = entry.info
-    weights = "untrained" if info.details.get("trained") is False else ""
+    weights = "untrained" if entry.info.details.get("trained") is False else ""
     if spec.weights is not None:
         load_weights(model, spec.weights, spec.label)
         weights = spec.weights
-    return LoadedModel(spec.label, model, weights, _provenance(model, factory, info))
+        provenance = _provenance(model, factory, entry.info)
+    return LoadedModel(spec.label, model, weights, provenance)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed PyTorch's CPU generator, and leave it and the default dtype as they were."""
+    dtype = torch.get_default_dtype()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def build_suite(spec: Spec, data: Mapping[str, str]) -> Suite:
@@ -88,9 +109,17 @@ def build_suite(spec: Spec, data: Mapping[str, str]) -> Suite:
     if spec.reference in data:
         arguments["root"] = data[spec.reference]
     entry.check(arguments)
-    suite = entry.object(**arguments)
-    if not isinstance(suite, Suite):
-        raise UsageError(f"{entry.origin} gave a {type(suite).__name__}, not an equibench Suite")
+    try:
+        suite = entry.object(**arguments)
+    except EquibenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise UsageError(f"suite {spec.reference!r} cannot be built: {reason}") from error
+    if not isinstance(suite, Suite) or not isinstance(getattr(suite, "name", None), str):
+        raise UsageError(
+            f"{entry.origin} gave a {type(suite).__name__}, not an equibench Suite with a name"
+        )
     suite.label = spec.chosen_label or suite.name
     return suite
 
@@ -101,7 +130,15 @@ def case_names(suite: Suite, limit: int | None = None) -> list[str]:
     Raises:
         UsageError: there are none, or two share a name.
     """
-    names = list(islice(suite.cases(), limit))
+    try:
+        names = list(islice(suite.cases(), limit))
+    except EquibenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise DataError(f"suite {suite.label!r} cannot list its cases: {reason}") from error
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"suite {suite.label!r} lists cases that are no text: {names[0]!r}")
     if not names:
         raise UsageError(f"suite {suite.label!r} has no cases")
     for name, count in Counter(names).items():
@@ -162,7 +199,7 @@ def _state(file: Path) -> dict[str, Tensor]:
 
         return load_file(file)
     content = torch.load(file, map_location="cpu", weights_only=True)
-    content = content.get("state_dict", content)
+    content = content.get("state_dict", content) if isinstance(content, dict) else {"": content}
     if not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError("it holds no state dict")
     return dict(content)

@@ -67,8 +67,12 @@ def numerics(precision: Precision) -> Iterator[None]:
     PyTorch's default on GPUs is TF32 in convolutions. These settings belong to the whole process:
     hold them no longer than a measurement takes.
     """
-    with _float32("tf32" if precision == "tf32" else "ieee"), torch.inference_mode():
-        yield
+    dtype = torch.get_default_dtype()
+    try:
+        with _float32("tf32" if precision == "tf32" else "ieee"), torch.inference_mode():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)  # a model may have changed it under the next one
 
 
 @contextmanager

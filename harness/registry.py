@@ -78,7 +78,7 @@ class Entry(Generic[T]):
         """
         try:
             return self.resolve()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             missing = self._remedy(error.name) if isinstance(error, ModuleNotFoundError) else ""
             raise UnavailableError(
@@ -123,6 +123,12 @@ class Entry(Generic[T]):
             UsageError: an argument that it does not take, with the ones it does.
         """
         factory = self.require()
+        if not isinstance(factory, type) and hasattr(factory, "parameters"):
+            if arguments:  # a network, not what builds one
+                raise UsageError(
+                    f"{self.kind} {self.name!r} is built already: it takes no arguments"
+                )
+            return
         if not callable(factory):
             raise UsageError(f"{self.kind} {self.name!r} ({self.origin}) is not callable")
         signature = inspect.signature(factory)
@@ -130,15 +136,19 @@ class Entry(Generic[T]):
             signature.bind(**arguments)
         except TypeError as error:
             takes = ", ".join(signature.parameters) or "no arguments"
-            raise UsageError(f"{self.kind} {self.name!r}: {error}; it takes {takes}") from None
+            hint = ""
+            if str(error).startswith("missing"):
+                hint = f" (name what builds and returns the {self.kind}, not the {self.kind})"
+            raise UsageError(
+                f"{self.kind} {self.name!r}: {error}; it takes {takes}{hint}"
+            ) from None
 
     def _remedy(self, module: str | None) -> str:
-        """The command that installs a missing module; its own modules no command installs."""
-        if module is None or module.partition(".")[0] == self.distribution.replace("-", "_"):
-            return ""
-        extra = self.info.extra if "object" in self.__dict__ else None
-        wanted = f"{self.distribution}[{extra}]" if extra and self.distribution else module
-        return f"; pip install '{wanted}'"
+        """The command that installs a missing module, where an extra is known to bring it."""
+        extra = self.info.extra if module and "object" in self.__dict__ else None
+        return (
+            f"; pip install '{self.distribution}[{extra}]'" if extra and self.distribution else ""
+        )
 
 
 class Registry(Generic[T]):

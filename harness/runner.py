@@ -14,7 +14,7 @@ from equibench.config import RunConfig
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
 from equibench.evaluation import Evaluation, units
 from equibench.fingerprint import fingerprint, refuse_changes
-from equibench.loading import LoadedModel, build_suite, case_names, load_model, weights_file
+from equibench.loading import LoadedModel, build_suite, case_names, load_model, seeded, weights_file
 from equibench.measurement import row_columns, suite_metrics
 from equibench.provenance import environment
 from equibench.registry import MODELS
@@ -105,7 +105,8 @@ class _Run:
             if spec.weights is not None:
                 weights_file(spec.weights, spec.label)
             try:
-                MODELS.get(spec.reference).check(spec.arguments)
+                with seeded(self.config.seed):
+                    MODELS.get(spec.reference).check(spec.arguments)
                 specs.append(spec)
             except UnavailableError as error:
                 reasons.append(error)

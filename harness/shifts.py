@@ -21,6 +21,9 @@ __all__ = ["ShiftPlan", "Shifts", "parse_shifts"]
 Shifts = NDArray[np.int64]
 """(n, 2): (dy, dx) in pixels."""
 
+LARGEST = 2**31
+"""Pixels; no image is that large."""
+
 EXAMPLES = "random:n=10,max=16 · grid:max=16,step=4 · all · file:shifts.csv · paper"
 
 
@@ -43,7 +46,7 @@ class ShiftPlan(ABC):
 
 @dataclass(frozen=True)
 class Random(ShiftPlan):
-    """``n`` different shifts, none of them zero, each component uniform on −max … max − 1.
+    """``n`` different shifts, none the identity, each component uniform on −max … max − 1.
 
     A larger n keeps the shifts of a smaller one.
     """
@@ -62,10 +65,17 @@ class Random(ShiftPlan):
     def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
         rng = generator("shifts", seed, suite, case)
         drawn: dict[tuple[int, int], None] = {}
+        tries = 0
         while len(drawn) < self.n:
-            dy, dx = rng.integers(-self.max, self.max, 2)
-            if dy or dx:
-                drawn[int(dy), int(dx)] = None
+            dy, dx = map(int, rng.integers(-self.max, self.max, 2))
+            tries += 1
+            if dy % size[0] or dx % size[1]:
+                drawn[dy, dx] = None
+            elif tries > 1000 * self.n:
+                raise UsageError(
+                    f"random:n={self.n},max={self.max}: images of {size[0]}×{size[1]} have too few "
+                    "shifts"
+                )
         return np.array(list(drawn), dtype=np.int64)
 
     def count(self) -> int:
@@ -74,7 +84,7 @@ class Random(ShiftPlan):
 
 @dataclass(frozen=True)
 class Grid(ShiftPlan):
-    """Every ``step``-th shift with components on −max … max − 1, zero left out."""
+    """Every ``step``-th shift with components on −max … max − 1, identities left out."""
 
     max: int
     step: int = 1
@@ -92,7 +102,9 @@ class Grid(ShiftPlan):
         return others
 
     def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
-        return self._grid()
+        grid = self._grid()
+        moving: Shifts = grid[(grid % size).any(axis=1)]
+        return moving
 
     def count(self) -> int:
         return len(self._grid())
@@ -144,14 +156,17 @@ class Fixed(ShiftPlan):
     def read(cls, path: str) -> "Fixed":
         file = Path(path).expanduser()
         try:
-            with file.open(newline="", encoding="utf-8") as lines:
+            with file.open(newline="", encoding="utf-8-sig") as lines:
                 rows = list(csv.DictReader(lines, skipinitialspace=True))
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read shifts from {path}: {error}") from None
         pairs = []
         for number, row in enumerate(rows, start=2):
             try:
-                pairs.append((int(row["dy"]), int(row["dx"])))
+                pair = int(row["dy"]), int(row["dx"])
+                if max(map(abs, pair)) > LARGEST:
+                    raise ValueError
+                pairs.append(pair)
             except (KeyError, TypeError, ValueError):
                 raise UsageError(
                     f"{path}, line {number}: not two integers dy,dx (the first line is 'dy,dx')"
@@ -198,3 +213,5 @@ def _at_least_one(plan: str, **values: int) -> None:
     for name, value in values.items():
         if value < 1:
             raise UsageError(f"{plan}:{name}={value}: {name} is at least 1")
+        if value > LARGEST:
+            raise UsageError(f"{plan}:{name}={value}: {name} is at most {LARGEST}")

@@ -40,7 +40,9 @@ class RunFolder:
                 (self.path / "rows").mkdir(parents=True, exist_ok=True)
         elif not self._manifest.exists():
             raise UsageError(f"{self.path} is no run folder: it has no run.json")
-        if self._manifest.exists() and self.manifest.get("schema") != SCHEMA:
+        if self._manifest.exists() and not {"schema", "fingerprint"} <= set(self.manifest):
+            raise UsageError(f"{self._manifest} is damaged: repeat the run into another folder")
+        if self._manifest.exists() and self.manifest["schema"] != SCHEMA:
             raise UsageError(
                 f"{self.path} has schema version {self.manifest.get('schema')}, this equibench "
                 f"reads version {SCHEMA}: repeat the run into another folder"
@@ -83,20 +85,11 @@ class RunFolder:
         Raises:
             EquibenchError: its file is there and cannot be read.
         """
-        import pyarrow.parquet as pq
-        from pyarrow import ArrowInvalid
-
         file = self.path / "rows" / f"{unit}.parquet"
         if not file.exists():
             return False
         file.with_name(f"{unit}{PARTIAL}").unlink(missing_ok=True)  # a kill came between the two
-        try:
-            pq.read_metadata(file)
-        except (ArrowInvalid, OSError) as error:
-            raise EquibenchError(
-                f"{file} is damaged ({str(error).split('.')[0]}): delete it and run the same "
-                "command again"
-            ) from None
+        _check(file)
         return True
 
     @property
@@ -116,6 +109,8 @@ class RunFolder:
         """
         if not self.has_rows:
             raise UsageError(f"{self.path} has no rows yet: run the same command again")
+        for file in sorted((self.path / "rows").glob("*.parquet")):
+            _check(file)
         rows = pd.read_parquet(self.path / "rows")
         manifest = self.manifest
         orders = {"suite": manifest["fingerprint"]["suites"], "model": manifest["models"]}
@@ -131,9 +126,12 @@ class RunFolder:
         if not file.exists():
             return default
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            content = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(f"{file} cannot be read: {error}") from None
+        if not isinstance(content, type(default)):
+            raise UsageError(f"{file} is damaged: it holds no {type(default).__name__}")
+        return content
 
     def _write(self, name: str, content: bytes) -> None:
         final = self.path / name
@@ -147,6 +145,19 @@ class RunFolder:
                 temporary.replace(final)
             finally:
                 temporary.unlink(missing_ok=True)
+
+
+def _check(file: Path) -> None:
+    import pyarrow.parquet as pq
+    from pyarrow import ArrowInvalid
+
+    try:
+        pq.read_metadata(file)
+    except (ArrowInvalid, OSError) as error:
+        raise EquibenchError(
+            f"{file} is damaged ({str(error).split('.')[0]}): delete it and run the same "
+            "command again"
+        ) from None
 
 
 def _empty(path: Path) -> bool:

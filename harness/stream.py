@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -107,12 +107,17 @@ def _load(suite: Suite, name: str) -> Case | DataError:
         return error
     except EquibenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
         return DataError(f"{suite.label} cannot load case {name}: {reason}")
+    if not isinstance(case, Case) or not isinstance(case.input, Tensor):
+        return DataError(f"{suite.label}, case {name}: load() gave no Case with a tensor as input")
     if case.input.ndim != 4 or not len(case.input) or not case.input.is_floating_point():
         return DataError(
             f"{suite.label}, case {name}: the input is {case.input.dtype} {shape(case.input)}, "
             "not a float tensor (N, C, H, W)"
         )
-    return case
+    for what, images in (("input", case.input), ("ground truth", case.target)):
+        if images is not None and not images.isfinite().all():
+            return DataError(f"{suite.label}, case {name}: the {what} is not finite")
+    return replace(case, name=name)

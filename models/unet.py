@@ -38,7 +38,8 @@ class UNet(nn.Module):
         dims: 1, 2 or 3 spatial dimensions.
 
     Raises:
-        ValueError: from ``forward``, for a size that the total stride does not divide.
+        ValueError: a width that is not positive; from ``forward``, a size that the total stride
+            does not divide.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class UNet(nn.Module):
         dims: int = 2,
     ) -> None:
         super().__init__()
+        if isinstance(width, bool) or not isinstance(width, int | float) or not width > 0:
+            raise ValueError(f"width={width!r} is no positive factor on the number of channels")
         channels = [max(1, round(64 * 2**level * width)) for level in range(levels + 1)]
         self.total_stride = stride**levels
         self.stem = _block(in_channels, channels[0], dims)

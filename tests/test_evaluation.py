@@ -264,6 +264,15 @@ def test_a_suite_whose_cases_only_partly_have_a_ground_truth_is_named(images):
     )
 
 
+@pytest.mark.parametrize("what", ["input", "ground truth"])
+def test_data_that_are_not_finite_are_not_blamed_on_the_model(what, images):
+    bad = images.clone()
+    bad[0, 0, 0, 0] = torch.nan
+    suite = eb.ImageCases(*((bad, images) if what == "input" else (images, bad)))
+    with pytest.raises(DataError, match=f"^images, case 00000: the {what} is not finite$"):
+        eb.evaluate(identity, suite)
+
+
 def test_nmse_is_measured_whatever_the_suite_names(images):
     rows = eb.evaluate(identity, eb.ImageCases(images, metrics=("psnr",)), limit=1).rows
     assert rows["eq_nmse"].eq(0).all()

@@ -59,7 +59,7 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_stops_nobody_else(install
     text = " ".join(listing("models", width=300).split())
     assert (
         "✗ net-b model 'net-b' (bad-plugin 1.0) cannot be imported: ModuleNotFoundError: No module "
-        "named 'a_module_that_is_not_there'; pip install 'a_module_that_is_not_there'" in text
+        "named 'a_module_that_is_not_there'" in text
     )
     assert "✓ unet-baseline" in text
 
@@ -151,8 +151,7 @@ def test_any_attribute_can_be_reached_without_registering_it(how, tmp_path, monk
     [
         ("{}/no.py:build", "FileNotFoundError: no such file: {}/no.py"),
         ("{}/net.py:built", "AttributeError: net.py has no 'built'; did you mean build?"),
-        ("no_such_module:build", "ModuleNotFoundError: No module named 'no_such_module'; "
-         "pip install 'no_such_module'"),
+        ("no_such_module:build", "ModuleNotFoundError: No module named 'no_such_module'"),
     ],
 )  # fmt: skip
 def test_a_reference_that_leads_nowhere_says_why(reference, reason, tmp_path):

@@ -182,6 +182,19 @@ FAILING = {
         "7",
         "failed: bad: {plugin}:bad gave a int, not a callable from (B, C, H, W) to (B, C', H, W)",
     ),
+    "exits": (
+        "lambda x: exit(3)",
+        "failed: bad raised SystemExit on noise, case 00000 (input (2, 1, 32, 32)): 3",
+    ),
+    "another device": (
+        "lambda x: x.to('meta')",
+        "failed: bad returned a torch.strided tensor on meta on noise, case 00000 (input "
+        "(2, 1, 32, 32)), not a dense one on cpu: wrap it so that it returns that",
+    ),
+    "says nothing": (
+        "lambda x: (_ for _ in ()).throw(AssertionError())",
+        "failed: bad raised AssertionError on noise, case 00000 (input (2, 1, 32, 32)): no message",
+    ),
     "factory raises": (
         "[][1]",
         "failed: bad cannot be built: IndexError: list index out of range",
@@ -203,6 +216,37 @@ def test_a_failing_model_is_named_and_the_others_go_on(kind, cli, plugin, tmp_pa
     assert "good" in set(pd.read_csv(tmp_path / "run/summary.csv")["model"])
     failures = json.loads((tmp_path / "run/failures.json").read_text())
     assert {failure["model"] for failure in failures} == {"bad"}
+
+
+def test_a_model_that_changes_the_default_dtype_does_not_harm_the_next(cli, plugin):
+    path = plugin(
+        "def rude():\n    def f(x):\n        torch.set_default_dtype(torch.float64)\n"
+        "        return x\n    return f\n"
+    )
+    model = f"{path}:rude,label=rude"
+    assert cli("run", "-m", model, "-m", MODEL, "-s", SUITE, "--out", "run")[0] == 0
+
+
+def test_a_network_that_a_file_builds_on_import_starts_from_the_seed(cli, plugin, tmp_path):
+    path = plugin("net = torch.nn.Conv2d(1, 1, 3, padding=1)\n")
+    hashes = set()
+    for out in ("one", "two"):
+        for name in [n for n in sys.modules if n.startswith("equibench_file_")]:
+            del sys.modules[name]
+        assert cli("run", "-m", f"{path}:net,label=net", "-s", SUITE, "--out", out)[0] == 0
+        manifest = json.loads((tmp_path / out / "run.json").read_text())
+        hashes.add(manifest["models"]["net"]["state_sha256"])
+    assert len(hashes) == 1
+
+
+def test_the_table_of_an_unfinished_run_says_so(cli, tmp_path):
+    run(cli)
+    manifest = tmp_path / "run/run.json"
+    manifest.write_text(manifest.read_text().replace('"finished"', '"interrupted"'))
+    status, out, err = cli("table", "run")
+    assert status == 0
+    assert "| base" in out
+    assert err == "not all of it: this run is interrupted; its command resumes it\n"
 
 
 def test_a_plugin_that_cannot_be_imported_fails_alone(cli, plugin):
@@ -391,6 +435,7 @@ def test_a_damaged_row_file_is_named_and_not_overwritten(cli, tmp_path):
     assert (status, mistakes(err)) == (0, [])
     (file,) = (tmp_path / "run/rows").iterdir()
     file.write_bytes(file.read_bytes()[:100])
+    assert cli("table", "run")[0] == 1
     status, _, err = run(cli)
     assert status == 1
     assert f"equibench: run/rows/{file.name} is damaged (" in mistakes(err)[0]
@@ -420,6 +465,16 @@ USAGE = {
     "no such weights": (
         ("run", "-m", "unet-aps,weights=no.pt", *NOISE),
         "unet-aps: there is no weights file no.pt",
+    ),
+    "no factory": (
+        ("run", "-m", "math:sqrt", *NOISE),
+        "model 'math:sqrt': missing a required argument: 'x'; it takes x (name what builds and "
+        "returns the model, not the model)",
+    ),
+    "width of text": (
+        ("run", "-m", MODEL, "-s", "noise,n=abc"),
+        "suite 'noise' cannot be built: TypeError: '<' not supported between instances of 'str' "
+        "and 'int'",
     ),
     "same label twice": (
         ("run", "-m", MODEL, "-m", MODEL, *NOISE),

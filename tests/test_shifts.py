@@ -29,6 +29,16 @@ def test_shifts_follow_from_suite_case_and_seed_alone():
         assert (drawn(plan) != drawn(plan, **other)).any()
 
 
+def test_shifts_that_are_the_identity_on_a_small_image_are_left_out():
+    shifts = drawn("random:n=50,max=8", size=(4, 8))
+    assert (shifts % (4, 8)).any(axis=1).all()
+    assert [tuple(k) for k in drawn("grid:max=8,step=4", size=(4, 16))] == [
+        (y, x) for y in (-8, -4, 0, 4) for x in (-8, -4, 4)
+    ]
+    with pytest.raises(UsageError, match=r"images of 1×1 have too few shifts"):
+        drawn("random:n=1,max=8", size=(1, 1))
+
+
 def test_a_grid_goes_through_zero_and_leaves_it_out():
     axis = [-16, -12, -8, -4, 0, 4, 8, 12]
     expected = [(y, x) for y in axis for x in axis if (y, x) != (0, 0)]
@@ -98,6 +108,10 @@ def test_a_plan_that_cannot_be_is_answered_in_one_line(text, message):
     [
         ("y,x\n1,2\n", "{}, line 2: not two integers dy,dx (the first line is 'dy,dx')"),
         ("dy,dx\n1,2\n1.5,2\n", "{}, line 3: not two integers dy,dx (the first line is 'dy,dx')"),
+        (
+            "dy,dx\n99999999999999999999,1\n",
+            "{}, line 2: not two integers dy,dx (the first line is 'dy,dx')",
+        ),
         ("dy,dx\n", "{} holds no shift: write 'dy,dx', then a line for each shift"),
     ],
 )

@@ -31,6 +31,12 @@ def test_a_size_that_the_total_stride_does_not_divide_is_refused_with_the_remedy
         UNet(width=0.05)(torch.zeros(1, 1, 40, 48))
 
 
+@pytest.mark.parametrize("width", [0, -1, True, "wide"])
+def test_a_width_that_is_no_positive_factor_is_refused(width):
+    with pytest.raises(ValueError, match="is no positive factor on the number of channels"):
+        UNet(width=width)
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_layer_is_equivariant_to_shifts_by_the_total_stride(name):
     torch.manual_seed(0)
