@@ -56,8 +56,8 @@ def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], out: Path) ->
     if changes:
         more = f" and {len(changes) - 3} more changes" if len(changes) > 3 else ""
         raise UsageError(
-            f"{out} holds another run: {'; '.join(changes[:3])}{more}; choose another --out, or "
-            "repeat the command that made it to resume it"
+            f"{out} holds another run: {'; '.join(changes[:3])}{more}; choose another --out, "
+            "delete the folder to start anew, or repeat the command that made it to resume it"
         )
 
 

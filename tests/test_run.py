@@ -116,7 +116,8 @@ def test_a_changed_configuration_is_refused_with_what_changed(cli):
     assert mistakes(err) == [
         "equibench: run holds another run: shifts was 'random:n=4,max=8' and is "
         "'random:n=5,max=8'; plan was 'Random(n=4, max=8)' and is 'Random(n=5, max=8)'; choose "
-        "another --out, or repeat the command that made it to resume it"
+        "another --out, delete the folder to start anew, or repeat the command that made it to "
+        "resume it"
     ]
 
 
