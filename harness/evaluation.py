@@ -23,7 +23,7 @@ FORWARDS_PER_UNIT = 64
 
 
 def units(suite: Suite, plan: ShiftPlan, cases: Sequence[str]) -> list[Sequence[str]]:
-    """Split cases into units of work; a longer list only adds units at its end."""
+    """Split cases into units of work; a longer list fills the last one and adds others."""
     count = plan.count()
     forwards = (2 + count) * suite.images_per_case if count else FORWARDS_PER_UNIT
     size = max(1, FORWARDS_PER_UNIT // forwards)

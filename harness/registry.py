@@ -80,9 +80,8 @@ class Entry(Generic[T]):
             return self.resolve()
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            missing = self._remedy(error.name) if isinstance(error, ModuleNotFoundError) else ""
             raise UnavailableError(
-                f"{self.kind} {self.name!r} ({self.origin}) cannot be imported: {reason}{missing}"
+                f"{self.kind} {self.name!r} ({self.origin}) cannot be imported: {reason}"
             ) from error
 
     @property
@@ -111,7 +110,7 @@ class Entry(Generic[T]):
         absent = [name for name in self.info.modules if not _importable(name)]
         if absent:
             raise UnavailableError(
-                f"{self.kind} {self.name!r} needs {', '.join(absent)}{self._remedy(absent[0])}"
+                f"{self.kind} {self.name!r} needs {', '.join(absent)}{self._remedy()}"
             )
         return self.object
 
@@ -143,9 +142,9 @@ class Entry(Generic[T]):
                 f"{self.kind} {self.name!r}: {error}; it takes {takes}{hint}"
             ) from None
 
-    def _remedy(self, module: str | None) -> str:
-        """The command that installs a missing module, where an extra is known to bring it."""
-        extra = self.info.extra if module and "object" in self.__dict__ else None
+    def _remedy(self) -> str:
+        """The command that installs what is missing, where an extra is known to bring it."""
+        extra = self.info.extra
         return (
             f"; pip install '{self.distribution}[{extra}]'" if extra and self.distribution else ""
         )

@@ -133,7 +133,7 @@ def _interval(part: pd.DataFrame, kind: Column) -> tuple[float, float]:
 
 
 def non_finite(rows: pd.DataFrame) -> list[dict[str, object]]:
-    """A failure for each case with a normalised error that is NaN or infinite, for the manifest."""
+    """A failure for each case with a normalised error that is NaN or infinite."""
     found = []
     bad = rows.loc[~np.isfinite(rows["eq_nmse"])]
     for (model, suite, case), part in bad.groupby(["model", "suite", "case"], sort=False):
