@@ -72,10 +72,15 @@ class RunData:
     @cached_property
     def suite_names(self) -> dict[str, str]:
         """The registered name of each suite, by the label that rows carry."""
-        texts = self.manifest.get("configuration", {}).get("suites", ())
-        specs = [Spec.parse(text) for text in texts]
-        chosen = {spec.chosen_label: spec.reference for spec in specs}
-        return {label: chosen.get(label, label) for label in self.suites}
+        described = self.manifest.get("fingerprint", {}).get("suites", {})
+        return {label: described.get(label, {}).get("name", label) for label in self.suites}
+
+    def specs(self, field: str) -> dict[str, Spec]:
+        """What was asked for as ``models`` or ``suites``, by label; further blocks included."""
+        configuration = self.manifest.get("configuration", {})
+        blocks = [configuration, *(configuration.get("also") or ())]
+        found = [Spec.parse(text) for block in blocks for text in block.get(field, ())]
+        return {spec.label: spec for spec in found}
 
     def _labels(self, column: str) -> list[str]:
         return list(self.rows[column].drop_duplicates()) if len(self.rows) else []

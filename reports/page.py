@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from equibench.reports.data import RunData
 from equibench.reports.figures import FIGURES, save
 from equibench.reports.lead import lead
 from equibench.reports.paper import CITATION
+from equibench.reports.paper_tables import paper_tables
 from equibench.reports.provenance import command, facts
 from equibench.reports.sections import sections
 from equibench.store import RunFolder
 
-__all__ = ["html", "render"]
+__all__ = ["html", "render", "render_joint"]
 
 _FAILURES = 50
 _PATIENTS, _PHOTOS = ("mri-sample", "ct-sample"), "photo-sample"
@@ -29,30 +31,48 @@ _PATIENTS, _PHOTOS = ("mri-sample", "ct-sample"), "photo-sample"
 )
 def html(run: RunFolder, out: Path) -> list[Path]:
     """Write ``index.html`` below ``out``; a run with nothing but failures has a page as well."""
-    page = render(RunData.read(run))
+    page = render(RunData.read(run), run.path.resolve().name)
     out.mkdir(parents=True, exist_ok=True)
     file = out / "index.html"
     file.write_text(page, encoding="utf-8")
     return [file]
 
 
-def render(data: RunData) -> str:
+def render(data: RunData, name: str = "run") -> str:
     """The page as text. Names are escaped: whatever they hold is shown, never run."""
-    from jinja2 import Environment, StrictUndefined
+    return _rendered("page.html", _context(data, name))
 
-    template = files("equibench.reports") / "templates" / "page.html"
+
+def render_joint(runs: Mapping[str, RunData]) -> str:
+    """A page of the paper's tables from several runs, with links to the pages of each.
+
+    Args:
+        runs: by name, which is the folder of the run's own page as well.
+    """
+    tables = paper_tables(runs)
+    return _rendered("paper.html", {"runs": list(runs), "tables": tables, "citation": CITATION})
+
+
+def _rendered(template: str, context: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    folder = files("equibench.reports") / "templates"
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.from_string(template.read_text(encoding="utf-8")).render(_context(data))
+    return environment.get_template(template).render(context)
 
 
-def _context(data: RunData) -> dict[str, Any]:
-    parts = sections(data)
+def _context(data: RunData, name: str) -> dict[str, Any]:
     return {
         "lead": lead(data),
-        "sections": parts,
-        "citation": CITATION if any(part.source for part in parts) else "",
+        "sections": sections(data),
+        "paper": paper_tables({name: data}),
+        "citation": CITATION,
         "untrained": [model for model in data.models if model in data.untrained],
         "all_untrained": set(data.models) <= data.untrained,
         "figures": {} if data.rows.empty else {name: _embedded(name, data) for name in FIGURES},

@@ -1,117 +1,67 @@
-"""The paper's published values, to stand beside measured ones.
-
-The sample suites hold other data than the paper's. Whoever shows the two side by side shows what
-``caveat`` says with them.
-"""
+"""The paper's four result tables as data, and what of a run they can stand beside."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 
-from equibench.reports.data import UNTRAINED
-
-__all__ = ["CITATION", "OTHER_DATA", "Published", "caveat", "paper_name", "published"]
+__all__ = [
+    "APS",
+    "CITATION",
+    "NOT_APS",
+    "VARIANTS",
+    "is_sample",
+    "original",
+    "paper_name",
+    "values",
+]
 
 CITATION = (
     "A. Chaman and I. Dokmanić, “Truly shift-equivariant convolutional neural networks with "
     "adaptive polyphase upsampling”, Asilomar 2021"
 )
 
-OTHER_DATA = "other data"
-"""What is said of a suite that only resembles the paper's."""
+NOT_APS = ("Baseline", "Baseline + DA", "LPF-2", "LPF-3", "LPF-5")
+APS = ("APS", "APS-2", "APS-3", "APS-5")
+VARIANTS = (*NOT_APS, *APS)
+"""The nine networks, as the paper calls them."""
 
-_SOURCES: dict[str, tuple[str, str]] = {
-    "fastmri": ("Tables 1 and 2", "fastMRI knee"),
-    "imagenet": ("Table 3", "ImageNet"),
-    "lodopab": ("Table 4", "LoDoPaB-CT"),
-}
 _SAMPLES = {"mri-sample": "fastmri", "photo-sample": "imagenet", "ct-sample": "lodopab"}
 
 
-@dataclass(frozen=True)
-class Published:
-    """What the paper reports for one network on one data set.
+def original(suite: str) -> str:
+    """The registered name of the suite whose data a sample resembles; any other is its own."""
+    return _SAMPLES.get(suite, suite)
 
-    Args:
-        tables: of the paper.
-        data: what the paper measured on.
-        numbers: by column of a summary and, where the paper keeps them apart, by acquisition
-            (PD, PDFS); otherwise the inner key is empty.
+
+def is_sample(suite: str) -> bool:
+    """Whether a suite holds other data than the paper's."""
+    return suite in _SAMPLES
+
+
+def paper_name(described: Mapping[str, Any]) -> str | None:
+    """What the paper calls a model, from its entry in the manifest; None for other models.
+
+    What a network was trained with decides whether it is a ``+ DA`` (data augmentation).
     """
-
-    tables: str
-    data: str
-    numbers: Mapping[str, Mapping[str, float]]
-
-
-def paper_name(label: str, described: Mapping[str, Any]) -> str | None:
-    """What the paper calls a model, from its entry in the manifest; None for other models."""
     name = described.get("details", {}).get("paper")
     if not name:
         return None
-    augmented = label.endswith("-da") or str(described.get("weights", "")).endswith("-da")
-    return f"{name} + DA" if augmented else str(name)
-
-
-def published(model: str | None, suite: str, group: str = "all") -> Published | None:
-    """The paper's values for a model, on a suite or on what the suite is a sample like.
-
-    Args:
-        model: as the paper calls it (``paper_name``).
-        suite: the registered name.
-        group: PD or PDFS chooses one of the two; any other takes both.
-    """
-    original = _SAMPLES.get(suite, suite)
-    values = _values(original).get(model) if model and original in _SOURCES else None
-    if not values:
-        return None
-    tables, data = _SOURCES[original]
-    chosen = {
-        column: {group: kept[group]} if group in kept else dict(kept)
-        for column, kept in values.items()
-    }
-    return Published(tables, data, chosen)
-
-
-def caveat(suite: str, weights: str) -> str:
-    """Why a measured value is no repetition of the published one; empty where it may be."""
-    reasons = [OTHER_DATA] if suite in _SAMPLES else []
-    reasons += [UNTRAINED] if weights == UNTRAINED else []
-    return ", ".join(reasons)
+    recipe = (described.get("trained") or {}).get("recipe", {})
+    name = f"{name} + DA" if recipe.get("shift_augment") else str(name)
+    return name if name in VARIANTS else None
 
 
 @cache
-def _values(suite: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Published values by model, summary column and acquisition."""
-    if suite == "fastmri":
-        worst = _read("table2_mri_worst_delta_psnr")
-        return {
-            model: {
-                "eq_nmse_mean": {"PD": line["eq_nmse_pd"], "PDFS": line["eq_nmse_pdfs"]},
-                "eq_ssim_mean": {"PD": line["eq_ssim_pd"], "PDFS": line["eq_ssim_pdfs"]},
-                "delta_psnr_worst": {"": worst[model]["worst_delta_psnr"]},
-            }
-            for model, line in _read("table1_mri").items()
-        }
-    name, ssim = {
-        "imagenet": ("table3_imagenet", "eq_ssim_mean"),
-        # Table 4 was computed with image columns taken as channels
-        "lodopab": ("table4_ct", "eq_ssim_columns_mean"),
-    }[suite]
-    return {
-        model: {"eq_nmse_mean": {"": line["eq_nmse"]}, ssim: {"": line["eq_ssim"]}}
-        for model, line in _read(name).items()
-    }
+def values(table: str) -> dict[str, dict[str, float]]:
+    """A published table: numbers by network and column.
 
-
-def _read(name: str) -> dict[str, dict[str, float]]:
-    """A table's numbers by model and column."""
-    table = files("equibench.results") / "paper" / f"{name}.csv"
-    with table.open(encoding="utf-8") as stream:
+    Args:
+        table: the stem of its file.
+    """
+    with (files("equibench.results") / "paper" / f"{table}.csv").open(encoding="utf-8") as stream:
         lines = pd.read_csv(stream, index_col="model").to_dict("index")
     return {
         str(model): {str(column): float(value) for column, value in line.items()}

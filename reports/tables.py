@@ -1,6 +1,5 @@
 """The summary of a run as a table: for a terminal, for a paper, for a spreadsheet."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isinf, isnan
@@ -12,6 +11,7 @@ import pandas as pd
 from equibench.errors import UsageError
 from equibench.registry import register_report
 from equibench.reports.data import UNTRAINED, RunData, shorten
+from equibench.reports.markup import escape_latex, escape_markdown
 from equibench.store import RunFolder
 from equibench.summary import Column, columns
 
@@ -204,24 +204,24 @@ def _markdown(table: _Table, notes: Sequence[str]) -> str:
         ),
     ]
     text: str = tabulate(
-        [[_escape_markdown(cell) for cell in line] for line in table.lines],
+        [[escape_markdown(cell) for cell in line] for line in table.lines],
         headers=headings,
         tablefmt="pipe",
         disable_numparse=True,
         colalign=["left" if left else "right" for left in table.left],
     )
-    return "\n".join([text, *(f"\n{_escape_markdown(note)}" for note in notes)]) + "\n"
+    return "\n".join([text, *(f"\n{escape_markdown(note)}" for note in notes)]) + "\n"
 
 
 def _latex(table: _Table, notes: Sequence[str]) -> str:
     """Booktabs, with the metrics' headings above the statistics."""
     above, rules, at = [" & ".join([""] * len(table.keys))], [], len(table.keys)
     for heading, names in table.blocks:
-        above.append(rf"\multicolumn{{{len(names)}}}{{c}}{{{_escape_latex(heading)}}}")
+        above.append(rf"\multicolumn{{{len(names)}}}{{c}}{{{escape_latex(heading)}}}")
         rules.append(rf"\cmidrule(lr){{{at + 1}-{at + len(names)}}}")
         at += len(names)
     below = [*table.keys, *(name for _, names in table.blocks for name in names)]
-    lines = [" & ".join(map(_escape_latex, line)) + r" \\" for line in table.lines]
+    lines = [" & ".join(map(escape_latex, line)) + r" \\" for line in table.lines]
     alignment = "".join("l" if left else "r" for left in table.left)
     return "\n".join(
         [
@@ -234,38 +234,7 @@ def _latex(table: _Table, notes: Sequence[str]) -> str:
             *lines,
             r"\bottomrule",
             r"\end{tabular}",
-            *(rf"\par{{\footnotesize {_escape_latex(note)}}}" for note in notes),
+            *(rf"\par{{\footnotesize {escape_latex(note)}}}" for note in notes),
             "",
         ]
     )
-
-
-def _escape_markdown(text: str) -> str:
-    """A name on one line of a table, no part of it taken for markup."""
-    return re.sub(r"([\\|<`*\[])", r"\\\1", " ".join(text.split()))
-
-
-_LATEX: dict[str, str] = {
-    **{c: rf"\{c}" for c in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "Δ": r"$\Delta$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "∞": r"$\infty$",
-    "−": "$-$",
-    "–": "--",
-    "…": r"\ldots{}",
-}
-
-
-def _escape_latex(text: str) -> str:
-    value = re.fullmatch(r"(-?[\d.]+)(?:e([+-]\d+))?", text)
-    if value:
-        power = int(value[2] or 0)
-        return rf"${value[1]}\times10^{{{power}}}$" if power else f"${value[1]}$"
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
