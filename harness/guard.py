@@ -14,26 +14,16 @@ from equibench.cases import ImageCases, Suite
 from equibench.errors import UsageError
 from equibench.forward import roll
 from equibench.precision import Precision, numerics, placed
+from equibench.rounding import default_limit
 from equibench.summary import Column, columns, worst_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["assert_shift_equivariant", "default_limit", "statistic"]
+__all__ = ["assert_shift_equivariant", "default_limit", "save_worst", "statistic"]
 
 Limit = float | Mapping[str, float]
 """A bound on the worst value, or bounds by statistic: ``worst``, ``mean``, ``median``, ``q95``."""
-
-ROUNDINGS = 30
-"""How many roundings of the working precision an equivariant network may be away from zero."""
-
-_EPSILON = {
-    "fp64": torch.finfo(torch.float64).eps,
-    "fp32": torch.finfo(torch.float32).eps,
-    "tf32": 2.0**-10,
-    "fp16": torch.finfo(torch.float16).eps,
-    "bf16": torch.finfo(torch.bfloat16).eps,
-}
 
 
 def assert_shift_equivariant(
@@ -75,6 +65,7 @@ def assert_shift_equivariant(
         UsageError: a limit that cannot be read, or on a metric that was not measured.
         ModelError: the model raises, or returns what cannot be measured.
     """
+    __tracebackhide__ = True
     suite = ImageCases(images, targets) if isinstance(images, Tensor) else images
     result = evaluate(
         model,
@@ -93,14 +84,9 @@ def assert_shift_equivariant(
         return result
     message = "\n".join(str(each) for each in broken)
     if save is not None:
-        file = _save(model, suite_of(suite), broken[0].row, Path(save))
+        file = save_worst(model, suite_of(suite), broken[0].row, Path(save))
         message += f"\nsaved: {file}"
     raise AssertionError(message)
-
-
-def default_limit(precision: Precision) -> float:
-    """The NMSE of an output that is off by thirty roundings of the working precision."""
-    return float((ROUNDINGS * _EPSILON[precision]) ** 2)
 
 
 class Violation:
@@ -173,7 +159,7 @@ def _holds(values: "NDArray[np.float64]", limit: float, column: Column) -> "NDAr
     return held
 
 
-def _save(
+def save_worst(
     model: Callable[[Tensor], Tensor], suite: Suite, row: "pd.Series[Any]", folder: Path
 ) -> Path:
     """Keep the case and the shift of a row with both outputs, for a look at what went wrong."""

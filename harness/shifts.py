@@ -9,6 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ EXAMPLES = "random:n=10,max=16 · grid:max=16,step=4 · all · file:shifts.csv �
 class ShiftPlan(ABC):
     """A rule that gives every case its shifts."""
 
+    seeded: ClassVar[bool] = False
+    """Whether another seed draws other shifts."""
+
     @abstractmethod
     def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
         """The shifts (n, 2) of one case with images of ``size`` (H, W)."""
@@ -50,6 +54,8 @@ class Random(ShiftPlan):
 
     A larger n keeps the shifts of a smaller one.
     """
+
+    seeded: ClassVar[bool] = True
 
     n: int
     max: int
@@ -129,6 +135,8 @@ class All(ShiftPlan):
 @dataclass(frozen=True)
 class Paper(ShiftPlan):
     """One shift per case and pass, each component uniform on the integers −16 … 15."""
+
+    seeded: ClassVar[bool] = True
 
     passes: int = 1
 

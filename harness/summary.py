@@ -28,6 +28,8 @@ class Column:
         title: as tables show it.
         higher_is_better: decides which row is the worst.
         shifted: over shifts; otherwise over cases, unshifted.
+        best: the value that nothing is better than; infinite where there is none.
+        version: of the metric's definition.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Column:
     format: str
     higher_is_better: bool
     shifted: bool
+    best: float
+    version: int
 
     @property
     def heading(self) -> str:
@@ -49,12 +53,13 @@ def columns(names: Sequence[str]) -> list[Column]:
     metrics: list[Metric] = [e.object for e in METRICS.entries() if e.unavailable() is None]
     equivariance, changes, quality = [], [], []
     for m in metrics:
-        up = m.higher_is_better
-        equivariance.append(Column(f"eq_{m.column}", m.title, m.unit, m.format, up, True))
-        quality.append(Column(m.column, m.title, m.unit, m.format, up, False))
+        up, best = m.higher_is_better, m.bounds[1 if m.higher_is_better else 0]
+        shown = m.title, m.unit, m.format, up
+        equivariance.append(Column(f"eq_{m.column}", *shown, True, best, m.version))
+        quality.append(Column(m.column, *shown, False, best, m.version))
         if m.delta_format:
-            name = f"delta_{m.column}"
-            changes.append(Column(name, f"Δ{m.title}", m.unit, m.delta_format, False, True))
+            shown = f"Δ{m.title}", m.unit, m.delta_format, False
+            changes.append(Column(f"delta_{m.column}", *shown, True, 0.0, m.version))
     return [c for c in [*equivariance, *changes, *quality] if c.name in names]
 
 

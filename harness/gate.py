@@ -1,0 +1,226 @@
+"""The gate: is what was measured as good as its baseline?
+
+A figure is judged by its distance to the best value that its metric has (0 for NMSE and ΔPSNR,
+1 for SSIM), so that one rule serves all metrics. A rerun passes whatever its batch and threads,
+because rounding is allowed for; where another seed drew other shifts, so is the sampling.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from equibench.baseline import STATISTICS, SUITE, Baseline, Key, Line
+from equibench.paired import Paired
+from equibench.rounding import allowance, default_limit, tolerated
+from equibench.tolerance import Tolerance, pick, refuse_unused
+
+__all__ = ["CONDITIONS", "METRIC", "Mark", "Verdict", "changed", "failed", "judge"]
+
+Mark = Literal[
+    "ok", "improved", "regression", "changed", "new", "missing", "not comparable", "better", "worse"
+]
+"""What is said of a line. ``better`` and ``worse`` are those of a paired comparison."""
+
+_PASSES = ("ok", "improved", "better")
+
+CONDITIONS = ("frame", "precision", "shifts")
+METRIC = ("version", "best", "higher_is_better")
+"""What must be equal for two figures to mean the same."""
+
+SAMPLING = 4.0
+"""Standard errors that other shifts may move a figure by: one false alarm in 30,000."""
+
+_STANDARD_ERROR = {"mean": 1.0, "median": 1.2533}
+"""Of a mean and of a median, in units of σ/√n."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of one figure.
+
+    Args:
+        statistic: empty where a whole metric, suite or model is meant.
+        before, after: the figures; None where there is none.
+        limit: the worst value that would have passed.
+        note: the place of the worst, or the reason.
+        test: of a paired comparison, its p adjusted for the number of lines.
+    """
+
+    mark: Mark
+    model: str
+    suite: str
+    group: str
+    metric: str
+    statistic: str = ""
+    before: float | None = None
+    after: float | None = None
+    limit: float | None = None
+    note: str = ""
+    test: Paired | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.mark in _PASSES
+
+    @property
+    def subject(self) -> str:
+        """Model, suite, group, metric and statistic, as far as they are meant."""
+        place = " · ".join(filter(None, (self.model, self.suite, self.group)))
+        return ": ".join(filter(None, (place, self.figure)))
+
+    @property
+    def figure(self) -> str:
+        """The metric, and the statistic if one is meant."""
+        return f"{self.statistic} {self.metric}".strip()
+
+    def __str__(self) -> str:
+        parts = [": ".join(filter(None, (self.mark, self.subject)))]
+        if self.before is not None and self.after is not None:
+            parts.append(f"was {self.before:.4g} and is {self.after:.4g}")
+        if self.limit is not None:
+            parts.append(f"limit {self.limit:.4g}")
+        return ", ".join([*parts, *filter(None, [self.note])])
+
+
+def failed(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Those that make a check fail."""
+    return [verdict for verdict in verdicts if not verdict.passed]
+
+
+def judge(before: Baseline, after: Baseline, tolerances: Sequence[Tolerance] = ()) -> list[Verdict]:
+    """One verdict for each figure of either side, in the order of what was measured.
+
+    Raises:
+        UsageError: a tolerance that covers no figure.
+    """
+    refuse_unused(tolerances, _places([before, after]))
+    if changes := changed(before.conditions, after.conditions, CONDITIONS):
+        return [Verdict("not comparable", "", "", "", "", note=changes)]
+    verdicts = []
+    for key in dict.fromkeys([*after.lines, *before.lines]):
+        if key not in before.lines:
+            verdicts.append(Verdict("new", *key, "", note="the baseline has no such line"))
+        elif key not in after.lines:
+            verdicts.append(Verdict("missing", *key, "", note="it was not measured"))
+        else:
+            verdicts += _judge_line(key, before, after, tolerances)
+    if before.outputs and after.outputs:
+        verdicts.append(_judge_outputs(before, after))
+    return verdicts
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any], names: Sequence[str]) -> str:
+    """What differs under some names, as a phrase; empty where nothing does."""
+    return "; ".join(
+        f"{name} was {before.get(name)} and is {after.get(name)}"
+        for name in names
+        if before.get(name) != after.get(name)
+    )
+
+
+def _places(baselines: Sequence[Baseline]) -> Iterator[dict[str, str]]:
+    for baseline in baselines:
+        for (model, suite, group), line in baseline.lines.items():
+            for metric in baseline.metrics.keys() & line.keys():
+                for statistic in STATISTICS:
+                    yield {
+                        "model": model,
+                        "suite": suite,
+                        "group": group,
+                        "metric": metric,
+                        "statistic": statistic,
+                    }
+
+
+def _judge_line(
+    key: Key, before: Baseline, after: Baseline, tolerances: Sequence[Tolerance]
+) -> list[Verdict]:
+    suites = before.suites[key[1]], after.suites[key[1]]
+    if changes := changed(*suites, SUITE):
+        return [Verdict("not comparable", *key, "", note=f"suite: {changes}")]
+    old, new = before.lines[key], after.lines[key]
+    verdicts = []
+    for column in dict.fromkeys([*new, *old]):
+        if column == "floor":
+            continue
+        if column not in old:
+            verdicts.append(Verdict("new", *key, column, note="the baseline has no such metric"))
+        elif column not in new:
+            verdicts.append(Verdict("missing", *key, column, note="it was not measured"))
+        elif changes := changed(before.metrics[column], after.metrics[column], METRIC):
+            verdicts.append(Verdict("not comparable", *key, column, note=f"metric: {changes}"))
+        elif (was := old[column]["rows"]) != (now := new[column]["rows"]):
+            mark: Mark = "missing" if now < was else "new"
+            verdicts.append(Verdict(mark, *key, column, note=f"{was} rows were and {now} are"))
+        else:
+            line = _Line(key, old, new, before, after, tolerances)
+            verdicts += [line.verdict(column, statistic) for statistic in STATISTICS]
+    return verdicts
+
+
+class _Line:
+    """The figures of one model × suite × group on both sides."""
+
+    def __init__(
+        self,
+        key: Key,
+        old: Line,
+        new: Line,
+        before: Baseline,
+        after: Baseline,
+        tolerances: Sequence[Tolerance],
+    ) -> None:
+        self.key, self.old, self.new, self.tolerances = key, old, new, tolerances
+        self.metrics = before.metrics
+        self.other_shifts = before.conditions["seed"] != after.conditions["seed"]
+        # of the baseline: a model that has become less precise must not excuse itself
+        floor = old["floor"]["nmse"]
+        precision = str(before.conditions["precision"])
+        self.rounding = allowance(precision, math.nan if floor is None else floor)
+
+    def verdict(self, column: str, statistic: str) -> Verdict:
+        old, new = self.old[column][statistic], self.new[column][statistic]
+        best = self.metrics[column]["best"]
+        model, suite, group = self.key
+        rule = pick(
+            self.tolerances,
+            model=model, suite=suite, group=group, metric=column, statistic=statistic,
+        )  # fmt: skip
+        was, now = abs(best - old), abs(best - new)
+        sampling = self._sampling(column, statistic)
+        limit = max(was * (1 + rule.relative), tolerated(was, self.rounding))
+        limit += rule.absolute + sampling
+        bound = best - limit if self.metrics[column]["higher_is_better"] else best + limit
+        place = f"at {self.new[column]['at']}" if statistic == "worst" else ""
+        mark: Mark = "ok"
+        if not math.isfinite(now) or (now > limit and not self._rounding_alone(column)):
+            mark = "regression"
+        elif was > tolerated(now, self.rounding) + sampling and now < was * (1 - rule.relative):
+            mark = "improved"
+        return Verdict(mark, *self.key, column, statistic, old, new, bound, place)
+
+    def _rounding_alone(self, column: str) -> bool:
+        """Where no shift has an NMSE above rounding, no other metric has anything to say."""
+        shifted = "sd" in self.new[column]
+        return shifted and self.new["eq_nmse"]["worst"] <= self.rounding
+
+    def _sampling(self, column: str, statistic: str) -> float:
+        """What other shifts may do to a figure, by the baseline's own spread over its shifts."""
+        if not self.other_shifts or "sd" not in self.old[column]:
+            return 0.0
+        sd, n = self.old[column]["sd"], self.old[column]["rows"]
+        if statistic == "worst":  # a maximum moves by as much as the values are spread
+            return SAMPLING * float(sd)
+        return SAMPLING * _STANDARD_ERROR[statistic] * float(sd) * math.sqrt(2 / n)
+
+
+def _judge_outputs(before: Baseline, after: Baseline) -> Verdict:
+    from equibench.sketch import deviation
+
+    moved = deviation(before.outputs, after.outputs)
+    limit = default_limit(str(before.conditions["precision"]))
+    model, suite, _ = next(iter(after.lines))
+    mark: Mark = "ok" if moved <= limit else "changed"
+    note = "" if mark == "ok" else "NMSE between the unshifted outputs and the baseline's"
+    return Verdict(mark, model, suite, "", "outputs", "", 0.0, moved, limit, note)
