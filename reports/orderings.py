@@ -70,10 +70,11 @@ class FarBelow(Ordering):
         missing = _missing(values, (*self.lower, *NOT_APS))
         if low is None or high is None:
             return _verdict(True, "", missing)
-        times = f": {high[1] / low[1]:.3g} times" if low[1] > 0 else ""
+        ratio = high[1] / low[1] if low[1] > 0 else nan
+        times = f": {ratio:.0f} times" if 100 <= ratio < 1e6 else f": {ratio:.3g} times"
         return _verdict(
             low[1] < high[1] and self.factor * low[1] <= high[1],
-            f"{_named(low, _NMSE)} against {_named(high, _NMSE)}{times}",
+            f"{_named(low, _NMSE)} against {_named(high, _NMSE)}{'' if isnan(ratio) else times}",
             missing,
         )
 
