@@ -93,7 +93,8 @@ class Baseline:
                 if kind.shifted:
                     dy, dx = (int(summary[f"{kind.name}_worst_{axis}"]) for axis in ("dy", "dx"))
                     at += f" ({dy}, {dx})"
-                    figures["sd"] = float(over.std(ddof=0))
+                    finite = math.isfinite(figures["worst"])
+                    figures["sd"] = float(over.std(ddof=0)) if finite else math.nan
                 line[kind.name] = figures | {"at": at, "rows": len(over)}
             line["floor"] = {"nmse": float(summary["floor_nmse"])}
             lines[model, suite, group] = line

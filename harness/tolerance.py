@@ -55,14 +55,13 @@ def parse_tolerance(text: str) -> Tolerance:
     Raises:
         UsageError: it does not say which metric, or names a field or value that cannot be.
     """
-    fields: dict[str, Any] = dict(Spec.parse(f"tolerance,{text}").arguments)
-    metric = next(iter(fields), "")
-    if metric in Tolerance.model_fields or not metric:
+    metric, _, rest = text.partition("=")
+    fields = Spec.parse(f"tolerance,relative={rest}").arguments
+    if not metric or not rest or metric in Tolerance.model_fields:
         raise UsageError(
             f"--tolerance {text!r} begins with no metric: write eq_nmse=0.2,suite=mri-sample"
         )
-    relative = fields.pop(metric)
-    return _validated({"metric": metric, "relative": relative, **fields}, f"--tolerance {text!r}")
+    return _validated({"metric": metric, **fields}, f"--tolerance {text!r}")
 
 
 def read_tolerances(path: Path) -> list[Tolerance]:
@@ -92,7 +91,7 @@ def refuse_unused(tolerances: Iterable[Tolerance], places: Iterable[Mapping[str,
     known = list(places)
     for each in tolerances:
         if not any(each.covers(**place) for place in known):
-            fields = each.model_dump(exclude_defaults=True)
+            fields = each.model_dump(exclude_unset=True)
             shown = ", ".join(f"{name} = {value}" for name, value in fields.items())
             values = {name: sorted({place[name] for place in known}) for name in known[0]}
             near = next(
