@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Case", "DataRange", "ImageCases", "Suite", "data_range"]
+__all__ = ["Case", "DataRange", "ImageCases", "Suite", "data_range", "in_units"]
 
 DataRange = Literal["max", "range"]
 """How R of PSNR and SSIM follows from the reference: its maximum, or maximum − minimum."""
@@ -56,6 +56,9 @@ class Suite(ABC):
     """Outputs are clamped to ±clamp before scale and offset."""
     images_per_case: int = 1
     """About how many; a unit of work holds fewer cases where they are large."""
+    parts: Mapping[str, Mapping[str, str | bool]] = {}
+    """The arguments that choose what networks are trained on (``train``) and validated on
+    (``validation``), where the suite has both."""
 
     @abstractmethod
     def cases(self) -> Sequence[str]:
@@ -96,6 +99,18 @@ class ImageCases(Suite):
         i = int(name)
         target = None if self.targets is None else self.targets[i : i + 1]
         return Case(name=name, input=self.images[i : i + 1], target=target)
+
+
+def in_units(outputs: Tensor, clamp: float | None, scale: Tensor, offset: Tensor) -> Tensor:
+    """Clamp a model's outputs (N, C, H, W) and bring them into the units of the ground truth.
+
+    Args:
+        scale, offset: (N,) each.
+    """
+    if clamp is not None:
+        # an infinite output is no finite one
+        outputs = outputs.clamp(-clamp, clamp).where(outputs.isfinite(), float("nan"))
+    return outputs * scale[:, None, None, None] + offset[:, None, None, None]
 
 
 def data_range(rule: DataRange, reference: Tensor) -> Tensor:

@@ -1,7 +1,10 @@
 """The command line; the only module that knows every room."""
 
+import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -36,6 +39,9 @@ Out = Annotated[Path | None, typer.Option("--out", help="The run folder.", metav
 Data = Annotated[
     list[str] | None,
     typer.Option("--data", help="Where a suite's data are; repeatable.", metavar="SUITE=DIR"),
+]
+Shown = Annotated[
+    Literal["table", "json", "junit", "github"], typer.Option("--format", help="How it is written.")
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 SuiteSpec = Annotated[str, typer.Argument(metavar="SUITE", help="A suite, as for run -s.")]
@@ -173,7 +179,10 @@ def run(
     given = {name: value for name, value in options.items() if value not in (None, [], {})}
     if not config and not (model and suite):
         raise UsageError("run needs a model and a suite: -m unet-baseline -s mri-sample")
-    fields = (read_config(config) if config else {}) | given
+    fields = read_config(config) if config else {}
+    if model or suite:
+        fields.pop("also", None)  # further models, with suites of their own
+    fields |= given
     chosen = fields.pop("out", None)
     out = out or (Path(str(chosen)) if chosen else None)
     folder = _run(fields, str(config) if config else "run", out)
@@ -207,16 +216,41 @@ def table(
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where it is written.")],
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Tables 1 to 4 of the paper as well, runs together.")
+    ] = False,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Figures 1, 2 and 4 of the paper as well.")
+    ] = False,
+    suite: Annotated[
+        str | None, typer.Option("-s", "--suite", metavar="SUITE", help="Of Figure 4.")
+    ] = None,
+    case: Annotated[
+        str | None, typer.Option(metavar="CASE", help="Of Figure 4; by default the worst.")
+    ] = None,
+    shift: Annotated[
+        str | None, typer.Option(metavar="DY,DX", help="Of Figure 4; by default the worst.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("-m", "--model", metavar="LABEL", help="Of Figure 4; give it twice."),
+    ] = None,
 ) -> None:
     """Write the page, the tables and the figures of a run.
 
     \b
     Examples:
       equibench report equibench-runs/quickstart -o report
+      equibench report --paper runs/table1 runs/table3 -o report
+      equibench report --figures runs/table1 -o report --shift 8,5
     """
     from equibench.registry import REPORTS
     from equibench.store import RunFolder
 
+    if not figures and (suite, case, shift, model) != (None,) * 4:
+        raise UsageError("--suite, --case, --shift and --model choose what --figures shows: add it")
+    if figures and len(runs) > 1:
+        raise UsageError("--figures takes one run")
     names = [path.resolve().name for path in runs]
     if len(set(names)) < len(names):
         raise UsageError("two runs have the same folder name: report them one by one")
@@ -229,14 +263,203 @@ def report(
             except UnavailableError as error:  # a broken plugin stops nobody else
                 typer.echo(f"left out: {error}", err=True)
                 continue
-            try:
+            with _writing(target):
                 written = write(folder, target)
-            except OSError as error:
-                raise EquibenchError(
-                    f"cannot write the report to {target}: {error.strerror}; choose another -o"
-                ) from error
             if entry.name == "html":
                 typer.echo(f"report: {written[0]}")
+    if paper:
+        from equibench.reports.data import RunData
+        from equibench.reports.page import write_joint_page
+        from equibench.reports.paper_text import write_paper_tables
+
+        data = {name: RunData.read(folder) for name, folder in zip(names, folders, strict=True)}
+        with _writing(out):
+            typer.echo(write_paper_tables(data, out))
+            if len(runs) > 1:
+                typer.echo(f"report: {write_joint_page(data, out)}")
+    if figures:
+        from equibench.reports.paper_figures import write_paper_figures
+        from equibench.reports.scene import Asked
+
+        REPORTS.get("figures").require()
+        asked = Asked.parse(suite, case, shift, model)
+        with _writing(out):
+            typer.echo(f"figure 4: {write_paper_figures(folders[0], out, asked)}")
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EquibenchError(
+            f"cannot write the report to {target}: {error.strerror}; choose another -o"
+        ) from error
+
+
+@app.command()
+def train(
+    variant: Annotated[
+        str, typer.Argument(metavar="VARIANT", help="A network: NAME[,key=value]… or FILE.py:ATTR.")
+    ],
+    suite: Annotated[
+        str, typer.Option("-s", "--suite", metavar="SUITE", help="What it is trained on.")
+    ],
+    preset: Annotated[
+        str | None, typer.Option(help="paper-mri, paper-ct or sample; by default the suite's.")
+    ] = None,
+    width: Annotated[float | None, typer.Option(help="Short for VARIANT,width=….")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per step, over all devices.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of Adam, at the start.")] = None,
+    lr_step: Annotated[int | None, typer.Option(help="Epochs between changes of it.")] = None,
+    lr_factor: Annotated[float | None, typer.Option(help="What it is multiplied by then.")] = None,
+    clip: Annotated[float | None, typer.Option(help="Largest gradient norm; 0 for any.")] = None,
+    crop: Annotated[int | None, typer.Option(help="Side of random crops; 0 for none.")] = None,
+    crops: Annotated[int | None, typer.Option(help="Times each image is taken an epoch.")] = None,
+    shift_augment: Annotated[
+        int | None, typer.Option(metavar="N", help="Shift batches by −N … N − 1 pixels.")
+    ] = None,
+    freeze_norm: Annotated[
+        int | None, typer.Option(help="Epochs after which batch norm is fixed; 0 for never.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order, crops and shifts.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(help="How many of them.")] = 1,
+    strategy: Annotated[str, typer.Option(help="Lightning's, for several: ddp, fsdp …")] = "auto",
+    precision: Annotated[str, typer.Option(help="32-true, 16-mixed or bf16-mixed.")] = "32-true",
+    workers: Annotated[int, typer.Option(help="Processes that load images, each device.")] = 0,
+    data: Data = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="The weights, safetensors.")
+    ] = None,
+) -> None:
+    """Train a network on a suite; the same command again resumes after an interrupt.
+
+    \b
+    Examples:
+      equibench train unet-aps-3 -s mri-sample --preset sample --width 0.125
+      equibench train unet-baseline -s fastmri --shift-augment 16 -o baseline-da.safetensors
+    """
+    from equibench.registry import MODELS
+    from equibench.specs import Spec, slug
+
+    if importlib.util.find_spec("pytorch_lightning") is None:
+        raise UsageError("train needs pytorch_lightning; pip install 'equibench[train]'")
+    from equibench.models.recipes import preset_for, recipe
+    from equibench.models.training import Hardware
+    from equibench.models.training import train as fit
+
+    network, images = Spec.parse(variant), Spec.parse(suite)
+    if width is not None:
+        network = replace(network, arguments={**network.arguments, "width": width})
+    MODELS.get(network.reference).check(network.arguments)
+    preset = preset or preset_for(images.reference)
+    chosen = recipe(
+        preset,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        lr_step=lr_step,
+        lr_factor=lr_factor,
+        clip=clip,
+        crop=crop,
+        crops=crops,
+        shift_augment=shift_augment,
+        freeze_norm=freeze_norm,
+    )
+    augmented = "-da" if chosen.shift_augment else ""
+    name = f"{slug(network.reference)}{augmented}.safetensors"
+    out = out or Path("weights") / slug(images.reference) / name
+    hardware = Hardware(device, devices, strategy, precision, workers)
+    try:
+        trained = fit(
+            network, images, chosen, out, preset=preset, seed=seed, data=_roots(data),
+            hardware=hardware,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo(f"\nequibench: interrupted; the same command goes on with {out}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    quality = " · ".join(f"{name} {value:.4g}" for name, value in trained["validation"].items())
+    typer.echo(f"validation: {quality}\nweights: {out}")
+
+
+@app.command()
+def check(
+    run: Run,
+    against: Annotated[
+        Path,
+        typer.Option("--against", metavar="BASELINE", help="A baseline file, or a run folder."),
+    ],
+    update: Annotated[
+        bool, typer.Option("--update", help="Make this run the baseline from now on.")
+    ] = False,
+    format: Shown = "table",
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC=SHARE", help="eq_nmse=0.2,suite=mri-*; repeatable."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML with [[tolerance]] tables.")
+    ] = None,
+) -> None:
+    """Hold a run against a baseline; the exit status is 1 where it is worse.
+
+    \b
+    Examples:
+      equibench check runs/now --against equivariance.json --update
+      equibench check runs/now --against equivariance.json --format github
+      equibench check runs/now --against runs/before --tolerance eq_nmse=0.2,suite=noise
+    """
+    from equibench.baseline import Baseline
+    from equibench.gate import failed, judge
+    from equibench.store import RunFolder
+    from equibench.tolerance import parse_tolerance, read_tolerances
+    from equibench.verdicts import render
+
+    rules = read_tolerances(config) if config else []
+    rules += [parse_tolerance(text) for text in tolerance or []]
+    folder = RunFolder(run)
+    found = Baseline.of_run(folder)
+    if update:
+        if against.is_dir():
+            raise UsageError(f"--update writes a file, and {against} is a folder: name a file")
+        if folder.failures:
+            raise UsageError(
+                f"no baseline is written: {len(folder.failures)} units of {run} failed, first: "
+                f"{folder.failures[0]['message']}"
+            )
+        found.write(against)
+        typer.echo(f"baseline: {against}")
+        return
+    verdicts = judge(Baseline.read(against), found, rules)
+    typer.echo(render(verdicts, format, f"{run} against {against}"))
+    if failed(verdicts):
+        raise typer.Exit(1)
+
+
+@app.command("compare")
+def compare_runs(
+    before: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    after: Annotated[Path, typer.Argument(metavar="RUN", help="The one that may be worse.")],
+    format: Shown = "table",
+) -> None:
+    """Show two runs side by side, pair by pair; the exit status is 1 where the second is worse.
+
+    \b
+    Examples:
+      equibench compare runs/before runs/now
+      equibench compare runs/before runs/now --format json
+    """
+    from equibench.comparison import compare
+    from equibench.gate import failed
+    from equibench.store import RunFolder
+    from equibench.verdicts import render
+
+    verdicts = compare(RunFolder(before), RunFolder(after))
+    typer.echo(render(verdicts, format, f"{after} against {before}"))
+    if failed(verdicts):
+        raise typer.Exit(1)
 
 
 @data_app.command("ls")

@@ -2,24 +2,36 @@
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from equibench.errors import UsageError
 
-__all__ = ["RunConfig", "read_config", "validated"]
+__all__ = ["Block", "RunConfig", "checked", "read_config", "validated"]
+
+M = TypeVar("M", bound=BaseModel)
 
 
-class RunConfig(BaseModel):
-    """One run; two runs with equal configurations measure the same."""
+class Block(BaseModel):
+    """Models, each to be measured on all of these suites."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     models: Annotated[tuple[str, ...], Field(min_length=1)]
     suites: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class RunConfig(Block):
+    """One run; two runs with equal configurations measure the same.
+
+    ``also`` has further models with suites of their own.
+    """
+
+    also: tuple[Block, ...] = ()
     shifts: str = "random:n=10,max=16"
     device: str = "auto"
     precision: Literal["fp32", "fp64", "tf32", "bf16", "fp16"] = "fp32"
@@ -28,6 +40,11 @@ class RunConfig(BaseModel):
     frame: Literal["canonical", "reference"] | None = None
     seed: int = 0
     data: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All models with their suites."""
+        return (self, *self.also)
 
     @property
     def comparison_frame(self) -> Literal["canonical", "reference"]:
@@ -56,22 +73,31 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def validated(fields: dict[str, Any], source: str) -> RunConfig:
+    """A run's configuration from its fields.
+
+    Raises:
+        UsageError: an unknown field (with the closest), a missing one, or a bad value.
+    """
+    return checked(RunConfig, fields, source)
+
+
+def checked(model: type[M], fields: Mapping[str, Any], source: str) -> M:
     """Check fields, and say what is wrong with the first that is.
 
     Raises:
         UsageError: an unknown field (with the closest), a missing one, or a bad value.
     """
     try:
-        return RunConfig(**fields)
+        return model(**fields)
     except ValidationError as error:
         # a field that does not exist explains one that is missing
         problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
     problem = problems[0]
     name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
-        close = get_close_matches(name, RunConfig.model_fields, n=1)
+        close = get_close_matches(name, model.model_fields, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."
-        known = ", ".join(RunConfig.model_fields)
+        known = ", ".join(model.model_fields)
         raise UsageError(f"{source}: there is no field {name!r}{hint} There are: {known}")
     if problem["type"] == "missing":
         raise UsageError(f'{source}: {name} is missing; write {name} = ["…"]')

@@ -14,7 +14,7 @@ from equibench.provenance import source_sha256, version_of
 from equibench.registry import SUITES
 from equibench.settings import Settings
 
-__all__ = ["fingerprint", "refuse_changes"]
+__all__ = ["changes", "fingerprint", "refuse_changes"]
 
 _OPEN = ("suites", "metric versions")
 """Where entries may be added: a suite whose data were missing at first, say."""
@@ -52,11 +52,11 @@ def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], out: Path) ->
     Raises:
         UsageError: something changed; the message says what.
     """
-    changes = list(_changes(old, new))
-    if changes:
-        more = f" and {len(changes) - 3} more changes" if len(changes) > 3 else ""
+    found = list(changes(old, new))
+    if found:
+        more = f" and {len(found) - 3} more changes" if len(found) > 3 else ""
         raise UsageError(
-            f"{out} holds another run: {'; '.join(changes[:3])}{more}; choose another --out, "
+            f"{out} holds another run: {'; '.join(found[:3])}{more}; choose another --out, "
             "delete the folder to start anew, or repeat the command that made it to resume it"
         )
 
@@ -75,13 +75,14 @@ def _described(suite: Suite, cases: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
+    """What differs between two descriptions, a phrase for each leaf."""
     for key in dict.fromkeys([*old, *new]):
         before, after = old.get(key), new.get(key)
         if prefix.strip() in _OPEN and (key not in old or key not in new):
             continue
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from _changes(before, after, f"{prefix}{key} ")
+            yield from changes(before, after, f"{prefix}{key} ")
         elif repr(before) != repr(after):
             yield f"{prefix}{key} was {_short(before)} and is {_short(after)}"
 

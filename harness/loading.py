@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,15 +16,14 @@ from equibench.errors import DataError, EquibenchError, ModelError, UsageError
 from equibench.provenance import source_sha256
 from equibench.registry import MODELS, SUITES, Info
 from equibench.specs import Spec
+from equibench.weights import load_weights
 
 __all__ = [
     "LoadedModel",
     "build_suite",
     "case_names",
     "load_model",
-    "load_weights",
     "seeded",
-    "weights_file",
 ]
 
 
@@ -77,9 +75,11 @@ def load_model(spec: Spec, seed: int = 0) -> LoadedModel:
         )
     weights = "untrained" if entry.info.details.get("trained") is False else ""
     if spec.weights is not None:
-        load_weights(model, spec.weights, spec.label)
+        trained = load_weights(model, spec)
         weights = spec.weights
-        provenance = _provenance(model, factory, entry.info)
+        provenance = _provenance(model, factory, entry.info) | (
+            {"trained": trained} if trained else {}
+        )
     return LoadedModel(spec.label, model, weights, provenance)
 
 
@@ -145,68 +145,6 @@ def case_names(suite: Suite, limit: int | None = None) -> list[str]:
         if count > 1:
             raise UsageError(f"suite {suite.label!r} has {count} cases called {name!r}")
     return names
-
-
-def load_weights(model: object, path: str, label: str) -> None:
-    """Load a state dict, strictly, from safetensors or with ``weights_only=True``.
-
-    Raises:
-        UsageError: no such file.
-        ModelError: a file that cannot be read without unpickling code, or does not fit.
-    """
-    file = weights_file(path, label)
-    if not isinstance(model, nn.Module):
-        raise ModelError(f"{label}: weights={path} needs a torch.nn.Module, not a plain callable")
-    try:
-        state = _state(file)
-    except Exception as error:
-        reason = str(error).split("\n")[0]
-        raise ModelError(
-            f"{label}: cannot read weights from {path}: {type(error).__name__}: {reason}; "
-            "save a state dict, as safetensors or with torch.save"
-        ) from error
-    own = model.state_dict()
-    wrong = [
-        f"no {name}" if name not in state else f"{name} is {_size(state[name])}, not {_size(t)}"
-        for name, t in own.items()
-        if name not in state or state[name].shape != t.shape
-    ]
-    wrong += [f"{name} is unknown to the model" for name in state if name not in own]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ModelError(
-            f"{label}: the weights in {path} do not fit: {'; '.join(wrong[:3])}{more}; "
-            "build the model with the arguments that it was trained with"
-        )
-    model.load_state_dict(state, strict=True)
-
-
-def weights_file(path: str, label: str) -> Path:
-    """The file that ``weights=`` names.
-
-    Raises:
-        UsageError: there is none.
-    """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise UsageError(f"{label}: there is no weights file {path}")
-    return file
-
-
-def _state(file: Path) -> dict[str, Tensor]:
-    if file.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(file)
-    content = torch.load(file, map_location="cpu", weights_only=True)
-    content = content.get("state_dict", content) if isinstance(content, dict) else {"": content}
-    if not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError("it holds no state dict")
-    return dict(content)
-
-
-def _size(tensor: Tensor) -> str:
-    return "×".join(map(str, tensor.shape)) or "a scalar"
 
 
 def _provenance(model: object, factory: object, info: Info) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from equibench.cases import Suite, data_range
+from equibench.cases import Suite, data_range, in_units
 from equibench.errors import DataError, ModelError
 from equibench.forward import call, roll, shape
 from equibench.metrics import Metric, Prepared
@@ -149,15 +149,11 @@ class Measurement:
             )
 
     def _in_units(self, outputs: Tensor, items: Sequence[Item]) -> Tensor:
-        """Clamp outputs (B, C, H, W) and bring them into the units of the ground truth."""
-        if self.suite.clamp is not None:
-            clamped = outputs.clamp(-self.suite.clamp, self.suite.clamp)
-            # an infinite output is no finite one
-            outputs = torch.where(outputs.isfinite(), clamped, torch.nan)
+        """Outputs (B, C, H, W) in the units of the ground truth."""
         one = outputs.new_ones(())
         scale = [one if i.case is None else i.case.scale[i.image] for i in items]
         offset = [one if i.case is None else i.case.offset[i.image] for i in items]
-        return outputs * _per_image(scale) + _per_image(offset)
+        return in_units(outputs, self.suite.clamp, torch.stack(scale), torch.stack(offset))
 
     def _close(self, case: OpenCase) -> None:
         """Make references of a case's unshifted outputs, and compare them with the truth."""
@@ -264,7 +260,3 @@ def _gather(wanted: list[tuple[Prepared, int]]) -> Prepared:
     if all(prepared is first and i == image for prepared, i in wanted):
         return tuple(tensor[image : image + 1] for tensor in first)
     return tuple(torch.stack([prepared[k][i] for prepared, i in wanted]) for k in range(len(first)))
-
-
-def _per_image(values: list[Tensor]) -> Tensor:
-    return torch.stack(values)[:, None, None, None]

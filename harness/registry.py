@@ -51,12 +51,14 @@ class Info:
         modules: what must be importable for the entry to run.
         extra: the extra of its distribution that installs those modules.
         details: free metadata (padding, total stride, licence, …), stored with every run.
+        weights: files of packaged weights, by the name that ``weights=`` takes.
     """
 
     summary: str = ""
     modules: tuple[str, ...] = ()
     extra: str | None = None
     details: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    weights: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,12 @@ class Entry(Generic[T]):
                 f"{self.kind} {self.name!r}: {error}; it takes {takes}{hint}"
             ) from None
 
+    def complete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments and the factory's defaults for all others."""
+        bound = inspect.signature(self.require()).bind(**arguments)  # type: ignore[arg-type]
+        bound.apply_defaults()
+        return bound.arguments
+
     def _remedy(self) -> str:
         """The command that installs what is missing, where an extra is known to bring it."""
         extra = self.info.extra
@@ -165,6 +173,7 @@ class Registry(Generic[T]):
         summary: str = "",
         modules: tuple[str, ...] = (),
         extra: str | None = None,
+        weights: Mapping[str, Path] | None = None,
         **details: str | int | float | bool,
     ) -> Callable[[T], T]:
         """Decorate a factory (or an object) to register it under ``name``.
@@ -175,7 +184,7 @@ class Registry(Generic[T]):
 
         def decorate(target: T) -> T:
             line = summary or (inspect.getdoc(target) or "").partition("\n")[0]
-            target.__equibench__ = Info(line, modules, extra, details)  # type: ignore[attr-defined]
+            target.__equibench__ = Info(line, modules, extra, details, weights or {})  # type: ignore[attr-defined]
             module = str(getattr(target, "__module__", ""))
             taken = self._taken(name, module, target)
             if taken:

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from equibench.config import RunConfig
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
 from equibench.evaluation import Evaluation, units
 from equibench.fingerprint import fingerprint, refuse_changes
-from equibench.loading import LoadedModel, build_suite, case_names, load_model, seeded, weights_file
+from equibench.loading import LoadedModel, build_suite, case_names, load_model, seeded
 from equibench.measurement import row_columns, suite_metrics
 from equibench.provenance import environment
 from equibench.registry import MODELS
@@ -22,6 +23,7 @@ from equibench.settings import Settings
 from equibench.specs import Spec, slug
 from equibench.store import RunFolder
 from equibench.summary import non_finite
+from equibench.weights import weights_file
 
 __all__ = ["run"]
 
@@ -62,14 +64,14 @@ class _Run:
         self.failures: list[dict[str, Any]] = []
         self.specs = self._available_models()
         self.suites = self._available_suites()
-        metrics = {m.name: m for suite, _ in self.suites for m in suite_metrics(suite)}
+        metrics = {m.name: m for suite, _ in self.suites.values() for m in suite_metrics(suite)}
         self.metrics = list(metrics.values())
 
     def into(self, out: Path, progress: bool | None) -> RunFolder:
         folder = RunFolder(out, create=True)
         old = folder.manifest
         identity = fingerprint(
-            self.config, self.settings, self.suites, self.metrics, self.environment
+            self.config, self.settings, self.suites.values(), self.metrics, self.environment
         )
         refuse_changes(old.get("fingerprint", identity), identity, out)
         manifest: dict[str, Any] = {
@@ -101,9 +103,9 @@ class _Run:
     def _available_models(self) -> list[Spec]:
         """Specs of the models that can run here; a mistyped one stops the run at once."""
         specs, reasons = [], []
-        for spec in _unique([Spec.parse(text) for text in self.config.models]):
+        for spec in _specs("models", [block.models for block in self.config.blocks]).values():
             if spec.weights is not None:
-                weights_file(spec.weights, spec.label)
+                weights_file(spec)
             try:
                 with seeded(self.config.seed):
                     MODELS.get(spec.reference).check(spec.arguments)
@@ -115,15 +117,15 @@ class _Run:
             raise reasons[0]
         return specs
 
-    def _available_suites(self) -> list[tuple[Suite, Sequence[str]]]:
-        """Suites whose data are here, with their cases."""
-        specs = [Spec.parse(text) for text in self.config.suites]
+    def _available_suites(self) -> dict[str, tuple[Suite, Sequence[str]]]:
+        """Suites whose data are here, with their cases, by the labels of their specs."""
+        specs = _specs("suites", [block.suites for block in self.config.blocks])
         for name in self.config.data:
-            if name not in {spec.reference for spec in specs}:
+            if name not in {spec.reference for spec in specs.values()}:
                 raise UsageError(f"--data {name}=…: no suite of this run is called {name!r}")
         found: dict[str, tuple[Suite, Sequence[str]]] = {}
         reasons: list[EquibenchError] = []
-        for spec in specs:
+        for label, spec in specs.items():
             try:
                 suite = build_suite(spec, self.config.data)
                 cases = case_names(suite, self.config.limit)
@@ -131,15 +133,25 @@ class _Run:
                 reasons.append(error)
                 self._fail(error, suite=spec.label)
                 continue
-            if suite.label in found:
+            if suite.label in (other.label for other, _ in found.values()):
                 raise UsageError(f"two suites are called {suite.label!r}: give one a label=…")
-            found[suite.label] = suite, cases
+            found[label] = suite, cases
         if not found:
             raise reasons[0]
-        return list(found.values())
+        return found
+
+    def _jobs(self, model: str) -> list[_Job]:
+        """A model, by its label, on the suites of every block that names it."""
+        wanted = dict.fromkeys(
+            suite
+            for block in self.config.blocks
+            if model in _specs("models", [block.models])
+            for suite in _specs("suites", [block.suites])
+        )
+        return [self._job(model, *self.suites[suite]) for suite in wanted if suite in self.suites]
 
     def _measure(self, folder: RunFolder, manifest: dict[str, Any], progress: bool | None) -> None:
-        jobs = {spec.label: [self._job(spec, *each) for each in self.suites] for spec in self.specs}
+        jobs = {spec.label: self._jobs(spec.label) for spec in self.specs}
         counts = {label: sum(len(job.units) for job in mine) for label, mine in jobs.items()}
         silent = None if progress is None else not progress
         with tqdm(
@@ -164,10 +176,10 @@ class _Run:
                     bar.set_description(f"{spec.label} · {job.suite.label}")
                     self._evaluate(loaded, job, folder, bar)
 
-    def _job(self, spec: Spec, suite: Suite, cases: Sequence[str]) -> _Job:
+    def _job(self, model: str, suite: Suite, cases: Sequence[str]) -> _Job:
         """Row files have slugs and digests for names: labels are data and never a path."""
-        digest = hashlib.sha256(f"{spec.label}\n{suite.label}".encode()).hexdigest()[:8]
-        stem = f"{slug(spec.label)}_{slug(suite.label)}_{digest}"
+        digest = hashlib.sha256(f"{model}\n{suite.label}".encode()).hexdigest()[:8]
+        stem = f"{slug(model)}_{slug(suite.label)}_{digest}"
         members = enumerate(units(suite, self.settings.plan, cases))
         return _Job(suite, {f"{stem}_{number:05d}": each for number, each in members})
 
@@ -203,13 +215,16 @@ class _Run:
         folder.write_failures(self.failures)
 
 
-def _unique(specs: list[Spec]) -> list[Spec]:
-    seen: set[str] = set()
-    for spec in specs:
-        if spec.label in seen:
-            raise UsageError(f"two models are called {spec.label!r}: give one a label=…")
-        seen.add(spec.label)
-    return specs
+def _specs(kind: str, lists: Sequence[Sequence[str]]) -> dict[str, Spec]:
+    """What lists of models or of suites name, by label; several lists may name the same."""
+    found: dict[str, Spec] = {}
+    for texts in lists:
+        specs = [Spec.parse(text) for text in texts]
+        labels = Counter(spec.label for spec in specs)
+        for spec in specs:
+            if found.setdefault(spec.label, spec) != spec or labels[spec.label] > 1:
+                raise UsageError(f"two {kind} are called {spec.label!r}: give one a label=…")
+    return found
 
 
 def _now() -> str:

@@ -4,7 +4,8 @@ There are eight architectures: the ninth, baseline + DA, is the baseline with we
 trained on randomly shifted images.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equibench.registry import register_model
@@ -18,6 +19,15 @@ VARIANTS: dict[str, Callable[..., "UNet"]] = {}
 """Factories by name."""
 
 
+_WEIGHTS = Path(__file__).parent / "weights"
+
+
+def _packaged(variant: str) -> Mapping[str, Path]:
+    """The weights of a variant that come with the package, by what they were trained on."""
+    files = sorted(_WEIGHTS.glob(f"{variant}.*.safetensors"))
+    return {file.suffixes[0][1:]: file for file in files}
+
+
 def _variant(name: str, resampling: "Resampling", blur: int, paper: str) -> Callable[..., "UNet"]:
     kind = "APS-D and APS-U" if resampling == "aps" else "strided pooling"
     filtered = f", binomial {blur}×{blur} blur" if blur else ""
@@ -29,6 +39,7 @@ def _variant(name: str, resampling: "Resampling", blur: int, paper: str) -> Call
         total_stride=16,
         paper=paper,
         trained=False,
+        weights=_packaged(name),
     )
     def build(width: float = 1.0, in_channels: int = 1, out_channels: int = 1) -> "UNet":
         from equibench.models.unet import UNet

@@ -36,13 +36,16 @@ class FastMRI(Suite):
         split: ``train`` or ``val``.
         acceleration: how many times fewer columns of k-space are kept.
         center_fraction: the share of columns kept around the centre of k-space.
+        per_slice: whether a case is a slice, named ``volume:007``, instead of a volume.
     """
 
     name = "fastmri"
     clamp = 6.0
     images_per_case = 36
-    per_slice: ClassVar[bool] = False
-    """Whether a case is a slice, named ``volume:007``, instead of a volume."""
+    parts: Mapping[str, Mapping[str, str | bool]] = {
+        "train": {"split": "train", "per_slice": True},
+        "validation": {"split": "val"},
+    }
     expected: ClassVar[Mapping[str, int]] = {"train": 34742, "val": 7135}
     """Slices of a complete data set, by split."""
     volumes: ClassVar[Mapping[str, int]] = {"val": 199}
@@ -54,6 +57,7 @@ class FastMRI(Suite):
         split: str = "val",
         acceleration: int = 4,
         center_fraction: float = 0.08,
+        per_slice: bool = False,
     ) -> None:
         self.root = root
         self.split = choose(self.name, "split", split, list(self.expected))
@@ -64,6 +68,9 @@ class FastMRI(Suite):
             )
         self.acceleration = acceleration
         self.center_fraction = center_fraction
+        self.per_slice = per_slice
+        if per_slice:
+            self.images_per_case = 1
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -75,6 +82,7 @@ class FastMRI(Suite):
             "split": self.split,
             "acceleration": self.acceleration,
             "center_fraction": self.center_fraction,
+            "per_slice": self.per_slice,
         }
 
     def cases(self) -> list[str]:

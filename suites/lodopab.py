@@ -42,6 +42,10 @@ class LoDoPaB(Suite):
     name = "lodopab"
     metrics = ("nmse", "psnr", "ssim", "ssim-columns")
     data_range: Mapping[str, DataRange] = {"psnr": "range"}
+    parts: Mapping[str, Mapping[str, str | bool]] = {
+        "train": {"part": "train"},
+        "validation": {"part": "validation"},
+    }
     expected: ClassVar[Mapping[str, int]] = {"train": 35820, "validation": 3522, "test": 3553}
     """Images of a complete data set, by part."""
     observed: ClassVar[bool] = True

@@ -31,16 +31,18 @@ class MRISample(FastMRI):
     """
 
     name = "mri-sample"
-    per_slice = True
-    images_per_case = 1
     expected: ClassVar[Mapping[str, int]] = {"train": 20, "val": 18}
     volumes: ClassVar[Mapping[str, int]] = {"train": 1, "val": 1}
+    parts: Mapping[str, Mapping[str, str | bool]] = {
+        "train": {"split": "train"},
+        "validation": {"split": "val"},
+    }
 
     def __init__(
         self, split: str = "val", acceleration: int = 4, center_fraction: float = 0.08
     ) -> None:
         folder = build_once(cache_folder() / "mri-sample-v1", build_mri)
-        super().__init__(str(folder), split, acceleration, center_fraction)
+        super().__init__(str(folder), split, acceleration, center_fraction, per_slice=True)
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -66,6 +68,10 @@ class CTSample(LoDoPaB):
 
     name = "ct-sample"
     expected: ClassVar[Mapping[str, int]] = {"train": 16, "test": 12}
+    parts: Mapping[str, Mapping[str, str | bool]] = {
+        "train": {"part": "train"},
+        "validation": {"part": "test"},
+    }
     observed = False
 
     def __init__(self, part: str = "test", size: int = 352) -> None:

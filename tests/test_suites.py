@@ -226,6 +226,7 @@ def test_the_configuration_holds_what_changes_numbers_and_no_path(mri):
         "split": "val",
         "acceleration": 4,
         "center_fraction": 0.08,
+        "per_slice": False,
     }
     assert CTSample().configuration == {"part": "test", "size": 352}
     assert PhotoSample(n=3).configuration == {"split": "val", "n": 3}

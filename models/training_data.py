@@ -1,0 +1,133 @@
+"""What networks are trained and validated on: the parts of a suite, image by image."""
+
+from collections.abc import Mapping, Sequence
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from equibench.cases import Case, Suite
+from equibench.errors import DataError, UsageError
+from equibench.loading import build_suite, case_names
+from equibench.models.recipes import Recipe
+from equibench.registry import SUITES
+from equibench.specs import Spec
+
+__all__ = ["TrainingData"]
+
+_KEPT = 64
+"""Cases that a data set keeps in memory: all of an embedded suite, next to none of a real one."""
+
+
+class TrainingData(pl.LightningDataModule):
+    """Images of a suite's training part in batches, and the cases of its validation part.
+
+    Args:
+        suite: without the argument that chooses the part.
+        data: data roots by name of the suite.
+        workers: processes that load images, for each device.
+        seed: of the order of images.
+
+    Raises:
+        UsageError: the suite has no such parts, or the batch does not divide among devices.
+    """
+
+    def __init__(
+        self, suite: Spec, data: Mapping[str, str], recipe: Recipe, workers: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.training = _part(suite, "train", data)
+        self.validation = _part(suite, "validation", data)
+        self.recipe, self.workers, self.seed = recipe, workers, seed
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        devices = self._trainer.world_size
+        if self.recipe.batch % devices:
+            raise UsageError(f"--batch {self.recipe.batch} does not divide among {devices} devices")
+        images = _Images(self.training, self.recipe)
+        return DataLoader(
+            images,
+            batch_size=self.recipe.batch // devices,
+            sampler=DistributedSampler(images, devices, self._trainer.global_rank, seed=self.seed),
+            num_workers=self.workers,
+        )
+
+    def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        cases = _Cases(self.validation)
+        sampler: DistributedSampler[dict[str, Tensor]] = DistributedSampler(
+            cases, self._trainer.world_size, self._trainer.global_rank, shuffle=False
+        )
+        return DataLoader(cases, batch_size=None, sampler=sampler, num_workers=self.workers)
+
+    @property
+    def _trainer(self) -> pl.Trainer:
+        assert self.trainer is not None
+        return self.trainer
+
+
+class _Cases(Dataset[dict[str, Tensor]]):
+    """Whole cases, for validation: input and target (N, C, H, W), scale and offset (N,)."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+        self.names: Sequence[str] = case_names(suite)
+        self.kept: dict[int, Case] = {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        case = self.case(number)
+        assert case.target is not None
+        one = torch.ones(len(case.input))
+        return {
+            "input": case.input,
+            "target": case.target,
+            "scale": one if case.scale is None else case.scale,
+            "offset": 0 * one if case.offset is None else case.offset,
+        }
+
+    def case(self, number: int) -> Case:
+        if number in self.kept:
+            return self.kept[number]
+        case = self.suite.load(self.names[number])
+        if case.target is None:
+            raise DataError(f"{self.suite.label}: case {case.name} has no ground truth to learn")
+        if len(self.kept) < _KEPT:
+            self.kept[number] = case
+        return case
+
+
+class _Images(Dataset[tuple[Tensor, Tensor]]):
+    """Images (C, H, W) with the outputs that are wanted for them, in the network's units."""
+
+    def __init__(self, suite: Suite, recipe: Recipe) -> None:
+        self.cases = _Cases(suite)
+        self.recipe = recipe
+
+    def __len__(self) -> int:
+        return len(self.cases) * self.recipe.crops
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        suite = self.cases.suite
+        case = self.cases[number % len(self.cases)]
+        image, target = case["input"], case["target"]
+        if len(image) != 1:
+            raise DataError(f"{suite.label}: a case of {len(image)} images cannot be trained on")
+        if self.recipe.crop > min(image.shape[-2:]):
+            size = "×".join(map(str, image.shape[-2:]))
+            raise UsageError(f"--crop {self.recipe.crop} is larger than an image, {size}")
+        wanted = (target - case["offset"]) / case["scale"]
+        if suite.clamp is not None:
+            wanted = wanted.clamp(-suite.clamp, suite.clamp)
+        return image[0], wanted[0]
+
+
+def _part(spec: Spec, part: str, data: Mapping[str, str]) -> Suite:
+    """The training or validation part of a suite."""
+    parts = getattr(SUITES.get(spec.reference).require(), "parts", {})
+    if part not in parts:
+        raise UsageError(f"suite {spec.reference!r} has no {part} part to train with")
+    chosen = Spec(spec.reference, {**spec.arguments, **parts[part]}, spec.chosen_label)
+    return build_suite(chosen, data)
