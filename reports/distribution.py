@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from equibench.reports.data import RunData, short_names, shorten
-from equibench.reports.style import FONT, ORANGE, ZERO, new_figure, plain, style
+from equibench.reports.style import BLUE, FONT, ORANGE, ZERO, new_figure, plain, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,7 +124,7 @@ def _draw(panel: "Axes", y: int, errors: Floats, axis: _LogAxis) -> None:
         axis.place(finite),
         y + jitter,
         s=7,
-        color="#0072b2",
+        color=BLUE,
         alpha=0.35,
         linewidths=0,
         rasterized=True,

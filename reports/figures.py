@@ -10,7 +10,7 @@ from equibench.reports.heatmap import heatmap_figure
 from equibench.reports.style import style
 from equibench.store import RunFolder
 
-__all__ = ["FIGURES", "figures", "save"]
+__all__ = ["FIGURES", "figures", "save", "write"]
 
 FIGURES = {"distribution": distribution_figure, "heatmap": heatmap_figure}
 """What draws each figure, by the stem of its files."""
@@ -32,18 +32,21 @@ def figures(run: RunFolder, out: Path) -> list[Path]:
         return []
     folder = out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
+    return [file for name, draw in FIGURES.items() for file in write(draw(data), folder / name)]
+
+
+def write(figure: Any, stem: Path, dpi: int = 150) -> list[Path]:
+    """Save a figure as PNG and PDF."""
     written = []
-    for name, draw in FIGURES.items():
-        drawn = draw(data)
-        for suffix in ("png", "pdf"):
-            written.append(folder / f"{name}.{suffix}")
-            save(drawn, written[-1], suffix)
-            drawn.set_layout_engine("none")  # laid out by now; doing it again takes long
+    for suffix in ("png", "pdf"):
+        written.append(stem.with_name(f"{stem.name}.{suffix}"))
+        save(figure, written[-1], suffix, dpi)
+        figure.set_layout_engine("none")  # laid out by now; doing it again takes long
     return written
 
 
-def save(figure: Any, target: Any, format: str) -> None:
+def save(figure: Any, target: Any, format: str, dpi: int = 150) -> None:
     """Save a matplotlib figure to a file or a binary stream; equal figures give equal bytes."""
     metadata = {"CreationDate": None} if format == "pdf" else None
     with style():
-        figure.savefig(target, format=format, dpi=150, metadata=metadata)
+        figure.savefig(target, format=format, dpi=dpi, metadata=metadata)

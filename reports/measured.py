@@ -65,13 +65,14 @@ class Measured:
 
     Args:
         name: as the paper calls it.
-        label, run: how its run calls it, and which run that is.
+        label, suite, run: what its run calls the two, and which run that is.
         domain: the original of the suite that it was trained on; empty where that is not known.
         groups: its lines of the run's summary, by group.
     """
 
     name: str
     label: str
+    suite: str
     run: str
     domain: str
     setting: Setting
@@ -119,6 +120,7 @@ def measurements(run: str, data: RunData) -> Iterator[Measured]:
         yield Measured(
             name=name,
             label=str(label),
+            suite=str(suite),
             run=run,
             domain=original(str(trained.get("suite", ""))),
             setting=Setting(

@@ -17,7 +17,7 @@ from equibench.reports.provenance import command, facts
 from equibench.reports.sections import sections
 from equibench.store import RunFolder
 
-__all__ = ["html", "render", "render_joint"]
+__all__ = ["html", "render", "render_joint", "write_joint_page"]
 
 _FAILURES = 50
 _PATIENTS, _PHOTOS = ("mri-sample", "ct-sample"), "photo-sample"
@@ -43,12 +43,19 @@ def render(data: RunData, name: str = "run") -> str:
     return _rendered("page.html", _context(data, name))
 
 
-def render_joint(runs: Mapping[str, RunData]) -> str:
-    """A page of the paper's tables from several runs, with links to the pages of each.
+def write_joint_page(runs: Mapping[str, RunData], out: Path) -> Path:
+    """Write ``index.html`` below ``out``, with the paper's tables from several runs.
 
     Args:
-        runs: by name, which is the folder of the run's own page as well.
+        runs: by name, which is the folder of the run's own page below ``out`` as well.
     """
+    file = out / "index.html"
+    file.write_text(render_joint(runs), encoding="utf-8")
+    return file
+
+
+def render_joint(runs: Mapping[str, RunData]) -> str:
+    """That page as text, with links to the pages of each run."""
     tables = paper_tables(runs)
     return _rendered("paper.html", {"runs": list(runs), "tables": tables, "citation": CITATION})
 

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FONT", "ORANGE", "ZERO", "new_figure", "plain", "style"]
+__all__ = ["BLUE", "COLUMN", "FONT", "ORANGE", "PAGE", "ZERO", "new_figure", "plain", "style"]
 
 ZERO = 1e-18
 """An NMSE below this is drawn as 0."""
 
 FONT = 8
+BLUE = "#0072b2"
 ORANGE = "#d55e00"
+
+COLUMN, PAGE = 3.5, 7.16
+"""Widths in inches of one column and of both on a two-column page."""
 
 
 @contextmanager
@@ -32,12 +36,16 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """A figure in inches that pyplot knows nothing of; saving it chooses the backend."""
+def new_figure(width: float, height: float, pad: float = 0.06) -> "Figure":
+    """A figure that pyplot knows nothing of; saving it chooses the backend.
+
+    Args:
+        width, height, pad: in inches, the last around each panel.
+    """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    return Figure((width, height), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.06))
+    return Figure((width, height), layout=ConstrainedLayoutEngine(h_pad=pad, w_pad=pad))
 
 
 def plain(text: str) -> str:

@@ -1,0 +1,38 @@
+"""Figures 1, 2 and 4 of the paper as files."""
+
+from pathlib import Path
+
+from equibench.reports.data import RunData
+from equibench.reports.figures import write
+from equibench.reports.reconstructions import reconstruction_figure
+from equibench.reports.scene import Asked, choose, reconstruct
+from equibench.reports.signals import downsampling_figure, upsampling_figure
+from equibench.store import RunFolder
+
+__all__ = ["write_paper_figures"]
+
+_DPI = 300
+
+
+def write_paper_figures(run: RunFolder, out: Path, asked: Asked) -> str:
+    """Write ``figures/paper-figure-1``, ``-2`` and ``-4`` below ``out``, as PDF and PNG.
+
+    Returns:
+        What Figure 4 shows, in a line.
+
+    Raises:
+        EquibenchError: the run has nothing for Figure 4, or cannot be repeated.
+    """
+    data = RunData.read(run)
+    choice = choose(data, asked)
+    scene = reconstruct(data, choice)
+    folder = out / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {
+        "paper-figure-1": downsampling_figure(),
+        "paper-figure-2": upsampling_figure(),
+        "paper-figure-4": reconstruction_figure(scene),
+    }
+    for name, figure in drawn.items():
+        write(figure, folder / name, _DPI)
+    return f"{scene.place}, shift {choice.shift}, {' and '.join(choice.models)}"
