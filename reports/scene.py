@@ -230,7 +230,7 @@ def _pairs(
         who = " and ".join(models or ()) or "the paper's baseline and an APS network trained alike"
         raise UsageError(
             f"figure 4: {who} were not measured together on a suite with a ground truth: "
-            "name two others with -m"
+            "name two others with --model"
         )
     return found
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from equibench.errors import UsageError
 from equibench.measurement import row_columns
 from equibench.metrics import nmse, psnr, ssim, ssim_columns
 from equibench.reports.data import RunData
@@ -17,6 +18,7 @@ from equibench.reports.paper import APS, NOT_APS, VARIANTS, paper_name, values
 from equibench.reports.paper_definitions import DEFINITIONS, ERROR, MRI_EQUIVARIANCE
 from equibench.reports.paper_tables import paper_tables
 from equibench.reports.paper_text import latex, markdown, numbers, orderings, write_paper_tables
+from equibench.reports.scene import Asked, Choice, choose
 from equibench.store import RunFolder
 
 COLUMNS = row_columns([nmse, psnr, ssim, ssim_columns])
@@ -595,3 +597,19 @@ def test_a_page_of_several_runs_links_to_their_own(nine):
     page = render_joint({"one": nine, "two & more": nine})
     assert re.findall(r'href="([^"]*)"', page) == ["one/index.html", "two%20%26%20more/index.html"]
     assert "APS-3 (two &amp; more, m2)" in page
+
+
+def test_figure_4_takes_the_baseline_and_an_aps_network_trained_alike(make):
+    models = {
+        "other": network("APS", "ct-sample"),
+        "aps-3": network("APS-3"),
+        "aps-2": network("APS-2"),
+        "base": network("Baseline"),
+    }
+    parts = [rows(label, "mri-sample", 1e-2) for label in models]
+    parts += [rows(label, "photo-sample", 1.0, psnr=np.nan) for label in models]
+    found = choose(make(parts, models), Asked())
+    assert found == Choice("mri-sample", "all-c1", (1, 2), ("base", "aps-2"))
+    data = make([rows("base", "mri-sample")], {"base": network("Baseline")}, "second")
+    with pytest.raises(UsageError, match="and an APS network trained alike were not measured"):
+        choose(data, Asked())
