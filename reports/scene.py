@@ -140,10 +140,10 @@ def choose(data: RunData, asked: Asked) -> Choice:
     if rows.empty or "psnr" not in rows:
         raise UsageError("figure 4 needs measurements: this run has none")
     rows = rows[rows["psnr"].notna() & np.isfinite(rows["eq_nmse"].astype(float))]
-    rows = _only(rows, "suite", asked.suite, "suite with a ground truth")
+    rows = _only(rows, "suite", asked.suite)
     pairs = _pairs(data, rows, asked.models)
     rows = pd.concat([rows[(rows["model"] == p[0]) & (rows["suite"] == s)] for s, p in pairs])
-    rows = _only(rows, "case", asked.case, "case")
+    rows = _only(rows, "case", asked.case)
     if asked.shift:  # one that was not measured is shown on the case that is worst under another
         same = rows[(rows["dy"] == asked.shift[0]) & (rows["dx"] == asked.shift[1])]
         rows = rows if same.empty else same
@@ -173,27 +173,15 @@ def reconstruct(data: RunData, choice: Choice) -> Scene:
     outputs = []
     for label in choice.models:
         forward = _forward(data, label, suite, case, place)
-        plain, shifted = forward(case.input), forward(shifted_input)
-        outputs.append((plain, shifted, torch.roll(plain, shift, (-2, -1))))
-    _, shifted, moved = outputs[0]
-    i = int((moved - shifted).square().sum(dim=(1, 2, 3)).argmax())
-    truth = case.target.double()
-    moved_truth = torch.roll(truth, shift, (-2, -1))
+        outputs.append((forward(case.input), forward(shifted_input)))
+    plain, shifted = outputs[0]
+    i = int((_moved(plain, shift) - shifted).square().sum(dim=(1, 2, 3)).argmax())
+    truth, given = case.target.double(), _in_units(case, case.input.double(), None)
     r = data_range(suite.data_range.get("psnr", "max"), truth)
-    described = data.manifest.get("models", {})
     first, second = (
-        Network(
-            name=paper_name(described.get(label, {})) or label,
-            plain=_grey(plain[i]),
-            shifted=_grey(shifted[i]),
-            psnr=_measure("psnr", truth[i], plain[i], r),
-            psnr_shifted=_measure("psnr", moved_truth[i], shifted[i], r),
-            difference=_grey((moved[i] - shifted[i]).abs()),
-            nmse=_measure("nmse", moved[i], shifted[i], r),
-        )
-        for label, (plain, shifted, moved) in zip(choice.models, outputs, strict=True)
+        _network(name, plain[i], shifted[i], truth[i], shift, r)
+        for name, (plain, shifted) in zip(_names(data, choice.models), outputs, strict=True)
     )
-    given = _in_units(case, case.input.double(), None)
     comparable = given.shape == truth.shape
     return Scene(
         place=place if len(truth) == 1 else f"{place}, slice {i}",
@@ -205,12 +193,41 @@ def reconstruct(data: RunData, choice: Choice) -> Scene:
     )
 
 
-def _only(rows: pd.DataFrame, column: str, wanted: str | None, noun: str) -> pd.DataFrame:
+def _names(data: RunData, labels: tuple[str, str]) -> list[str]:
+    """What the paper calls two models; their labels where it has no names that differ."""
+    described = data.manifest.get("models", {})
+    names = [paper_name(described.get(label, {})) or label for label in labels]
+    return names if names[0] != names[1] else list(labels)
+
+
+def _network(
+    name: str, plain: Tensor, shifted: Tensor, truth: Tensor, shift: tuple[int, int], r: Tensor
+) -> Network:
+    """Compare reconstructions (C, H, W) of an image and of its shift."""
+    moved = _moved(plain, shift)
+    return Network(
+        name=name,
+        plain=_grey(plain),
+        shifted=_grey(shifted),
+        psnr=_measure("psnr", truth, plain, r),
+        psnr_shifted=_measure("psnr", _moved(truth, shift), shifted, r),
+        difference=_grey((moved - shifted).abs()),
+        nmse=_measure("nmse", moved, shifted, r),
+    )
+
+
+def _moved(images: Tensor, shift: tuple[int, int]) -> Tensor:
+    return torch.roll(images, shift, (-2, -1))
+
+
+def _only(rows: pd.DataFrame, column: str, wanted: str | None) -> pd.DataFrame:
     found = rows if wanted is None else rows[rows[column] == wanted]
     if found.empty:
         known = ", ".join(dict.fromkeys(rows[column].astype(str))) or "none"
-        what = f"{noun} {wanted!r}" if wanted is not None else noun
-        raise UsageError(f"figure 4: this run has no {what}; there are: {known}")
+        what = column if wanted is None else f"{column} {wanted!r}"
+        raise UsageError(
+            f"figure 4: this run has no {what} with a ground truth; there are: {known}"
+        )
     return found
 
 
@@ -221,7 +238,7 @@ def _pairs(
     there = rows.groupby("suite", sort=False)["model"].agg(set).to_dict()
     if models:
         for label in models:
-            _only(rows, "model", label, "model on a suite with a ground truth")
+            _only(rows, "model", label)
         pairs = [(str(suite), models) for suite in there]
     else:
         pairs = list(_papers_pairs(data))

@@ -140,10 +140,10 @@ def test_figure_4_takes_the_worst_found_unless_told_otherwise(measured):
     [
         (Asked(), "the paper's baseline and an APS network trained alike were not measured "
                   "together on a suite with a ground truth: name two others with --model"),
-        (Asked(models=("uneven", "x")), "this run has no model on a suite with a ground truth "
-                                        "'x'; there are: uneven, even"),
-        (Asked(models=("uneven", "even"), case="z"), r"no case 'z'; there are: a\$b, c"),
-        (Asked(suite="noise"), "no suite with a ground truth 'noise'; there are: volumes"),
+        (Asked(models=("uneven", "x")), "this run has no model 'x' with a ground "
+                                        "truth; there are: uneven, even"),
+        (Asked(models=("uneven", "even"), case="z"), r"no case 'z' with a ground truth; there are: a\$b, c"),
+        (Asked(suite="noise"), "no suite 'noise' with a ground truth; there are: volumes"),
     ],
 )  # fmt: skip
 def test_what_a_run_does_not_have_is_a_usage_error(measured, asked, message):
