@@ -62,7 +62,7 @@ class FarBelow(Ordering):
 
     @property
     def text(self) -> str:
-        return f"{self.who} at least {self.factor:g} times below every other variant in NMSE"
+        return f"{self.who} at least {self.factor:g} times below every variant without APS in NMSE"
 
     def decide(self, values: Values, inside: Mapping[str, Values]) -> Verdict:
         low = max(_pairs(values, self.lower), key=lambda pair: _or(pair[1], inf), default=None)

@@ -1,5 +1,6 @@
 """How a run was made, for a reader who wants to repeat it."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -7,19 +8,42 @@ from typing import Any
 __all__ = ["command", "facts"]
 
 
+_OPTIONS = ("shifts", "device", "precision", "batch", "limit", "frame", "seed")
+
+
 def command(configuration: Mapping[str, Any]) -> str:
-    """The command line that repeats a run; data roots are left for the reader to fill in."""
+    """What repeats a run; data roots are left for the reader to fill in.
+
+    Models with suites of their own cannot be written on a command line: a file comes first.
+    """
+    if configuration.get("also"):
+        return f"{_toml(configuration)}\n\nequibench run --config bench.toml"
     words = ["equibench", "run"]
     for option, key in (("-m", "models"), ("-s", "suites")):
         for text in configuration.get(key, ()):
             words += [option, text]
-    options = ("shifts", "device", "precision", "batch", "limit", "frame", "seed")
-    for key in options:
+    for key in _OPTIONS:
         if configuration.get(key) is not None:
             words += [f"--{key}", str(configuration[key])]
     for suite in configuration.get("data", {}):
         words += ["--data", f"{suite}=DIR"]
     return shlex.join(words)
+
+
+def _toml(configuration: Mapping[str, Any]) -> str:
+    """A configuration as a file; JSON's strings, numbers and lists are TOML's as well."""
+    given = {key: configuration.get(key) for key in ("models", "suites", *_OPTIONS)}
+    lines = ["# bench.toml"]
+    lines += [f"{key} = {_json(value)}" for key, value in given.items() if value is not None]
+    roots = ", ".join(f'{_json(suite)} = "DIR"' for suite in configuration.get("data", {}))
+    lines += [f"data = {{ {roots} }}"] if roots else []
+    for block in configuration["also"]:
+        lines += ["[[also]]", *(f"{key} = {_json(value)}" for key, value in block.items())]
+    return "\n".join(lines)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def facts(manifest: Mapping[str, Any]) -> dict[str, str]:

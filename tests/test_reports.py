@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from equibench.reports.figures import figures
 from equibench.reports.heatmap import ShiftLattice, heatmap_figure
 from equibench.reports.lead import lead
 from equibench.reports.page import html, render
+from equibench.reports.provenance import command
 from equibench.reports.sections import sections
 from equibench.reports.tables import summary_table, tables
 from equibench.store import RunFolder
@@ -372,6 +374,22 @@ def test_the_page_says_what_was_measured_on_what(two_suites):
     assert "mri-sample version 1 (n=2)" in text
     assert "--shifts grid:max=6,step=3 --precision fp32 --seed 7 --data fastmri=DIR" in text
     assert "/private/place" not in text
+
+
+def test_a_run_with_models_for_suites_of_their_own_is_repeated_from_a_file():
+    fields = {
+        "models": ["unet-aps,label='a, b'"],
+        "suites": ["mri-sample"],
+        "also": [{"models": ["unet-aps,label=ct"], "suites": ["ct-sample", 'x,path="ü\\n"']}],
+        "shifts": "paper",
+        "limit": None,
+        "seed": 3,
+        "data": {"fastmri": "/private/place"},
+    }
+    file, _, line = command(fields).rpartition("\n\n")
+    assert line == "equibench run --config bench.toml"
+    wanted = {key: value for key, value in fields.items() if value is not None}
+    assert tomllib.loads(file) == wanted | {"data": {"fastmri": "DIR"}}
 
 
 def test_the_page_shows_hostile_names_as_text(hostile):
