@@ -324,6 +324,7 @@ def train(
         int | None, typer.Option(help="Epochs after which batch norm is fixed; 0 for never.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order, crops and shifts.")] = 0,
+    half: Annotated[bool, typer.Option("--half", help="Store the weights as float16.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(help="How many of them.")] = 1,
     strategy: Annotated[str, typer.Option(help="Lightning's, for several: ddp, fsdp …")] = "auto",
@@ -374,7 +375,7 @@ def train(
     hardware = Hardware(device, devices, strategy, precision, workers)
     try:
         trained = fit(
-            network, images, chosen, out, preset=preset, seed=seed, data=_roots(data),
+            network, images, chosen, out, preset=preset, seed=seed, half=half, data=_roots(data),
             hardware=hardware,
         )  # fmt: skip
     except KeyboardInterrupt:

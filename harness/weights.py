@@ -12,7 +12,7 @@ from equibench.errors import ModelError, UsageError
 from equibench.registry import MODELS
 from equibench.specs import Spec
 
-__all__ = ["Weights", "load_weights", "read_weights", "save_weights", "weights_file"]
+__all__ = ["Weights", "as_half", "load_weights", "read_weights", "save_weights", "weights_file"]
 
 _KEY = "equibench"
 """Of the file's metadata, under which a training is described as JSON."""
@@ -90,16 +90,29 @@ def read_weights(file: Path) -> Weights:
     return Weights(dict(content), {})
 
 
-def save_weights(model: nn.Module, file: Path, trained: Mapping[str, Any]) -> None:
-    """Write safetensors that describe their training; equal trainings give equal bytes."""
+def save_weights(
+    model: nn.Module, file: Path, trained: Mapping[str, Any], *, half: bool = False
+) -> None:
+    """Write safetensors that describe their training; equal trainings give equal bytes.
+
+    Args:
+        half: write kernels and matrices as float16.
+    """
     from safetensors.torch import save
 
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    if half:
+        state = {name: as_half(value) for name, value in state.items()}
     content = save(state, {_KEY: json.dumps(trained, sort_keys=True)})
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f"{file.name}.partial")
     partial.write_bytes(content)
     partial.replace(file)
+
+
+def as_half(value: Tensor) -> Tensor:
+    """A kernel or matrix in float16; what norms and biases hold is little, and stays as it is."""
+    return value.half() if value.is_floating_point() and value.ndim > 1 else value
 
 
 def _refuse_others(trained: Mapping[str, Any], spec: Spec) -> None:

@@ -30,7 +30,7 @@ from equibench.models.training_data import TrainingData
 from equibench.provenance import environment
 from equibench.seeds import generator
 from equibench.specs import Spec
-from equibench.weights import save_weights
+from equibench.weights import as_half, save_weights
 
 __all__ = ["Hardware", "train"]
 
@@ -59,6 +59,7 @@ def train(
     *,
     preset: str = "",
     seed: int = 0,
+    half: bool = False,
     data: Mapping[str, str] | None = None,
     hardware: Hardware | None = None,
     progress: bool | None = None,
@@ -71,6 +72,7 @@ def train(
         out: a safetensors file; the checkpoint stands beside it until the training has ended.
         preset: what the recipe is called.
         seed: of the initialisation, the order of images, crops and shifts.
+        half: store weights as float16, rounded before the last validation: half the size.
         data: data roots by name of the suite.
         progress: show a progress bar; None shows it on a terminal.
 
@@ -132,12 +134,14 @@ def train(
         )
         with _one_message(loaded.label):
             trainer.fit(module, images, ckpt_path=resume, weights_only=True)
+            if half:
+                _round(loaded.model)
             trainer.validate(module, images, verbose=False)
     measured = {name.removeprefix("val_"): float(v) for name, v in trainer.callback_metrics.items()}
     here = environment(trainer.strategy.root_device)
     trained |= {"validation": measured, "versions": here["versions"], "commit": here["commit"]}
     if trainer.is_global_zero:
-        save_weights(loaded.model, out, trained)
+        save_weights(loaded.model, out, trained, half=half)
         checkpoint.unlink(missing_ok=True)
     return trained
 
@@ -282,6 +286,13 @@ def _resumable(checkpoint: Path, described: Mapping[str, Any]) -> Path | None:
     if found:
         raise UsageError(f"{checkpoint} is of another training: {'; '.join(found[:3])}; {remedy}")
     return checkpoint
+
+
+@torch.no_grad()
+def _round(network: nn.Module) -> None:
+    """Leave of every weight what float16 holds."""
+    for value in network.parameters():
+        value.copy_(as_half(value))
 
 
 @contextmanager

@@ -168,6 +168,18 @@ def test_validation_is_what_the_harness_measures(suite, tmp_path):
     assert trained["validation"] == pytest.approx(means.to_dict(), rel=1e-5)
 
 
+def test_weights_stored_as_float16_are_validated_as_they_are_stored(suite, tmp_path):
+    import equibench as eb
+
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    fit("unet-aps,width=0.125", suite, whole)
+    trained = fit("unet-aps,width=0.125", suite, half, half=True)
+    assert half.stat().st_size < 0.53 * whole.stat().st_size
+    rows = eb.evaluate(f"unet-aps,width=0.125,weights={half}", suite, shifts="paper").rows
+    means = rows[rows["draw"] == 0][["nmse", "psnr", "ssim"]].mean()
+    assert trained["validation"] == pytest.approx(means.to_dict(), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

@@ -41,6 +41,7 @@ def main(folder: Path) -> None:
                     recipe("sample", shift_augment=shifts),
                     file,
                     preset="sample",
+                    half=True,
                 )
             after = read_weights(file).trained["validation"]
             lines.append(
