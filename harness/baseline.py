@@ -94,7 +94,8 @@ class Baseline:
                     dy, dx = (int(summary[f"{kind.name}_worst_{axis}"]) for axis in ("dy", "dx"))
                     at += f" ({dy}, {dx})"
                     finite = math.isfinite(figures["worst"])
-                    figures["sd"] = float(over.std(ddof=0)) if finite else math.nan
+                    # rounded to what is no rounding error, which would show in every diff
+                    figures["sd"] = round(float(over.std(ddof=0)), 12) if finite else math.nan
                 line[kind.name] = figures | {"at": at, "rows": len(over)}
             line["floor"] = {"nmse": float(summary["floor_nmse"])}
             lines[model, suite, group] = line
@@ -281,5 +282,6 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         if math.isnan(value):
             return None  # a floor that was not measured
-        return int(value) if value.is_integer() else float(f"{value:.{DIGITS}g}")
+        short = float(f"{value:.{DIGITS}g}")
+        return int(short) if short.is_integer() else short
     return value

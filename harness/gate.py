@@ -189,7 +189,8 @@ class _Line:
         limit = max(was * (1 + rule.relative), tolerated(was, self.rounding))
         limit += rule.absolute + sampling
         bound = best - limit if self.metrics[column]["higher_is_better"] else best + limit
-        place = f"at {self.new[column]['at']}" if statistic == "worst" else ""
+        # an error of zero is the worst nowhere
+        place = f"at {self.new[column]['at']}" if statistic == "worst" and now else ""
         mark: Mark = "ok"
         if not math.isfinite(now) or (now > limit and not self._rounding_alone(column)):
             mark = "regression"
