@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from equibench.reports.data import UNTRAINED, RunData
-from equibench.reports.paper import original, paper_name
+from equibench.reports.paper import AUGMENTATION, original, paper_name
 from equibench.reports.paper_definitions import Quantity
 from equibench.specs import Spec
 
@@ -49,12 +49,16 @@ class Setting:
         return replace(self, shifts="")
 
     @property
+    def name(self) -> str:
+        """Data and width, for a title."""
+        return f"{self.suite}, width {Fraction(self.width).limit_denominator(1024)}"
+
+    @property
     def text(self) -> str:
-        """For a heading."""
-        width = Fraction(self.width).limit_denominator(1024)
+        """What else it is."""
         seed = f", seed {self.seed}" if self.seed else ""
         return (
-            f"networks {self.training}, width {width}, {self.precision}; "
+            f"networks {self.training}, {self.precision}; "
             f"shifts {self.shifts}{seed}, {self.frame} frame"
         )
 
@@ -67,6 +71,7 @@ class Measured:
         name: as the paper calls it.
         label, suite, run: what its run calls the two, and which run that is.
         domain: the original of the suite that it was trained on; empty where that is not known.
+        recipe: what it was trained with, but for random shifts, which its name tells.
         groups: its lines of the run's summary, by group.
     """
 
@@ -76,6 +81,7 @@ class Measured:
     run: str
     domain: str
     setting: Setting
+    recipe: Mapping[str, Any]
     groups: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -132,6 +138,7 @@ def measurements(run: str, data: RunData) -> Iterator[Measured]:
                 width=float(specs.get(str(label), Spec("")).arguments.get("width", 1)),
                 training=_training(entry),
             ),
+            recipe={k: v for k, v in trained.get("recipe", {}).items() if k != AUGMENTATION},
             groups={
                 str(line["group"]): cast("Mapping[str, Any]", line)
                 for line in part.to_dict("records")

@@ -28,6 +28,9 @@ APS = ("APS", "APS-2", "APS-3", "APS-5")
 VARIANTS = (*NOT_APS, *APS)
 """The nine networks, as the paper calls them."""
 
+AUGMENTATION = "shift_augment"
+"""In a recipe: the largest random shift that a network was trained with; 0 for none."""
+
 _SAMPLES = {"mri-sample": "fastmri", "photo-sample": "imagenet", "ct-sample": "lodopab"}
 
 
@@ -50,7 +53,7 @@ def paper_name(described: Mapping[str, Any]) -> str | None:
     if not name:
         return None
     recipe = (described.get("trained") or {}).get("recipe", {})
-    name = f"{name} + DA" if recipe.get("shift_augment") else str(name)
+    name = f"{name} + DA" if recipe.get(AUGMENTATION) else str(name)
     return name if name in VARIANTS else None
 
 

@@ -69,13 +69,13 @@ class PaperTable:
     @property
     def title(self) -> str:
         """Which table, of what, and measured on what."""
-        return f"Table {self.definition.number}, {self.definition.title}: {self.setting.suite}"
+        return f"Table {self.definition.number}, {self.definition.title}: {self.setting.name}"
 
     @property
     def caption(self) -> str:
         """The title for a document that numbers its own tables."""
         title, number = self.definition.title, self.definition.number
-        what = f"{title[:1].upper()}{title[1:]}: {self.setting.suite}"
+        what = f"{title[:1].upper()}{title[1:]}: {self.setting.name}"
         return f"{what} (Table {number} of the paper). {self.text}"
 
     @property
@@ -152,6 +152,13 @@ class PaperTable:
             notes.append("The networks are untrained: they show what an architecture does.")
         if self.setting.training == ELSEWHERE:
             notes.append("How the networks were trained is not known.")
+        recipes = [each.recipe for each in self.networks]
+        keys = sorted({key for recipe in recipes for key in recipe})
+        differing = [k for k in keys if any(r.get(k) != recipes[0].get(k) for r in recipes)]
+        if differing:
+            notes.append(
+                f"The networks were trained with different values of {', '.join(differing)}."
+            )
         partial = [
             f"{name} has {each.cases}"
             for name, each in zip(self.names, self.networks, strict=True)

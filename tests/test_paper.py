@@ -107,10 +107,6 @@ def nine(make):
     return make(parts, models)
 
 
-def by_title(tables):
-    return {table.title: table for table in tables}
-
-
 def answers(table):
     return [(d.ordering.text, d.group, d.measured.answer) for d in table.decisions]
 
@@ -150,10 +146,11 @@ def test_every_published_column_stands_in_one_table():
 def test_tables_come_in_the_papers_order_with_networks_in_its_order(nine):
     tables = paper_tables({"run": nine})
     assert [table.title for table in tables] == [
-        "Table 1, equivariance on MRI: mri-sample",
-        "Table 1, reconstruction on MRI, unshifted: mri-sample",
-        "Table 2, worst change of PSNR on MRI: mri-sample",
-        "Table 3, equivariance out of distribution, MRI networks on photos: photo-sample",
+        "Table 1, equivariance on MRI: mri-sample, width 1/8",
+        "Table 1, reconstruction on MRI, unshifted: mri-sample, width 1/8",
+        "Table 2, worst change of PSNR on MRI: mri-sample, width 1/8",
+        "Table 3, equivariance out of distribution, MRI networks on photos: "
+        "photo-sample, width 1/8",
     ]
     for table in tables:
         assert table.names == list(VARIANTS)
@@ -178,7 +175,7 @@ def test_a_table_says_how_many_shifts_its_worst_comes_from(nine):
     worst = paper_tables({"run": nine})[2]
     assert worst.text == (
         "2 cases, 3 shifts of each: 6 comparisons; networks trained on mri-sample (preset "
-        "sample), width 1/8, fp32; shifts random:n=3,max=16, canonical frame. Paper: fastMRI "
+        "sample), fp32; shifts random:n=3,max=16, canonical frame. Paper: fastMRI "
         "knee, 199 volumes, ten shifts of each."
     )
     assert worst.lines[0].cells[0].text == "0.004"
@@ -247,14 +244,14 @@ def test_untrained_networks_stand_in_every_table_with_a_caveat(make):
 def test_weights_of_unknown_training_carry_a_caveat(make):
     entry = untrained("APS") | {"weights": "theirs.pt"}
     table = paper_tables({"run": make([rows("m", "fastmri")], {"m": entry})})[0]
-    assert "networks with weights from elsewhere, width 1/8" in table.text
+    assert "networks with weights from elsewhere, fp32" in table.text
     assert table.notes == ["How the networks were trained is not known."]
 
 
 @pytest.mark.parametrize(
     ("change", "models", "texts"),
     [
-        ({"widths": {"b": 1}}, {"b": network("LPF-2")}, ["width 1/8,", "width 1,"]),
+        ({"widths": {"b": 1}}, {"b": network("LPF-2")}, ["width 1/8 ", "width 1 "]),
         ({}, {"b": untrained("LPF-2")}, ["networks trained on", "networks untrained"]),
         ({}, {"b": network("LPF-2", "fastmri")}, ["trained on mri-s", "trained on fastmri"]),
     ],
@@ -265,7 +262,7 @@ def test_two_kinds_of_network_never_meet_in_a_table(make, change, models, texts)
     tables = [t for t in paper_tables({"run": run}) if t.definition is MRI_EQUIVARIANCE]
     assert [table.names for table in tables] == [["APS"], ["LPF-2"]]
     for table, text in zip(tables, texts, strict=True):
-        assert text in table.text
+        assert text in f"{table.title} {table.text}"
 
 
 def test_two_precisions_or_data_sets_never_meet_in_a_table(make):
@@ -310,6 +307,15 @@ def test_each_table_takes_the_shifts_that_the_paper_took(make):
         (1, "paper"),
         (2, "paper:passes=10"),
     ]
+
+
+def test_a_table_says_in_what_the_recipes_of_its_networks_differ(make):
+    models = {"a": network("APS"), "b": network("Baseline + DA"), "c": network("LPF-2")}
+    parts = [rows(label, "fastmri") for label in models]
+    assert paper_tables({"r": make(parts, models, "one")})[0].notes == []
+    models["c"]["trained"]["recipe"] |= {"epochs": 3, "clip": 1.0}
+    (note,) = paper_tables({"r": make(parts, models, "two")})[0].notes
+    assert note == "The networks were trained with different values of clip, epochs."
 
 
 def test_a_network_with_failed_cases_is_named(make):
@@ -457,8 +463,8 @@ def test_a_line_has_the_answer_the_numbers_and_the_papers_own_answer(nine):
     text = markdown(paper_tables({"run": nine}))
     assert (
         "- yes: every APS variant at least 100 times below every variant without APS in NMSE: "
-        "APS-5 1.00e-07 against LPF-5 1.00e-04: 1000 times; published: PD no (APS-5 6.49e-07 against "
-        "LPF-5 5.05e-05: 77.8 times), PDFS yes\n"
+        "APS-5 1.00e-07 against LPF-5 1.00e-04: 1000 times; published: PD no (APS-5 6.49e-07 "
+        "against LPF-5 5.05e-05: 77.8 times), PDFS yes\n"
     ) in text
     assert (
         "- yes: NMSE of Baseline + DA divided by the baseline's larger out of distribution than "
@@ -467,9 +473,9 @@ def test_a_line_has_the_answer_the_numbers_and_the_papers_own_answer(nine):
 
 
 MARKDOWN = """\
-## Table 2, worst change of PSNR on MRI: fastmri
+## Table 2, worst change of PSNR on MRI: fastmri, width 1/8
 
-2 cases, 3 shifts of each: 6 comparisons; networks trained on fastmri (preset sample), width 1/8, \
+2 cases, 3 shifts of each: 6 comparisons; networks trained on fastmri (preset sample), \
 fp32; shifts random:n=3,max=16, canonical frame. Paper: fastMRI knee, 199 volumes, ten shifts of \
 each.
 
