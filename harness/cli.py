@@ -278,8 +278,8 @@ def report(
             if len(runs) > 1:
                 typer.echo(f"report: {write_joint_page(data, out)}")
     if figures:
+        from equibench.reports.choice import Asked
         from equibench.reports.paper_figures import write_paper_figures
-        from equibench.reports.scene import Asked
 
         REPORTS.get("figures").require()
         asked = Asked.parse(suite, case, shift, model)

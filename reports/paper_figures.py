@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from equibench.reports.choice import Asked, choose
 from equibench.reports.data import RunData
 from equibench.reports.figures import write
 from equibench.reports.reconstructions import reconstruction_figure
-from equibench.reports.scene import Asked, choose, reconstruct
+from equibench.reports.scene import reconstruct
 from equibench.reports.signals import downsampling_figure, upsampling_figure
 from equibench.store import RunFolder
 

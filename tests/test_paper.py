@@ -11,6 +11,7 @@ import pytest
 from equibench.errors import UsageError
 from equibench.measurement import row_columns
 from equibench.metrics import nmse, psnr, ssim, ssim_columns
+from equibench.reports.choice import Asked, Choice, choose
 from equibench.reports.data import RunData
 from equibench.reports.orderings import Augmented, Chain, Closeness, FarBelow, Limit
 from equibench.reports.page import render, render_joint
@@ -18,7 +19,6 @@ from equibench.reports.paper import APS, NOT_APS, VARIANTS, paper_name, values
 from equibench.reports.paper_definitions import DEFINITIONS, ERROR, MRI_EQUIVARIANCE
 from equibench.reports.paper_tables import paper_tables
 from equibench.reports.paper_text import latex, markdown, numbers, orderings, write_paper_tables
-from equibench.reports.scene import Asked, Choice, choose
 from equibench.store import RunFolder
 
 COLUMNS = row_columns([nmse, psnr, ssim, ssim_columns])

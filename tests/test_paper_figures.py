@@ -10,10 +10,11 @@ from equibench.cli import main
 from equibench.config import validated
 from equibench.errors import UsageError
 from equibench.models.polyphase import aps_downsample, aps_upsample
+from equibench.reports.choice import Asked, Choice, choose
 from equibench.reports.data import RunData
 from equibench.reports.figures import write
 from equibench.reports.reconstructions import reconstruction_figure
-from equibench.reports.scene import Asked, Choice, choose, reconstruct
+from equibench.reports.scene import reconstruct
 from equibench.reports.signals import (
     SIGNAL,
     downsampling,
@@ -142,7 +143,8 @@ def test_figure_4_takes_the_worst_found_unless_told_otherwise(measured):
                   "together on a suite with a ground truth: name two others with --model"),
         (Asked(models=("uneven", "x")), "this run has no model 'x' with a ground "
                                         "truth; there are: uneven, even"),
-        (Asked(models=("uneven", "even"), case="z"), r"no case 'z' with a ground truth; there are: a\$b, c"),
+        (Asked(models=("uneven", "even"), case="z"), r"no case 'z' with a ground truth; there "
+                                                     r"are: a\$b, c"),
         (Asked(suite="noise"), "no suite 'noise' with a ground truth; there are: volumes"),
     ],
 )  # fmt: skip
