@@ -1,11 +1,11 @@
 """All that a run's numbers depend on, so that a folder never holds two different runs."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from equibench.baseline import suite_conditions
 from equibench.cases import Suite
 from equibench.config import RunConfig
 from equibench.errors import UsageError
@@ -62,14 +62,9 @@ def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], out: Path) ->
 
 
 def _described(suite: Suite, cases: Sequence[str]) -> dict[str, Any]:
-    names = hashlib.sha256("\n".join(cases).encode()).hexdigest()[:12]
     entry = next((e for e in SUITES.entries() if e.name == suite.name), None)
     modules = entry.info.modules if entry else ()
-    return {
-        "name": suite.name,
-        "version": suite.version,
-        "arguments": dict(suite.configuration),
-        "cases": f"{len(cases)} ({names})",
+    return suite_conditions(suite, cases) | {
         "source": source_sha256(type(suite).__mro__)[:12],
         "libraries": {module: version_of(module) for module in modules},
     }

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from equibench.baseline import STATISTICS, SUITE, Baseline, Key, Line
+from equibench.baseline import STATISTICS, SUITE, Baseline, Key
 from equibench.paired import Paired
 from equibench.rounding import allowance, default_limit, tolerated
 from equibench.tolerance import Tolerance, pick, refuse_unused
@@ -137,6 +137,7 @@ def _judge_line(
     if changes := changed(*suites, SUITE):
         return [Verdict("not comparable", *key, "", note=f"suite: {changes}")]
     old, new = before.lines[key], after.lines[key]
+    line = _Line(key, before, after, tolerances)
     verdicts = []
     for column in dict.fromkeys([*new, *old]):
         if column == "floor":
@@ -151,7 +152,6 @@ def _judge_line(
             mark: Mark = "missing" if now < was else "new"
             verdicts.append(Verdict(mark, *key, column, note=f"{was} rows were and {now} are"))
         else:
-            line = _Line(key, old, new, before, after, tolerances)
             verdicts += [line.verdict(column, statistic) for statistic in STATISTICS]
     return verdicts
 
@@ -162,17 +162,16 @@ class _Line:
     def __init__(
         self,
         key: Key,
-        old: Line,
-        new: Line,
         before: Baseline,
         after: Baseline,
         tolerances: Sequence[Tolerance],
     ) -> None:
-        self.key, self.old, self.new, self.tolerances = key, old, new, tolerances
+        self.key, self.tolerances = key, tolerances
+        self.old, self.new = before.lines[key], after.lines[key]
         self.metrics = before.metrics
         self.other_shifts = before.conditions["seed"] != after.conditions["seed"]
         # of the baseline: a model that has become less precise must not excuse itself
-        floor = old["floor"]["nmse"]
+        floor = self.old["floor"]["nmse"]
         precision = str(before.conditions["precision"])
         self.rounding = allowance(precision, math.nan if floor is None else floor)
 
@@ -189,8 +188,9 @@ class _Line:
         limit = max(was * (1 + rule.relative), tolerated(was, self.rounding))
         limit += rule.absolute + sampling
         bound = best - limit if self.metrics[column]["higher_is_better"] else best + limit
-        # an error of zero is the worst nowhere
-        place = f"at {self.new[column]['at']}" if statistic == "worst" and now else ""
+        # what is rounding is the worst nowhere
+        placed = statistic == "worst" and now > self.rounding
+        place = f"at {self.new[column]['at']}" if placed else ""
         mark: Mark = "ok"
         if not math.isfinite(now) or (now > limit and not self._rounding_alone(column)):
             mark = "regression"

@@ -1,8 +1,10 @@
 """The pytest plugin: fixture, marker, options, and what a failure looks like."""
 
 import json
+import re
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -76,6 +78,25 @@ def test_a_run_that_does_not_use_it_imports_no_torch(project):
     )
     result.assert_outcomes(passed=1)
     assert "equivariance" not in result.stdout.str()
+
+
+def test_the_core_dependencies_are_enough(project):
+    """What the extras bring is made impossible to import."""
+    own = ('extra == "test"', 'extra == "lint"', 'extra == "all"')
+    lines = [line for line in metadata.requires("equibench") if "extra ==" in line]
+    brought = {re.split(r"[^\w-]", line)[0] for line in lines if not line.endswith(own)}
+    core = {re.split(r"[^\w-]", line)[0] for line in metadata.requires("equibench")
+            if "extra ==" not in line}  # fmt: skip
+    names = {"scikit-image": "skimage", "astra-toolbox": "astra"}
+    blocked = {names.get(n, n).replace("-", "_") for n in brought - core - {"setuptools"}}
+    assert {"matplotlib", "skimage", "h5py"} <= blocked
+    project.path.joinpath("conftest.py").write_text(
+        f"import sys\nsys.modules.update(dict.fromkeys({sorted(blocked)}))\n"
+    )
+    project("--equivariance-update", subprocess=True).assert_outcomes(passed=1)
+    project("--equivariance-report", "report", source=weaker(), subprocess=True).assert_outcomes(
+        failed=1
+    )
 
 
 def test_without_a_baseline_a_test_fails_with_the_remedy(project):
