@@ -306,7 +306,8 @@ def train(
         str, typer.Option("-s", "--suite", metavar="SUITE", help="What it is trained on.")
     ],
     preset: Annotated[
-        str | None, typer.Option(help="paper-mri, paper-ct or sample; by default the suite's.")
+        str | None,
+        typer.Option(help="paper-mri, paper-ct, sample or sample-ct; by default the suite's."),
     ] = None,
     width: Annotated[float | None, typer.Option(help="Short for VARIANT,width=….")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
@@ -319,6 +320,9 @@ def train(
     crops: Annotated[int | None, typer.Option(help="Times each image is taken an epoch.")] = None,
     shift_augment: Annotated[
         int | None, typer.Option(metavar="N", help="Shift batches by −N … N − 1 pixels.")
+    ] = None,
+    error_augment: Annotated[
+        float | None, typer.Option(metavar="N", help="Amplify the inputs' errors up to N times.")
     ] = None,
     freeze_norm: Annotated[
         int | None, typer.Option(help="Epochs after which batch norm is fixed; 0 for never.")
@@ -367,6 +371,7 @@ def train(
         crop=crop,
         crops=crops,
         shift_augment=shift_augment,
+        error_augment=error_augment,
         freeze_norm=freeze_norm,
     )
     augmented = "-da" if chosen.shift_augment else ""

@@ -234,6 +234,9 @@ class _Training(pl.LightningModule):
 
     def _varied(self, images: Tensor, targets: Tensor, random: Any) -> tuple[Tensor, Tensor]:
         """A batch, shifted and cropped as the recipe says, input and target alike."""
+        if (most := self.recipe.error_augment) > 1:
+            factors = random.uniform(1, most, (len(images), 1, 1, 1)).astype("float32")
+            images = targets + torch.from_numpy(factors).to(images) * (images - targets)
         if reach := self.recipe.shift_augment:
             shift = [int(k) for k in random.integers(-reach, reach, 2)]
             images, targets = (torch.roll(x, shift, dims=(-2, -1)) for x in (images, targets))

@@ -118,6 +118,8 @@ class _Images(Dataset[tuple[Tensor, Tensor]]):
         if self.recipe.crop > min(image.shape[-2:]):
             size = "×".join(map(str, image.shape[-2:]))
             raise UsageError(f"--crop {self.recipe.crop} is larger than an image, {size}")
+        if self.recipe.error_augment > 1 and image.shape != target.shape:
+            raise UsageError("--error-augment needs inputs of the shape of their targets")
         wanted = (target - case["offset"]) / case["scale"]
         if suite.clamp is not None:
             wanted = wanted.clamp(-suite.clamp, suite.clamp)

@@ -219,7 +219,14 @@ def test_input_and_target_are_shifted_and_cropped_alike(suite):
 
 
 def test_the_paper_s_recipes_are_its_own():
-    common = {"clip": 1.0, "crop": 0, "crops": 1, "shift_augment": 0, "freeze_norm": 0}
+    common = {
+        "clip": 1.0,
+        "crop": 0,
+        "crops": 1,
+        "shift_augment": 0,
+        "freeze_norm": 0,
+        "error_augment": 1.0,
+    }
     assert PRESETS["paper-mri"].model_dump() == common | {
         "epochs": 50, "batch": 16, "learning_rate": 1e-3, "lr_step": 5, "lr_factor": 0.5,
     }  # fmt: skip
@@ -247,7 +254,7 @@ def test_the_command_trains_with_a_preset_whose_values_are_overridden(cli, suite
 REFUSED = {
     "no such preset": (
         ("unet-aps", "-s", "{suite}", "--preset", "large"),
-        "no preset is called 'large': choose paper-mri, paper-ct, sample",
+        "no preset is called 'large': choose paper-mri, paper-ct, sample, sample-ct",
     ),
     "bad value": (
         ("unet-aps", "-s", "{suite}", "--epochs", "0"),

@@ -1,13 +1,15 @@
 """Make the packaged weights, and the table of what they gained over their input.
 
-    python tools/train_samples.py [FOLDER]
+    python tools/train_samples.py [SUITE]
 
-Trains the nine variants at width 1/8 on the embedded MRI and CT slices with the ``sample`` preset
-(about ten minutes each on two cores), writes ``models/weights/VARIANT.SUITE.safetensors`` and
+Trains the nine variants at width 1/8 on the embedded MRI and CT slices with the sample presets
+(about five minutes each on two cores), writes ``models/weights/VARIANT.SUITE.safetensors`` and
 ``results/weights.csv``. What is there already is kept; an interrupted training is resumed.
 """
 
 import sys
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -22,39 +24,46 @@ from equibench.specs import Spec
 from equibench.weights import read_weights
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "models" / "weights"
 WIDTH = 0.125
-SUITES = ("mri-sample", "ct-sample")
+PRESETS = {"mri-sample": "sample", "ct-sample": "sample-ct"}
 DA = 16
 
 
-def main(folder: Path) -> None:
-    lines = []
-    for suite in SUITES:
-        before = input_quality(suite)
+def main(suites: Sequence[str]) -> None:
+    for suite in suites:
         for variant, shifts in [*((name, 0) for name in VARIANTS), ("unet-baseline", DA)]:
-            weights = f"{suite}-da" if shifts else suite
-            file = folder / f"{variant}.{weights}.safetensors"
+            file = FOLDER / f"{variant}.{suite}{'-da' if shifts else ''}.safetensors"
             if not file.exists():
+                preset = PRESETS[suite]
                 train(
                     Spec(variant, {"width": WIDTH}),
                     Spec(suite),
-                    recipe("sample", shift_augment=shifts),
+                    recipe(preset, shift_augment=shifts),
                     file,
-                    preset="sample",
+                    preset=preset,
                     half=True,
                 )
-            after = read_weights(file).trained["validation"]
-            lines.append(
-                {"variant": variant, "weights": weights}
-                | {f"{name}_of_input": before[name] for name in after}
-                | after
-                | {"psnr_gain": after["psnr"] - before["psnr"], "bytes": file.stat().st_size}
-            )
-    table = pd.DataFrame(lines).round(4)
+    table = pd.DataFrame([line(file) for file in sorted(FOLDER.glob("*.safetensors"))]).round(4)
+    table = table.sort_values(["weights", "variant"], ascending=[False, True])
     table.to_csv(ROOT / "results" / "weights.csv", index=False)
     print(table.to_string(index=False))
 
 
+def line(file: Path) -> dict[str, object]:
+    """What a weights file gained on the validation part of its suite."""
+    variant, weights, _ = file.name.split(".")
+    trained = read_weights(file).trained
+    before, after = input_quality(trained["suite"]), trained["validation"]
+    return (
+        {"variant": variant, "weights": weights}
+        | {f"{name}_of_input": before[name] for name in after}
+        | after
+        | {"psnr_gain": after["psnr"] - before["psnr"], "bytes": file.stat().st_size}
+    )
+
+
+@cache
 def input_quality(suite: str) -> dict[str, float]:
     """Mean validation metrics of the inputs themselves: zero-filled images, or FBPs."""
     validation = build_suite(Spec(suite), {})
@@ -64,4 +73,4 @@ def input_quality(suite: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if sys.argv[1:] else ROOT / "models" / "weights")
+    main(sys.argv[1:] or list(PRESETS))
