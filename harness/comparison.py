@@ -102,17 +102,22 @@ def _test(key: Key, column: str, pairs: pd.DataFrame, baseline: Baseline) -> Ver
     best = baseline.metrics[column]["best"]
     was, now = ((best - pairs[name]).abs() for name in (column, f"{column}_new"))
     figures = float(pairs[column].mean()), float(pairs[f"{column}_new"].mean())
-    if not np.isfinite(now).all():
-        place = pairs.loc[~np.isfinite(now)].iloc[0]
-        note = f"not finite, first at {place['case']} ({place['dy']}, {place['dx']})"
-        return Verdict("worse", *key, column, "mean", *figures, note=note)
+    extremes: list[tuple[Mark, str, pd.Series]] = [
+        ("worse", "is not finite", now),
+        ("better", "was not finite", was),
+    ]
+    for mark, said, values in extremes:
+        if not np.isfinite(values).all():
+            place = pairs.loc[~np.isfinite(values)].iloc[0]
+            note = f"{said}, first at {place['case']} ({place['dy']}, {place['dx']})"
+            return Verdict(mark, *key, column, "mean", *figures, note=note)
     difference = (now - was).mask(_rounding(column, pairs, was, now, baseline), 0.0)
     by_case = difference.groupby(pairs["case"]).mean()
     few = len(by_case) < FEWEST
     test = paired(difference if few else by_case)
     unit = "cases and shifts" if few and len(difference) > len(by_case) else "cases"
     note = f"{test.different} of {test.pairs} {unit} differ"
-    mark: Mark = "ok"
+    mark = "ok"
     if test.pairs < FEWEST:
         note += ": too few to test"
         beyond = DEFAULT.relative * min(float(was.mean()), float(now.mean()))

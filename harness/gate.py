@@ -73,11 +73,12 @@ class Verdict:
 
     def __str__(self) -> str:
         parts = [": ".join(filter(None, (self.mark, self.subject)))]
-        if self.before is not None and self.after is not None:
-            parts.append(f"was {self.before:.4g} and is {self.after:.4g}")
+        figures = {"was": self.before, "is": self.after}
+        said = [f"{verb} {value:.4g}" for verb, value in figures.items() if value is not None]
+        parts.append(" and ".join(said))
         if self.limit is not None:
             parts.append(f"limit {self.limit:.4g}")
-        return ", ".join([*parts, *filter(None, [self.note])])
+        return ", ".join(filter(None, [*parts, self.note]))
 
 
 def failed(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -194,7 +195,10 @@ class _Line:
         mark: Mark = "ok"
         if not math.isfinite(now) or (now > limit and not self._rounding_alone(column)):
             mark = "regression"
-        elif was > tolerated(now, self.rounding) + sampling and now < was * (1 - rule.relative):
+        # a run folder may hold NaN, a baseline file does not
+        elif math.isnan(was) or (
+            was > tolerated(now, self.rounding) + sampling and now < was * (1 - rule.relative)
+        ):
             mark = "improved"
         return Verdict(mark, *self.key, column, statistic, old, new, bound, place)
 
@@ -224,5 +228,5 @@ def _judge_outputs(before: Baseline, after: Baseline) -> Verdict:
     mark: Mark = "ok" if moved <= limit else "changed"
     note = "NMSE between the unshifted outputs and the baseline's, estimated"
     return Verdict(
-        mark, model, suite, "", "outputs", "", 0.0, moved, limit, note if mark != "ok" else ""
+        mark, model, suite, "", "outputs", "", None, moved, limit, note if mark != "ok" else ""
     )

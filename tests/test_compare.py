@@ -174,9 +174,14 @@ def test_nan_is_worse_and_says_where(cli, run, tmp_path):
     first = rows[rows["draw"] == 1].iloc[0]
     verdicts = {v["metric"]: v for v in json.loads(out)["verdicts"]}
     assert (verdicts["eq_nmse"]["mark"], verdicts["eq_nmse"]["note"]) == (
-        "worse", f"not finite, first at {first['case']} ({first['dy']}, {first['dx']})"
+        "worse", f"is not finite, first at {first['case']} ({first['dy']}, {first['dx']})"
     )  # fmt: skip
     assert verdicts["eq_ssim"]["note"] == "the second run has no such metric"
+    _, out, _ = cli("compare", "now", "before", "--format", "json")
+    verdicts = {v["metric"]: v for v in json.loads(out)["verdicts"]}
+    assert verdicts["eq_nmse"]["mark"] == "better"
+    assert verdicts["eq_nmse"]["note"].startswith("was not finite, first at ")
+    assert verdicts["eq_ssim"]["note"] == "the first run has no such metric"
 
 
 def test_a_run_that_is_none_is_a_usage_error(cli, run):

@@ -80,7 +80,12 @@ def test_the_commands_of_the_guide_run_in_their_order(tmp_path):
     for command in commands:
         done = execute(command, tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
-    assert list((tmp_path / "equivariance/test_net").iterdir())
+    (tmp_path / "test_net.py").write_text(source.replace('"circular"', '"zeros"'))
+    done = execute("pytest", tmp_path)
+    (shown,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    said = [line for line in shown.splitlines() if "…" not in line]
+    assert len(said) == 2
+    assert [line for line in said if f"E       {line}" not in done.stdout.splitlines()] == []
 
 
 def test_benchmarks_keep_speed_and_equivariance_in_one_file(tmp_path):

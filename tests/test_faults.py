@@ -3,6 +3,8 @@
 The sample project is a small U-Net of the paper with 3×3 convolutions, its baseline written once.
 """
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -94,7 +96,7 @@ def in_tf32(model):
 def failures(caught):
     """(mark, figure) of each line of a failure."""
     lines = str(caught.value).splitlines()[1:-1]
-    return {(line.partition(": ")[0], line.partition(": ")[2].split(", was")[0]) for line in lines}
+    return {re.fullmatch(r"(.+?): (.+?), (?:was|is) .*", line).groups() for line in lines}
 
 
 FAULTS = {

@@ -29,7 +29,8 @@ def measured(nmse=(0.1, 0.2, 0.3, 0.4), ssim=0.9, floor=1e-15, model="net", **ch
             "dy": [0, 1, 2, 0, 3, 4], "dx": [0, 5, 6, 0, 7, -8],
             "frame": "canonical", "precision": "fp32",
             "eq_nmse": [floor, *nmse[:2], floor, *nmse[2:]], "eq_ssim": ssim,
-            "near_ties": np.nan, "floor_nmse": floor,
+            "near_ties": np.nan, "floor_nmse": floor, "covers": 1, "exact": False,
+            "spot_deviation": np.nan,
         }
     )  # fmt: skip
     found = Baseline.of_rows(rows, CONDITIONS, SUITE)
@@ -98,6 +99,14 @@ def test_rounding_moves_a_large_error_by_more_than_a_small_one():
 def test_what_is_not_finite_fails(value):
     assert said(measured(), measured((0.1, 0.2, 0.3, value)))[0].startswith(
         f"regression: net · noise · all: mean eq_nmse, was 0.25 and is {value}, limit 0.275"
+    )
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_was_not_finite_and_now_is_has_improved(value):
+    verdicts = judge(measured((0.1, 0.2, 0.3, value)), measured())
+    assert {v.mark for v in verdicts if v.metric == "eq_nmse"} == {"improved"} | (
+        {"ok"} if value == math.inf else set()  # the median is not moved by one infinite value
     )
 
 

@@ -138,7 +138,7 @@ def test_a_regression_shows_figures_remedy_and_table(project):
         "regression: net · images · all: median eq_ssim, was 0.9181 and is 0.6587, limit 0.9099",
         "regression: net · images · all: worst eq_ssim, was 0.8425 and is 0.3937, limit 0.8268, "
         "at 00001 (-6, -6)",
-        "changed: net · images: outputs, was 0 and is 0.04443, limit 1.279e-11, NMSE between the "
+        "changed: net · images: outputs, is 0.04443, limit 1.279e-11, NMSE between the "
         "unshifted outputs and the baseline's, estimated",
         "if this is meant: pytest --equivariance-update",
     ]
