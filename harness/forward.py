@@ -7,7 +7,7 @@ from torch import Tensor
 
 from equibench.errors import EquibenchError, ModelError
 
-__all__ = ["call", "out_of_memory", "roll", "shape"]
+__all__ = ["attempt", "call", "out_of_memory", "roll", "shape"]
 
 
 def roll(images: Tensor, shifts: Tensor) -> Tensor:
@@ -29,18 +29,8 @@ def call(model: Callable[[Tensor], object], images: Tensor, label: str, place: s
     Raises:
         ModelError: it raises, or returns anything but a real tensor (B, C', H, W).
     """
+    output = attempt(model, images, label, place)
     given = f"(input {shape(images)})"
-    try:
-        output = model(images)
-    except (EquibenchError, torch.OutOfMemoryError):
-        raise
-    except (Exception, SystemExit) as error:
-        if out_of_memory(error):
-            raise
-        reason = str(error).strip().split("\n")[0] or "no message"
-        raise ModelError(
-            f"{label} raised {type(error).__name__} on {place} {given}: {reason}"
-        ) from error
     batch, _, height, width = images.shape
     wanted = f"one tensor ({batch}, C, {height}, {width})"
     if not isinstance(output, Tensor):
@@ -64,6 +54,26 @@ def call(model: Callable[[Tensor], object], images: Tensor, label: str, place: s
             "wrap it so that it returns real numbers"
         )
     return output
+
+
+def attempt(model: Callable[[Tensor], object], images: Tensor, label: str, place: str) -> object:
+    """Pass images (B, C, H, W) through a model, whatever it returns.
+
+    Raises:
+        ModelError: it raises.
+    """
+    try:
+        return model(images)
+    except (EquibenchError, torch.OutOfMemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        if out_of_memory(error):
+            raise
+        reason = str(error).strip().split("\n")[0] or "no message"
+        given = f"(input {shape(images)})"
+        raise ModelError(
+            f"{label} raised {type(error).__name__} on {place} {given}: {reason}"
+        ) from error
 
 
 def out_of_memory(error: BaseException) -> bool:

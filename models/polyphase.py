@@ -65,7 +65,7 @@ def aps_upsample(x: Tensor, index: Tensor, stride: int | Sequence[int]) -> Tenso
 def polyphase_index(
     x: Tensor, stride: int | Sequence[int], criterion: Criterion = "l2"
 ) -> tuple[Tensor, Tensor]:
-    """Which polyphase component APS-D keeps, and whether the choice was a near-tie.
+    """Which polyphase component APS-D keeps, and how clear the choice was.
 
     Norms are accumulated in float64. Components whose norms rounding cannot tell apart are
     told apart by a cubic correlation of neighbouring magnitudes, which, like the norm, moves
@@ -73,7 +73,8 @@ def polyphase_index(
     a shift maps onto itself (a constant one, say) leaves no rule a choice.
 
     Returns:
-        Index (B,) in int64 and near-tie (B,) in bool.
+        Index (B,) in int64, and (B,) in float64 the gap between the two best norms, relative to
+        the larger of them: 0 for a tie.
 
     Raises:
         ValueError: a size that the stride does not divide, or an unknown criterion.
@@ -92,14 +93,16 @@ def polyphase_index(
     tied = (score - best[:, None]).abs() <= _ROUNDING * scale[:, None]
     rank = _components(_correlation(magnitude), strides).flatten(2).sum(dim=2)
     rank = rank.masked_fill(~tied, -torch.inf)
-    return rank.argmax(dim=1), gap <= NEAR_TIE * scale
+    return rank.argmax(dim=1), torch.where(scale == 0, gap, gap / scale)
 
 
 class APSDown(nn.Module):
     """APS-D as a layer: (B, C, *S) to the chosen component (B, C, *S/stride) and its index (B,).
 
     While ``count_near_ties`` is true, ``near_ties`` holds for every sample of the last forward
-    pass whether its choice was a near-tie: (B,), bool.
+    pass whether its choice was a near-tie: (B,), bool. While ``record_choices`` is true,
+    ``choices`` holds the indices of that pass and ``gaps`` the relative gaps of the two best
+    norms: (B,) each.
     """
 
     def __init__(self, stride: int | Sequence[int] = 2, criterion: Criterion = "l2") -> None:
@@ -108,11 +111,16 @@ class APSDown(nn.Module):
         self.criterion: Criterion = criterion
         self.count_near_ties = False
         self.near_ties: Tensor | None = None
+        self.record_choices = False
+        self.choices: Tensor | None = None
+        self.gaps: Tensor | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        index, near_ties = polyphase_index(x, self.stride, self.criterion)
+        index, gaps = polyphase_index(x, self.stride, self.criterion)
         if self.count_near_ties:
-            self.near_ties = near_ties
+            self.near_ties = gaps <= NEAR_TIE
+        if self.record_choices:
+            self.choices, self.gaps = index, gaps
         return _take(x, _strides(x, self.stride), index), index
 
     def extra_repr(self) -> str:

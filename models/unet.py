@@ -126,7 +126,7 @@ class _Up(nn.Module):
         self.stride = stride
         if resampling == "aps":
             self.aps: APSUp | None = APSUp(stride)
-            self.conv = _CONV[dims](inner, outer, stride)
+            self.conv = _CONV[dims](inner, outer, stride, padding="same", padding_mode="circular")
         else:
             self.aps = None
             self.conv = _TRANSPOSED[dims](inner, outer, stride, stride=stride)
@@ -138,7 +138,7 @@ class _Up(nn.Module):
         x = self.aps(x, index)
         if self.blur is not None:
             x = self.blur(x)
-        out: Tensor = self.conv(wrap(x, self.stride))
+        out: Tensor = self.conv(x)
         return out
 
 
