@@ -2,7 +2,10 @@
 
 from math import sqrt
 
-__all__ = ["allowance", "default_limit", "tolerated"]
+__all__ = ["NEAR_TIE", "allowance", "default_limit", "tolerated"]
+
+NEAR_TIE = 1e-6
+"""Relative gap of an adaptive layer's two best norms below which rounding may decide."""
 
 ROUNDINGS = 30
 """How many roundings of the working precision an equivariant network may be away from zero."""

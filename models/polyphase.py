@@ -10,13 +10,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from equibench.rounding import NEAR_TIE
+
 __all__ = ["APSDown", "APSUp", "Criterion", "aps_downsample", "aps_upsample", "polyphase_index"]
 
 Criterion = Literal["l2", "l1", "linf", "l2-min", "l1-min", "linf-min"]
 """Which polyphase component is kept: the one with the largest (or smallest) norm."""
-
-NEAR_TIE = 1e-6
-"""Relative gap of the two best norms below which a choice counts as a near-tie."""
 
 _ROUNDING = 1e-12
 """Relative gap that summation in float64 cannot resolve: a tie."""
