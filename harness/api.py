@@ -1,5 +1,6 @@
 """Evaluating a model from Python, in memory."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from equibench.errors import UsageError
 from equibench.evaluation import Evaluation, units
 from equibench.loading import build_suite, case_names, load_model
 from equibench.precision import Precision
+from equibench.probing import Probe
 from equibench.settings import Frame, Settings
 from equibench.specs import Spec
 from equibench.summary import summarize
@@ -27,17 +29,17 @@ class Result:
     """What was measured.
 
     Args:
-        rows: one for each case and shift.
-        exact: whether the shifts were all circular shifts, so that the worst is the worst.
+        rows: one for each case and shift, or for each residue class of shifts.
+        probe: the total stride that was found, where all shifts were asked for.
     """
 
     rows: pd.DataFrame
-    exact: bool = False
+    probe: Probe | None = None
 
     @cached_property
     def summary(self) -> pd.DataFrame:
         """One line for each model × suite × group: mean, interval, median, worst."""
-        return summarize(self.rows, exact=self.exact)
+        return summarize(self.rows)
 
 
 def evaluate(
@@ -51,6 +53,7 @@ def evaluate(
     limit: int | None = None,
     frame: Frame | None = None,
     seed: int = 0,
+    exhaustive: bool = False,
     progress: bool | None = None,
 ) -> Result:
     """Measure the shift equivariance of one model on one suite.
@@ -65,6 +68,8 @@ def evaluate(
         limit: the first so many cases.
         frame: of comparison; the paper's for its own shifts, else canonical.
         seed: of the shifts.
+        exhaustive: with all shifts, evaluate each of those of a case whose residue classes turn
+            out to be none.
         progress: show a progress bar; None shows it on a terminal.
 
     Raises:
@@ -83,6 +88,7 @@ def evaluate(
             "limit": limit,
             "frame": frame,
             "seed": seed,
+            "exhaustive": exhaustive,
         },
         "evaluate()",
     )
@@ -91,13 +97,16 @@ def evaluate(
     if isinstance(model, str):
         model = load_model(Spec.parse(model), seed).model
     suite = suite_of(suite)
-    todo = units(suite, settings.plan, case_names(suite, limit))
+    cases = case_names(suite, limit)
+    todo = units(suite, settings.plan, cases)
     silent = None if progress is None else not progress
-    with Evaluation(model, label, suite, settings).ready() as measure:
-        parts = [measure(cases) for cases in tqdm(todo, unit="unit", disable=silent)]
+    with Evaluation(model, label, suite, settings).ready(cases) as measure:
+        if measure.probe is not None and not silent:
+            tqdm.write(measure.probe.cost(label, suite, len(cases)), sys.stderr)
+        parts = [measure(part) for part in tqdm(todo, unit="unit", disable=silent)]
     for error in (error for part in parts for error in part.broken.values()):
         raise error
-    return Result(pd.concat([part.rows for part in parts], ignore_index=True), settings.plan.exact)
+    return Result(pd.concat([part.rows for part in parts], ignore_index=True), measure.probe)
 
 
 def _label(model: Callable[[Tensor], Tensor] | str) -> str:

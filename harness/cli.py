@@ -145,6 +145,9 @@ def run(
     limit: Annotated[int | None, typer.Option(help="Only the first so many cases.")] = None,
     frame: Annotated[str | None, typer.Option(help="canonical or reference.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of shifts and of untrained networks.")] = None,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="All shifts of what has no residue classes.")
+    ] = False,
     data: Data = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML with these options as fields.")
@@ -174,6 +177,7 @@ def run(
         "limit": limit,
         "frame": frame,
         "seed": seed,
+        "exhaustive": exhaustive or None,
         "data": _roots(data),
     }
     given = {name: value for name, value in options.items() if value not in (None, [], {})}
@@ -295,6 +299,48 @@ def _writing(target: Path) -> Iterator[None]:
         raise EquibenchError(
             f"cannot write the report to {target}: {error.strerror}; choose another -o"
         ) from error
+
+
+@app.command()
+def probe(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, as for run -m.")],
+    suite: Annotated[
+        str, typer.Option("-s", "--suite", metavar="SUITE", help="Whose images are tried.")
+    ] = "mri-sample",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = "fp32",
+    seed: Annotated[int, typer.Option(help="Of the noise and of untrained networks.")] = 0,
+    data: Data = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Where figures are written.")
+    ] = None,
+) -> None:
+    """Find a model's total stride, and whether its boundaries are circular, by trying.
+
+    \b
+    Examples:
+      equibench probe unet-aps-3,width=0.125,weights=mri-sample
+      equibench probe repo/net.py:build -s photo-sample -o probed
+    """
+    from equibench.config import validated
+    from equibench.evaluation import Evaluation
+    from equibench.loading import case_names, load_model
+    from equibench.reports.probe import error_map, probe_text
+    from equibench.settings import Settings
+    from equibench.specs import Spec
+
+    options = {"device": device, "precision": precision, "seed": seed}
+    config = validated({"models": [model], "suites": [suite], **options}, "probe")
+    images = _suite(suite, data)
+    loaded = load_model(Spec.parse(model), seed)
+    declared = loaded.provenance["details"].get("total_stride")
+    settings = Settings.of(config)
+    evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)
+    found = evaluation.probe(case_names(images))
+    typer.echo(probe_text(found, loaded.label, images.label))
+    if out is not None and found.error is not None:
+        for file in error_map(found, out):
+            typer.echo(f"where it breaks: {file}")
 
 
 @app.command()

@@ -39,6 +39,7 @@ class RunConfig(Block):
     limit: PositiveInt | None = None
     frame: Literal["canonical", "reference"] | None = None
     seed: int = 0
+    exhaustive: bool = False
     data: dict[str, str] = Field(default_factory=dict)
 
     @property

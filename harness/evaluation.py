@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -13,10 +14,17 @@ from equibench.errors import ModelError
 from equibench.forward import out_of_memory
 from equibench.measurement import Measured, Measurement, suite_metrics
 from equibench.precision import numerics, placed
+from equibench.probing import Probe, probe
+from equibench.residues import Residues, settled
 from equibench.settings import Settings
-from equibench.shifts import ShiftPlan
+from equibench.shifts import All, ShiftPlan
 
-__all__ = ["Evaluation", "units"]
+__all__ = ["Evaluation", "Ready", "units"]
+
+T = TypeVar("T")
+
+PROBED = 2
+"""Cases whose first image a model is probed with, beside noise."""
 
 FORWARDS_PER_UNIT = 64
 """About how many images a unit of work passes through the model, unless one case has more."""
@@ -31,44 +39,112 @@ def units(suite: Suite, plan: ShiftPlan, cases: Sequence[str]) -> list[Sequence[
 
 
 @dataclass(frozen=True)
+class Ready:
+    """A model in place: call it with the cases of a unit.
+
+    Args:
+        probe: what its total stride was found to be, where all shifts are asked for.
+    """
+
+    measure: Callable[[Sequence[str]], Measured]
+    probe: Probe | None = None
+
+    def __call__(self, cases: Sequence[str]) -> Measured:
+        """Rows of the cases.
+
+        Raises:
+            DataError: none of the cases can be loaded.
+            ModelError: the model raises, returns what cannot be measured, or does not fit into
+                memory with a single image.
+        """
+        return self.measure(cases)
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """One model, (B, C, H, W) to (B, C', H, W), on one suite."""
+    """One model, (B, C, H, W) to (B, C', H, W), on one suite.
+
+    Args:
+        declared: the total stride that the model's registration names.
+    """
 
     model: Callable[[Tensor], Tensor]
     label: str
     suite: Suite
     settings: Settings
+    declared: int | None = None
 
     @contextmanager
-    def ready(self) -> Iterator[Callable[[Sequence[str]], Measured]]:
-        """Put the model in place; yields a function from the cases of a unit to their rows.
+    def ready(self, cases: Sequence[str] = ()) -> Iterator[Ready]:
+        """Put the model in place; nothing global is set between two calls of what is yielded.
 
-        Nothing global is set between two calls of that function.
-
-        The function raises:
-            DataError: none of the cases can be loaded.
-            ModelError: the model raises, returns what cannot be measured, or does not fit into
-                memory with a single image.
+        Args:
+            cases: what will be measured; where that is with all shifts, the first of them are
+                probed for a short way.
         """
         metrics = suite_metrics(self.suite)
         with (
             placed(self.model, self.settings.device, self.settings.precision) as forward,
             _near_ties(self.model) as near_ties,
         ):
-            yield lambda cases: self._measure(
-                cases,
-                lambda settings: Measurement(
-                    forward, near_ties, self.label, self.suite, metrics, settings
-                ),
-            )
 
-    def _measure(self, cases: Sequence[str], start: Callable[[Settings], Measurement]) -> Measured:
-        """Measure a unit; the batch is halved while memory runs out, for this unit alone."""
-        batch = self.settings.batch
+            def rows(settings: Settings, cases: Sequence[str]) -> Measured:
+                return self._within_memory(
+                    settings,
+                    lambda s: Measurement(
+                        forward, near_ties, self.label, self.suite, metrics, s
+                    ).run(cases),
+                )
+
+            if not (isinstance(self.settings.plan, All) and cases):
+                yield Ready(lambda cases: rows(self.settings, cases))
+                return
+            found = self._probe(forward, cases)
+            if not found.periodic:
+                yield Ready(lambda cases: rows(self.settings, cases), found)
+                return
+            plan = Residues(found.classes)
+            short = replace(self.settings, plan=plan)
+
+            def all_shifts(cases: Sequence[str]) -> Measured:
+                measured = rows(short, cases)
+                table = settled(measured.rows, plan)
+                failed = list(table.loc[~table["exact"], "case"].unique())
+                if failed and self.settings.exhaustive:
+                    whole = rows(self.settings, failed).rows
+                    whole["spot_deviation"] = whole["case"].map(
+                        table.groupby("case")["spot_deviation"].first()
+                    )
+                    table = pd.concat([table[table["exact"]], whole])
+                return replace(measured, rows=table.reset_index(drop=True))
+
+            yield Ready(all_shifts, found)
+
+    def probe(self, cases: Sequence[str]) -> Probe:
+        """Find the model's total stride on noise and the first of some cases.
+
+        Raises:
+            DataError: none of them can be loaded.
+            ModelError: the model raises, or returns what cannot be measured.
+        """
+        with placed(self.model, self.settings.device, self.settings.precision) as forward:
+            return self._probe(forward, cases)
+
+    def _probe(self, forward: Callable[[Tensor], Tensor], cases: Sequence[str]) -> Probe:
+        declared = getattr(self.model, "total_stride", self.declared)
+        declared = declared if isinstance(declared, int) and declared > 0 else None
+        return self._within_memory(
+            self.settings,
+            lambda s: probe(forward, self.label, self.suite, cases[:PROBED], s, declared),
+        )
+
+    def _within_memory(self, settings: Settings, work: Callable[[Settings], T]) -> T:
+        """Do a piece of work; the batch is halved while memory runs out, for this piece alone."""
+        batch = settings.batch
         while True:
             try:
-                with numerics(self.settings.precision):
-                    return start(replace(self.settings, batch=batch)).run(cases)
+                with numerics(settings.precision):
+                    return work(replace(settings, batch=batch))
             except Exception as error:
                 if not out_of_memory(error):
                     raise

@@ -33,7 +33,6 @@ def fingerprint(
     """
     return config.model_dump(mode="json", exclude={"device", "suites", "data"}) | {
         "plan": repr(settings.plan),
-        "exact": settings.plan.exact,
         "frame": settings.frame,
         "batch": settings.batch,
         "device": settings.device.type,

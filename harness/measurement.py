@@ -44,7 +44,7 @@ def row_columns(metrics: Sequence[Metric]) -> list[str]:
         *(f"delta_{m.column}" for m in changing),
         *(m.column for m in metrics),
         *(f"{m.column}_shifted" for m in changing),
-        *("near_ties", "floor_nmse", "batch"),
+        *("near_ties", "floor_nmse", "covers", "exact", "spot_deviation", "batch"),
     ]
 
 
@@ -55,6 +55,7 @@ class _Closed:
     name: str
     group: str
     shifts: Shifts
+    covers: int
     ranges: Tensor
     target_ranges: Tensor
     quality: list[Tensor]
@@ -185,6 +186,7 @@ class Measurement:
             case.name,
             case.group,
             case.shifts,
+            self.settings.plan.covers((outputs.shape[-2], outputs.shape[-1])),
             torch.stack(ranges),
             torch.stack(target_ranges) if target_ranges else none,
             quality,
@@ -226,6 +228,8 @@ class Measurement:
                 "frame": self.settings.frame,
                 "precision": self.settings.precision,
                 **self._values(case, mine),
+                "covers": case.covers,
+                "exact": self.settings.plan.exact,
                 "batch": self.settings.batch,
             }
             frames.append(pd.DataFrame(constant | shift | values))

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from equibench.cases import Suite
 from equibench.config import RunConfig
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
-from equibench.evaluation import Evaluation, units
+from equibench.evaluation import Evaluation, Ready, units
 from equibench.fingerprint import fingerprint, refuse_changes
 from equibench.loading import LoadedModel, build_suite, case_names, load_model, seeded
 from equibench.measurement import row_columns, suite_metrics
@@ -81,6 +82,7 @@ class _Run:
             "fingerprint": identity,
             "environment": self.environment,
             "models": dict(old.get("models", {})),
+            "probes": dict(old.get("probes", {})),
         }
         folder.write_manifest(manifest)
         state = "failed"
@@ -174,7 +176,10 @@ class _Run:
                 folder.write_manifest(manifest)
                 for job in jobs[spec.label]:
                     bar.set_description(f"{spec.label} · {job.suite.label}")
-                    self._evaluate(loaded, job, folder, bar)
+                    found = self._evaluate(loaded, job, folder, bar)
+                    if found is not None:
+                        manifest["probes"].setdefault(spec.label, {})[job.suite.label] = found
+                        folder.write_manifest(manifest)
 
     def _job(self, model: str, suite: Suite, cases: Sequence[str]) -> _Job:
         """Row files have slugs and digests for names: labels are data and never a path."""
@@ -185,24 +190,45 @@ class _Run:
 
     def _evaluate(
         self, loaded: LoadedModel, job: _Job, folder: RunFolder, bar: "tqdm[Any]"
-    ) -> None:
+    ) -> dict[str, Any] | None:
+        """Measure the units that are not finished; returns what a probe found, if one was made."""
         todo = [name for name in job.units if not folder.finished(name)]
         bar.update(len(job.units) - len(todo))
         place = {"model": loaded.label, "suite": job.suite.label}
-        with Evaluation(loaded.model, loaded.label, job.suite, self.settings).ready() as measure:
-            for name in todo:
-                cases = job.units[name]
-                try:
-                    measured = measure(cases)
-                except EquibenchError as error:
-                    self._fail(error, **place, cases=list(cases))
-                else:
-                    # one schema for every file of the run, whatever its suite measures
-                    rows = measured.rows.reindex(columns=row_columns(self.metrics))
-                    folder.write_rows(name, rows, complete=not measured.broken)
-                    for case, reason in measured.broken.items():
-                        self._fail(reason, **place, cases=[case])
-                bar.update()
+        declared = loaded.provenance["details"].get("total_stride")
+        evaluation = Evaluation(loaded.model, loaded.label, job.suite, self.settings, declared)
+        cases = [case for name in todo for case in job.units[name]]
+        try:
+            with evaluation.ready(cases) as measure:
+                if measure.probe is not None:
+                    tqdm.write(measure.probe.cost(loaded.label, job.suite, len(cases)), sys.stderr)
+                for name in todo:
+                    self._unit(measure, name, job.units[name], folder, place)
+                    bar.update()
+        except EquibenchError as error:  # what cannot be probed cannot be measured
+            self._fail(error, **place, cases=cases)
+            bar.update(len(todo))
+            return None
+        return measure.probe.described if measure.probe else None
+
+    def _unit(
+        self,
+        measure: Ready,
+        name: str,
+        cases: Sequence[str],
+        folder: RunFolder,
+        place: Mapping[str, object],
+    ) -> None:
+        try:
+            measured = measure(cases)
+        except EquibenchError as error:
+            self._fail(error, **place, cases=list(cases))
+            return
+        # one schema for every file of the run, whatever its suite measures
+        rows = measured.rows.reindex(columns=row_columns(self.metrics))
+        folder.write_rows(name, rows, complete=not measured.broken)
+        for case, reason in measured.broken.items():
+            self._fail(reason, **place, cases=[case])
 
     def _fail(self, error: EquibenchError, **place: object) -> None:
         self.failures.append({**place, "error": type(error).__name__, "message": str(error)})

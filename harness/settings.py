@@ -24,6 +24,7 @@ class Settings:
 
     Args:
         batch: images per forward pass.
+        exhaustive: evaluate every shift of a case whose residue classes are none.
         seed: of the shifts, and of networks that start untrained.
     """
 
@@ -33,6 +34,7 @@ class Settings:
     device: torch.device
     precision: Precision
     batch: int
+    exhaustive: bool = False
 
     @classmethod
     def of(cls, config: RunConfig) -> "Settings":
@@ -49,4 +51,5 @@ class Settings:
             device=device,
             precision=config.precision,
             batch=AUTO_BATCH[device.type] if config.batch == "auto" else config.batch,
+            exhaustive=config.exhaustive,
         )

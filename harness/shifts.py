@@ -42,6 +42,10 @@ class ShiftPlan(ABC):
     def count(self) -> int | None:
         """Shifts per case; None where it depends on the size of the image."""
 
+    def covers(self, size: tuple[int, int]) -> int:
+        """How many circular shifts of an image of ``size`` (H, W) each of these stands for."""
+        return 1
+
     @property
     def exact(self) -> bool:
         """Whether the worst of these shifts is the worst of all circular shifts."""

@@ -18,7 +18,7 @@ from equibench.summary import summarize
 
 __all__ = ["RunFolder"]
 
-SCHEMA = 1
+SCHEMA = 2
 PARTIAL = ".partial.parquet"
 """How the rows of a unit end of which some cases could not be loaded."""
 
@@ -99,7 +99,7 @@ class RunFolder:
 
     def summary(self, rows: pd.DataFrame) -> pd.DataFrame:
         """One line for each model × suite × group of the run's rows, in their order."""
-        return summarize(rows, exact=bool(self.manifest["fingerprint"]["exact"]))
+        return summarize(rows)
 
     def rows(self) -> pd.DataFrame:
         """Every row that the run has so far: suite by suite, models as they were named.

@@ -15,7 +15,7 @@ from equibench.metrics import Prepared
 from equibench.settings import Settings
 from equibench.shifts import Shifts
 
-__all__ = ["Item", "OpenCase", "items"]
+__all__ = ["Item", "OpenCase", "items", "load_case"]
 
 
 class OpenCase:
@@ -92,15 +92,16 @@ def items(
 def _loaded(suite: Suite, names: Sequence[str]) -> Iterator[tuple[str, Case | DataError]]:
     """Load cases one ahead of their use."""
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(_load, suite, names[0])
+        following = pool.submit(load_case, suite, names[0])
         for name, after in zip(names, [*names[1:], None], strict=True):
             case = following.result()
             if after is not None:
-                following = pool.submit(_load, suite, after)
+                following = pool.submit(load_case, suite, after)
             yield name, case
 
 
-def _load(suite: Suite, name: str) -> Case | DataError:
+def load_case(suite: Suite, name: str) -> Case | DataError:
+    """A case that can be measured, or why it cannot."""
     try:
         case = suite.load(name)
     except DataError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 
 import numpy as np
 import pandas as pd
@@ -63,17 +64,14 @@ def columns(names: Sequence[str]) -> list[Column]:
     return [c for c in [*equivariance, *changes, *quality] if c.name in names]
 
 
-def summarize(rows: pd.DataFrame, *, exact: bool = False) -> pd.DataFrame:
+def summarize(rows: pd.DataFrame) -> pd.DataFrame:
     """One line for each model × suite × group.
 
     Equivariance columns have mean, 95 % confidence interval of the mean (percentile bootstrap
     over cases), median, worst, and the case and shift of the worst; quality columns have mean
     and worst over cases. NaN is worse than any number. Columns that are empty for a suite stay
-    empty.
-
-    Args:
-        rows: as a run folder holds them.
-        exact: whether the shifts were all the circular shifts there are.
+    empty. A row counts for as many shifts as it covers; ``exact`` says whether they are all the
+    circular shifts there are.
     """
     kinds = columns(list(rows.columns))
     lines = []
@@ -82,10 +80,12 @@ def summarize(rows: pd.DataFrame, *, exact: bool = False) -> pd.DataFrame:
         line: dict[str, object] = dict(zip(KEYS, key, strict=True))
         line |= {
             "cases": len(unshifted),
-            "shifts": len(shifted),
+            "shifts": int(shifted["covers"].sum()),
+            "evaluated": len(shifted),
             "frame": part["frame"].iloc[0],
             "precision": part["precision"].iloc[0],
-            "exact": exact,
+            "exact": bool(shifted["exact"].all()),
+            "spot_deviation": float(shifted["spot_deviation"].max()),
         }
         for kind in kinds:
             over = shifted if kind.shifted else unshifted
@@ -109,14 +109,16 @@ def worst_at(values: NDArray[np.float64], kind: Column) -> int:
 
 def _statistics(part: pd.DataFrame, kind: Column) -> dict[str, object]:
     values = part[kind.name].to_numpy(dtype=np.float64)
+    covers = part["covers"].to_numpy(dtype=np.int64)
+    covers = covers // np.gcd.reduce(covers)
     worst = worst_at(values, kind)
     row = part.iloc[worst]
     low, high = _interval(part, kind)
     found: dict[str, object] = {
-        "mean": float(values.mean()),
+        "mean": _mean(values, covers),
         "ci_low": low,
         "ci_high": high,
-        "median": float(np.median(values)),
+        "median": float(np.median(np.repeat(values, covers))),
         "worst": float(values[worst]),
         "worst_case": row["case"],
     }
@@ -125,9 +127,17 @@ def _statistics(part: pd.DataFrame, kind: Column) -> dict[str, object]:
     return {f"{kind.name}_{name}": value for name, value in found.items()}
 
 
+def _mean(values: NDArray[np.float64], covers: NDArray[np.int64]) -> float:
+    """The exactly rounded mean: however the rows are split and ordered, it is one number."""
+    if not np.isfinite(values).all():
+        return float(values.mean())
+    return fsum(values * covers) / int(covers.sum())
+
+
 def _interval(part: pd.DataFrame, kind: Column) -> tuple[float, float]:
     """95 % percentile bootstrap of the mean over cases, which are what is sampled."""
-    means = part.groupby("case", sort=True)[kind.name].mean().to_numpy(dtype=np.float64)
+    cases = part.groupby("case", sort=True)
+    means = np.array([np.average(c[kind.name], weights=c["covers"]) for _, c in cases])
     if len(means) < 2 or not np.isfinite(means).all():
         return np.nan, np.nan
     found = bootstrap(

@@ -46,6 +46,7 @@ def rows(model, suite, errors, *, shifts=GRID, cases=2, truth=True, group="all")
         case = f"c{number}"
         base = {"model": model, "suite": suite, "group": group, "case": case, "batch": 4}
         base |= {"frame": "canonical", "precision": "fp32", "near_ties": 0, "floor_nmse": 2e-15}
+        base |= {"covers": 1, "exact": False}
         if truth:
             base |= {"nmse": 0.01, "psnr": 30.0 + number, "ssim": 0.8}
         for draw, (dy, dx) in enumerate([(0, 0), *shifts]):
@@ -92,7 +93,6 @@ def make(tmp_path):
                     **configuration,
                 },
                 "fingerprint": {
-                    "exact": False,
                     "suites": suites,
                     "metric versions": {"nmse": 1},
                 },

@@ -52,7 +52,7 @@ def test_a_run_folder_holds_rows_manifest_summary_and_failures(cli, tmp_path):
     assert list(rows.columns) == [
         "model", "suite", "group", "case", "draw", "dy", "dx", "frame", "precision",
         "eq_nmse", "eq_psnr", "eq_ssim", "delta_psnr", "nmse", "psnr", "ssim", "psnr_shifted",
-        "near_ties", "floor_nmse", "batch",
+        "near_ties", "floor_nmse", "covers", "exact", "spot_deviation", "batch",
     ]  # fmt: skip
     summary = pd.read_csv(folder / "summary.csv")
     assert summary["eq_nmse_worst"][0] == rows["eq_nmse"].max()
@@ -62,7 +62,7 @@ def test_a_run_folder_holds_rows_manifest_summary_and_failures(cli, tmp_path):
 def test_the_manifest_says_how_the_numbers_came_about(cli, tmp_path):
     run(cli, "--precision", "fp64", "--seed", 7)
     manifest = json.loads((tmp_path / "run/run.json").read_text())
-    assert manifest["schema"] == 1
+    assert manifest["schema"] == 2
     assert manifest["state"] == "finished"
     assert manifest["configuration"]["precision"] == "fp64"
     assert manifest["configuration"]["seed"] == 7
@@ -559,7 +559,7 @@ def test_a_user_s_mistake_is_one_line_and_exit_status_2(mistake, cli, tmp_path):
         (
             'modles = ["a"]',
             "bench.toml: there is no field 'modles'; did you mean models? There are: models, "
-            "suites, also, shifts, device, precision, batch, limit, frame, seed, data",
+            "suites, also, shifts, device, precision, batch, limit, frame, seed, exhaustive, data",
         ),
         ('models = ["a"]', 'bench.toml: suites is missing; write suites = ["…"]'),
         (
@@ -586,11 +586,11 @@ def test_a_folder_of_something_else_is_not_written_to(cli, tmp_path):
 def test_a_run_of_another_schema_version_is_refused(cli, tmp_path):
     run(cli)
     manifest = tmp_path / "run/run.json"
-    manifest.write_text(manifest.read_text().replace('"schema": 1', '"schema": 99'))
+    manifest.write_text(manifest.read_text().replace('"schema": 2', '"schema": 99'))
     status, _, err = cli("table", "run")
     assert status == 2
     assert mistakes(err) == [
-        "equibench: run has schema version 99, this equibench reads version 1: repeat the run "
+        "equibench: run has schema version 99, this equibench reads version 2: repeat the run "
         "into another folder"
     ]
 

@@ -274,8 +274,8 @@ REFUSED = {
     ),
     "a size that does not fit": (
         ("unet-aps,width=0.05", "-s", "{suite}", "--crop", "20"),
-        "unet-aps,width=0.05 raised ValueError on denoising, batch 0 (input (4, 1, 20, 20)): the total "
-        "stride 16 does not divide the size 20×20: crop to 16×16 (padding would break "
+        "unet-aps,width=0.05 raised ValueError on denoising, batch 0 (input (4, 1, 20, 20)): the "
+        "total stride 16 does not divide the size 20×20: crop to 16×16 (padding would break "
         "equivariance)",
     ),
     "a function": (
@@ -284,8 +284,8 @@ REFUSED = {
     ),
     "channels": (
         ("{file}:wide", "-s", "{suite}", "--crop", "0"),
-        "plugin:wide returned (4, 2, 32, 32) on denoising, where the ground truth is (4, 1, 32, 32): set "
-        "its number of output channels",
+        "plugin:wide returned (4, 2, 32, 32) on denoising, where the ground truth is "
+        "(4, 1, 32, 32): set its number of output channels",
     ),
     "divergence": (
         ("{file}:infinite", "-s", "{suite}", "--crop", "0"),
