@@ -271,7 +271,10 @@ class _Trace:
         if scale is None:
             line.leave_out(f"local: {self._no_stride(maps[0])}")
             return
-        for move in self._moves(scale, sizes[0]):
+        moves = self._moves(scale, sizes[0])
+        if not moves:
+            line.leave_out("local: no shift moves its input")
+        for move in moves:
             args, kwargs = tree_map(
                 lambda leaf, move=move: leaf.roll(move, (-2, -1)) if self._is_map(leaf) else leaf,
                 inputs,

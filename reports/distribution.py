@@ -4,16 +4,15 @@ No error is left out in silence: exact zeros have a place of their own at the le
 NaN or infinite is counted in a note.
 """
 
-from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from equibench.reports.data import RunData, short_names, shorten
-from equibench.reports.style import BLUE, FONT, ORANGE, ZERO, new_figure, plain, style
+from equibench.reports.log_axis import Floats, LogAxis
+from equibench.reports.style import BLUE, FONT, ORANGE, new_figure, plain, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,14 +24,12 @@ _PANELS = 3
 _NOTES = 6
 _JITTER = 0.28
 
-Floats = NDArray[np.float64]
-
 
 def distribution_figure(data: RunData) -> "Figure":
     """Every error (case × shift) of every model, one panel a suite, with median and worst."""
     rows, models, suites = data.shifted, data.models, data.suites
     errors = rows["eq_nmse"].to_numpy(dtype=np.float64)
-    axis, notes = _LogAxis.of(errors), _not_drawn(rows)
+    axis, notes = LogAxis.of(errors), _not_drawn(rows)
     columns = min(len(suites), _PANELS)
     lines = ceil(len(suites) / columns)
     height = 1.1 + 0.14 * len(notes) + lines * (0.5 + 0.27 * len(models))
@@ -71,50 +68,7 @@ def distribution_figure(data: RunData) -> "Figure":
     return figure
 
 
-@dataclass(frozen=True)
-class _LogAxis:
-    """Positions on a common log10 axis, with a place for zeros left of it.
-
-    Args:
-        low, high: whole decades around all positive errors.
-    """
-
-    low: int
-    high: int
-    has_zero: bool
-
-    @classmethod
-    def of(cls, errors: Floats) -> "_LogAxis":
-        positive = errors[np.isfinite(errors) & (errors >= ZERO)]
-        if not len(positive):
-            return cls(-16, 0, bool((errors < ZERO).any()))
-        low, high = floor(np.log10(positive.min())), ceil(np.log10(positive.max()))
-        return cls(low, max(high, low + 1), bool((errors < ZERO).any()))
-
-    @property
-    def span(self) -> int:
-        return self.high - self.low
-
-    @property
-    def zero(self) -> float:
-        """Where zeros are drawn."""
-        return self.low - max(0.5, 0.1 * self.span) if self.has_zero else self.low
-
-    @property
-    def ticks(self) -> tuple[list[float], list[str]]:
-        step = ceil(self.span / 5)
-        powers = range(self.high, self.low - 1, -step)
-        zero = {self.zero: "0"} if self.has_zero else {}
-        labels = {**zero, **{float(p): f"$10^{{{p}}}$" for p in reversed(powers)}}
-        return list(labels), list(labels.values())
-
-    def place(self, errors: Floats) -> Floats:
-        small = errors < ZERO
-        logarithm = np.log10(np.where(small, 1.0, errors))
-        return np.where(small, self.zero, logarithm)
-
-
-def _draw(panel: "Axes", y: int, errors: Floats, axis: _LogAxis) -> None:
+def _draw(panel: "Axes", y: int, errors: Floats, axis: LogAxis) -> None:
     """One model's errors in one panel. NaN counts as larger than any number."""
     finite = errors[np.isfinite(errors)]
     if not len(finite):
