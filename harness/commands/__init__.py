@@ -1,0 +1,1 @@
+"""The commands of ``equibench``, by what they are for."""

@@ -1,0 +1,87 @@
+"""Commands that hold runs against each other: check, compare."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equibench.commands.options import Run, Shown
+from equibench.errors import UsageError
+
+__all__ = ["check", "compare_runs"]
+
+
+def check(
+    run: Run,
+    against: Annotated[
+        Path,
+        typer.Option("--against", metavar="BASELINE", help="A baseline file, or a run folder."),
+    ],
+    update: Annotated[
+        bool, typer.Option("--update", help="Make this run the baseline from now on.")
+    ] = False,
+    format: Shown = "table",
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC=SHARE", help="eq_nmse=0.2,suite=mri-*; repeatable."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML with [[tolerance]] tables.")
+    ] = None,
+) -> None:
+    """Hold a run against a baseline; the exit status is 1 where it is worse.
+
+    \b
+    Examples:
+      equibench check runs/now --against equivariance.json --update
+      equibench check runs/now --against equivariance.json --format github
+      equibench check runs/now --against runs/before --tolerance eq_nmse=0.2,suite=noise
+    """
+    from equibench.baseline import Baseline
+    from equibench.gate import failed, judge
+    from equibench.store import RunFolder
+    from equibench.tolerance import parse_tolerance, read_tolerances
+    from equibench.verdicts import render
+
+    rules = read_tolerances(config) if config else []
+    rules += [parse_tolerance(text) for text in tolerance or []]
+    folder = RunFolder(run)
+    found = Baseline.of_run(folder)
+    if update:
+        if against.is_dir():
+            raise UsageError(f"--update writes a file, and {against} is a folder: name a file")
+        if folder.failures:
+            raise UsageError(
+                f"no baseline is written: {len(folder.failures)} units of {run} failed, first: "
+                f"{folder.failures[0]['message']}"
+            )
+        found.write(against)
+        typer.echo(f"baseline: {against}")
+        return
+    verdicts = judge(Baseline.read(against), found, rules)
+    typer.echo(render(verdicts, format, f"{run} against {against}"))
+    if failed(verdicts):
+        raise typer.Exit(1)
+
+
+def compare_runs(
+    before: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    after: Annotated[Path, typer.Argument(metavar="RUN", help="The one that may be worse.")],
+    format: Shown = "table",
+) -> None:
+    """Show two runs side by side, pair by pair; the exit status is 1 where the second is worse.
+
+    \b
+    Examples:
+      equibench compare runs/before runs/now
+      equibench compare runs/before runs/now --format json
+    """
+    from equibench.comparison import compare
+    from equibench.gate import failed
+    from equibench.store import RunFolder
+    from equibench.verdicts import render
+
+    verdicts = compare(RunFolder(before), RunFolder(after))
+    typer.echo(render(verdicts, format, f"{after} against {before}"))
+    if failed(verdicts):
+        raise typer.Exit(1)

@@ -1,0 +1,166 @@
+"""Commands that measure: quickstart, run, probe."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equibench.commands.options import INTERRUPTED, Data, Out, roots, suite_of
+from equibench.commands.reporting import finish, report, show
+from equibench.errors import UsageError
+
+if TYPE_CHECKING:
+    from equibench.store import RunFolder
+
+__all__ = ["probe", "quickstart", "run"]
+
+
+def quickstart(
+    out: Out = Path("equibench-runs/quickstart"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+) -> None:
+    """Measure the paper's nine U-Net variants on the embedded MRI, CT and photo suites.
+
+    Takes about three minutes on two cores; run it again to resume.
+
+    \b
+    Examples:
+      equibench quickstart
+      equibench quickstart --out runs/first --device cpu
+    """
+    from importlib.resources import files
+
+    from equibench.config import read_config
+
+    assert out is not None
+    source = files("equibench") / "quickstart.toml"
+    folder = _run(read_config(Path(str(source))) | {"device": device}, "quickstart", out)
+    show(folder)
+    if not folder.has_rows:
+        raise typer.Exit(1)
+    report([folder.path], folder.path / "report")
+    finish(folder)
+
+
+def run(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-m", "--model", metavar="MODEL", help="NAME[,key=value]… or FILE.py:ATTR; repeatable."
+        ),
+    ] = None,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option("-s", "--suite", metavar="SUITE", help="NAME[,key=value]…; repeatable."),
+    ] = None,
+    shifts: Annotated[
+        str | None,
+        typer.Option(help="random:n=10,max=16 | grid:max=16,step=4 | all | file:CSV | paper"),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:1.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Images per forward pass, or auto.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many cases.")] = None,
+    frame: Annotated[str | None, typer.Option(help="canonical or reference.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of shifts and of untrained networks.")] = None,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="All shifts of what has no residue classes.")
+    ] = False,
+    data: Data = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML with these options as fields.")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Measure models on suites, into a run folder; the same command again resumes it.
+
+    A field of the TOML file is the option's long name, but for `models` and `suites`, which
+    are lists; options on the command line win.
+
+    \b
+    Examples:
+      equibench run -m unet-aps-3,width=0.125 -s mri-sample
+      equibench run -m repo/net.py:build,channels=32,label=ours -s photo-sample --shifts paper
+      equibench run --config bench.toml --device cuda --out runs/gpu
+    """
+    from equibench.config import read_config
+
+    options: dict[str, Any] = {
+        "models": model,
+        "suites": suite,
+        "shifts": shifts,
+        "device": device,
+        "precision": precision,
+        "batch": int(batch) if batch and batch.lstrip("-").isdigit() else batch,
+        "limit": limit,
+        "frame": frame,
+        "seed": seed,
+        "exhaustive": exhaustive or None,
+        "data": roots(data),
+    }
+    given = {name: value for name, value in options.items() if value not in (None, [], {})}
+    if not config and not (model and suite):
+        raise UsageError("run needs a model and a suite: -m unet-baseline -s mri-sample")
+    fields = read_config(config) if config else {}
+    if model or suite:
+        fields.pop("also", None)  # further models, with suites of their own
+    fields |= given
+    chosen = fields.pop("out", None)
+    out = out or (Path(str(chosen)) if chosen else None)
+    folder = _run(fields, str(config) if config else "run", out)
+    show(folder)
+    finish(folder)
+
+
+def probe(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, as for run -m.")],
+    suite: Annotated[
+        str, typer.Option("-s", "--suite", metavar="SUITE", help="Whose images are tried.")
+    ] = "mri-sample",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = "fp32",
+    seed: Annotated[int, typer.Option(help="Of the noise and of untrained networks.")] = 0,
+    data: Data = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Where figures are written.")
+    ] = None,
+) -> None:
+    """Find a model's total stride, and whether its boundaries are circular, by trying.
+
+    \b
+    Examples:
+      equibench probe unet-aps-3,width=0.125,weights=mri-sample
+      equibench probe repo/net.py:build -s photo-sample -o probed
+    """
+    from equibench.config import validated
+    from equibench.evaluation import Evaluation
+    from equibench.loading import case_names, load_model
+    from equibench.reports.probe import error_map, probe_text
+    from equibench.settings import Settings
+    from equibench.specs import Spec
+
+    options = {"device": device, "precision": precision, "seed": seed}
+    config = validated({"models": [model], "suites": [suite], **options}, "probe")
+    images = suite_of(suite, data)
+    loaded = load_model(Spec.parse(model), seed)
+    declared = loaded.provenance["details"].get("total_stride")
+    settings = Settings.of(config)
+    evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)
+    found = evaluation.probe(case_names(images))
+    typer.echo(probe_text(found, loaded.label, images.label))
+    if out is not None and found.error is not None:
+        for file in error_map(found, out):
+            typer.echo(f"where it breaks: {file}")
+
+
+def _run(fields: dict[str, Any], source: str, out: Path | None) -> "RunFolder":
+    from equibench.config import validated
+    from equibench.runner import run as measure
+
+    config = validated(fields, source)
+    out = out or Path("equibench-runs") / config.digest
+    try:
+        return measure(config, out)
+    except KeyboardInterrupt:
+        typer.echo(f"\nequibench: interrupted; the same command resumes {out}", err=True)
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,41 @@
+"""What several commands take, and what they make of it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from equibench.errors import UsageError
+
+__all__ = ["INTERRUPTED", "Data", "Format", "Out", "Run", "Shown", "roots", "suite_of"]
+
+INTERRUPTED = 130
+"""The exit status of what was stopped by Ctrl-C."""
+
+Format = Literal["markdown", "csv", "latex"]
+Out = Annotated[Path | None, typer.Option("--out", help="The run folder.", metavar="DIR")]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="Where a suite's data are; repeatable.", metavar="SUITE=DIR"),
+]
+Shown = Annotated[
+    Literal["table", "json", "junit", "github"], typer.Option("--format", help="How it is written.")
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+
+def suite_of(text: str, data: list[str] | None) -> Any:
+    from equibench.loading import build_suite
+    from equibench.specs import Spec
+
+    return build_suite(Spec.parse(text), roots(data))
+
+
+def roots(data: list[str] | None) -> dict[str, str]:
+    roots = {}
+    for text in data or []:
+        suite, equals, folder = text.partition("=")
+        if not equals or not folder:
+            raise UsageError(f"--data {text!r} is not SUITE=DIR")
+        roots[suite] = folder
+    return roots

@@ -1,0 +1,105 @@
+"""The command that trains."""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equibench.commands.options import INTERRUPTED, Data, roots
+from equibench.errors import UsageError
+
+__all__ = ["train"]
+
+
+def train(
+    variant: Annotated[
+        str, typer.Argument(metavar="VARIANT", help="A network: NAME[,key=value]… or FILE.py:ATTR.")
+    ],
+    suite: Annotated[
+        str, typer.Option("-s", "--suite", metavar="SUITE", help="What it is trained on.")
+    ],
+    preset: Annotated[
+        str | None,
+        typer.Option(help="paper-mri, paper-ct, sample or sample-ct; by default the suite's."),
+    ] = None,
+    width: Annotated[float | None, typer.Option(help="Short for VARIANT,width=….")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per step, over all devices.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of Adam, at the start.")] = None,
+    lr_step: Annotated[int | None, typer.Option(help="Epochs between changes of it.")] = None,
+    lr_factor: Annotated[float | None, typer.Option(help="What it is multiplied by then.")] = None,
+    clip: Annotated[float | None, typer.Option(help="Largest gradient norm; 0 for any.")] = None,
+    crop: Annotated[int | None, typer.Option(help="Side of random crops; 0 for none.")] = None,
+    crops: Annotated[int | None, typer.Option(help="Times each image is taken an epoch.")] = None,
+    shift_augment: Annotated[
+        int | None, typer.Option(metavar="N", help="Shift batches by −N … N − 1 pixels.")
+    ] = None,
+    error_augment: Annotated[
+        float | None, typer.Option(metavar="N", help="Amplify the inputs' errors up to N times.")
+    ] = None,
+    freeze_norm: Annotated[
+        int | None, typer.Option(help="Epochs after which batch norm is fixed; 0 for never.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order, crops and shifts.")] = 0,
+    half: Annotated[bool, typer.Option("--half", help="Store the weights as float16.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(help="How many of them.")] = 1,
+    strategy: Annotated[str, typer.Option(help="Lightning's, for several: ddp, fsdp …")] = "auto",
+    precision: Annotated[str, typer.Option(help="32-true, 16-mixed or bf16-mixed.")] = "32-true",
+    workers: Annotated[int, typer.Option(help="Processes that load images, each device.")] = 0,
+    data: Data = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="The weights, safetensors.")
+    ] = None,
+) -> None:
+    """Train a network on a suite; the same command again resumes after an interrupt.
+
+    \b
+    Examples:
+      equibench train unet-aps-3 -s mri-sample --preset sample --width 0.125
+      equibench train unet-baseline -s fastmri --shift-augment 16 -o baseline-da.safetensors
+    """
+    from equibench.registry import MODELS
+    from equibench.specs import Spec, slug
+
+    if importlib.util.find_spec("pytorch_lightning") is None:
+        raise UsageError("train needs pytorch_lightning; pip install 'equibench[train]'")
+    from equibench.models.recipes import preset_for, recipe
+    from equibench.models.training import Hardware
+    from equibench.models.training import train as fit
+
+    network, images = Spec.parse(variant), Spec.parse(suite)
+    if width is not None:
+        network = replace(network, arguments={**network.arguments, "width": width})
+    MODELS.get(network.reference).check(network.arguments)
+    preset = preset or preset_for(images.reference)
+    chosen = recipe(
+        preset,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        lr_step=lr_step,
+        lr_factor=lr_factor,
+        clip=clip,
+        crop=crop,
+        crops=crops,
+        shift_augment=shift_augment,
+        error_augment=error_augment,
+        freeze_norm=freeze_norm,
+    )
+    augmented = "-da" if chosen.shift_augment else ""
+    name = f"{slug(network.reference)}{augmented}.safetensors"
+    out = out or Path("weights") / slug(images.reference) / name
+    hardware = Hardware(device, devices, strategy, precision, workers)
+    try:
+        trained = fit(
+            network, images, chosen, out, preset=preset, seed=seed, half=half, data=roots(data),
+            hardware=hardware,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo(f"\nequibench: interrupted; the same command goes on with {out}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    quality = " · ".join(f"{name} {value:.4g}" for name, value in trained["validation"].items())
+    typer.echo(f"validation: {quality}\nweights: {out}")
