@@ -30,7 +30,18 @@ from equibench.precision import Precision, numerics, placed, resolve_device
 from equibench.rounding import NEAR_TIE
 from equibench.shifts import ShiftPlan, parse_shifts
 
-__all__ = ["Choice", "Forensics", "adaptive_layers", "flips", "forensics"]
+__all__ = [
+    "LAYER_COLUMNS",
+    "SAMPLE_COLUMNS",
+    "Choice",
+    "Forensics",
+    "adaptive_layers",
+    "flips",
+    "forensics",
+]
+
+LAYER_COLUMNS = ("name", "smallest_gap", "median_gap", "near_ties", "judged", "flip_rate")
+SAMPLE_COLUMNS = ("case", "image", "dy", "dx", "flipped", "eq_nmse")
 
 Pair = tuple[int, int]
 
@@ -78,10 +89,13 @@ class Forensics:
 
     @property
     def share(self) -> float:
-        """The share of the mean error that flipped samples make; NaN where there is no error."""
+        """The share of the mean error that flipped samples make; NaN where there is none to share,
+        or where an error is not finite.
+        """
         errors = self.samples["eq_nmse"]
-        flipped = errors[self.samples["flipped"] != ""].sum()
-        return float(flipped / errors.sum()) if errors.sum() else float("nan")
+        flipped = errors[self.samples["flipped"] != ""].sum(skipna=False)
+        total = errors.sum(skipna=False)
+        return float(flipped / total) if total else float("nan")
 
 
 def forensics(
@@ -137,7 +151,9 @@ def forensics(
 def adaptive_layers(model: object) -> list[tuple[str, Any]]:
     """The layers of a model that record their choices, with their names."""
     modules = model.named_modules() if isinstance(model, nn.Module) else ()
-    return [(name, m) for name, m in modules if hasattr(m, "record_choices")]
+    return [
+        (name, m) for name, m in modules if hasattr(m, "record_choices") and hasattr(m, "stride")
+    ]
 
 
 def flips(
@@ -294,4 +310,7 @@ class _Findings:
                     "flip_rate": judged.mean(),
                 }
             )
-        return Forensics(pd.DataFrame(lines), pd.DataFrame(self.samples))
+        return Forensics(
+            pd.DataFrame(lines, columns=list(LAYER_COLUMNS)),
+            pd.DataFrame(self.samples, columns=list(SAMPLE_COLUMNS)),
+        )

@@ -90,11 +90,23 @@ def flip_table(found: Forensics) -> str:
         for line in _records(found.layers)
     ]
     headings = ["layer", "smallest gap", "median gap", "near-ties", "flips", "of comparisons"]
-    flipped = int((found.samples["flipped"] != "").sum())
-    note = f"{flipped} of {len(found.samples)} samples (image × shift) flipped"
-    if flipped and not isnan(found.share):
-        note += f"; they make {_percent(found.share)} of the mean NMSE"
-    return _markdown(headings, lines, left=(0,), notes=[f"{note}."])
+    return _markdown(headings, lines, left=(0,), notes=_on_flips(found))
+
+
+def _on_flips(found: Forensics) -> list[str]:
+    """How many samples flipped, what they weigh, and the worst of them."""
+    flipped = found.samples[found.samples["flipped"] != ""]
+    count = f"{len(flipped)} of {len(found.samples)} samples (image × shift) flipped"
+    if flipped.empty:
+        return [f"{count}."]
+    weight = "" if isnan(found.share) else f"; they make {_percent(found.share)} of the mean NMSE"
+    worst = flipped.sort_values("eq_nmse").iloc[-1]  # NaN comes last
+    layers = str(worst["flipped"]).replace(" ", ", ")
+    return [
+        f"{count}{weight}.",
+        f"The worst of them: case {worst['case']}, image {worst['image']}, shift "
+        f"({worst['dy']}, {worst['dx']}), NMSE {_error(worst['eq_nmse'])}, at {layers}.",
+    ]
 
 
 def layer_figure(layers: pd.DataFrame, path: Path) -> list[Path]:
@@ -192,7 +204,7 @@ def _error(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-    return NONE if isnan(value) else number(value, ".3%")
+    return NONE if isnan(value) else number(value, ".2%")
 
 
 def _list(names: Sequence[str], most: int = 6) -> str:

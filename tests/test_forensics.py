@@ -148,6 +148,7 @@ def test_the_share_of_flipped_samples_is_their_part_of_the_mean():
     assert found.flip_rate == 0.5
     assert planted([0.5, 0.5], ["", ""]).share == 0
     assert math.isnan(planted([0.0, 0.0], ["a", ""]).share)
+    assert math.isnan(planted([math.nan, 0.5], ["", "a"]).share)
 
 
 def test_the_table_of_flips_is_this_markdown():
@@ -156,9 +157,10 @@ def test_the_table_of_flips_is_this_markdown():
         "   of comparisons |\n"
         "|:-----------|---------------:|-------------:|------------:|--------:|"
         "-----------------:|\n"
-        "| down.0.aps |        2.0e-08 |      1.0e-02 |     25.000% | 50.000% |"
+        "| down.0.aps |        2.0e-08 |      1.0e-02 |      25.00% |  50.00% |"
         "                4 |\n\n"
-        "2 of 4 samples (image × shift) flipped; they make 75.000% of the mean NMSE.\n"
+        "2 of 4 samples (image × shift) flipped; they make 75.00% of the mean NMSE.\n\n"
+        "The worst of them: case x, image 0, shift (1, 0), NMSE 5.0e-01, at a.\n"
     )
     assert flip_table(planted([0.0], [""])).endswith("0 of 1 samples (image × shift) flipped.\n")
 
