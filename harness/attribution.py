@@ -5,9 +5,7 @@ it equivariant in the sense of the paper (Chaman and Dokmanić, Asilomar 2021, s
 *Cumulative* is about all that led up to its output: does the activation still follow the image?
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -29,6 +27,7 @@ from equibench.alignment import (
 )
 from equibench.errors import ModelError, UsageError
 from equibench.forward import attempt, out_of_memory
+from equibench.layer_calls import LayerCall, LayerCalls
 from equibench.metrics import nmse
 from equibench.precision import Precision, numerics, placed, resolve_device
 from equibench.rounding import allowance, default_limit
@@ -43,8 +42,6 @@ COLUMNS = (
 """Of an attribution: see :func:`attribute`."""
 
 Pair = tuple[int, int]
-
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def attribute(
@@ -89,7 +86,7 @@ def attribute(
         to it. Worst over images and shifts.
         ``floor``: NMSE of its activation for the same image in another slot of the batch.
         ``breaks``, ``lost``: whether ``local``, ``cumulative`` are above what rounding makes.
-        ``reason``: why numbers are missing (NaN), or nothing.
+        ``reason``: why numbers are missing or not complete, or nothing.
 
     Raises:
         UsageError: no module, no shift, a batch of one, or images of another shape.
@@ -103,7 +100,7 @@ def attribute(
     with (
         placed(model, place, precision) as forward,
         numerics(precision),
-        trace.listening(),
+        trace.calls.listening(),
     ):
         for first in range(0, len(images), batch):
             # one batch shape throughout, and always another slot
@@ -157,44 +154,26 @@ class _Line:
 
 
 class _Trace:
-    """Hooks on every layer, what they compare with, and the lines they write."""
+    """What the calls of layers are compared with, and the lines that come of it."""
 
     def __init__(self, model: nn.Module, shifts: Sequence[Pair], precision: Precision) -> None:
-        self.layers = _layers(model)
+        self.calls = LayerCalls(model)
         self.shifts, self.precision = shifts, precision
         self.enough = default_limit(precision)
         self.lines: dict[tuple[str, int], _Line] = {}
         self.references: dict[tuple[str, int], Tensor] = {}
-        self.calls: Counter[str] = Counter()
         self.batch = 0
         self.size: Pair = (0, 0)
-        self.inputs: Any = None
-        self.visit: Callable[[_Line, nn.Module, Any], None] | None = None
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Hook the layers, and let go of them."""
-        handles = []
-        for name, layer in self.layers:
-            handles += [
-                layer.register_forward_pre_hook(self._before, with_kwargs=True),
-                layer.register_forward_hook(self._after(name)),
-            ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def run(self, forward: Callable[[Tensor], object], images: Tensor) -> None:
         """Pass images (B, C, H, W) unshifted, in each other's slots, and with each shift."""
         self.batch, self.size = len(images), (images.shape[-2], images.shape[-1])
         self.references = {}
-        self._pass(forward, images, self._reference)
-        self._pass(forward, images.roll(1, 0), self._floor)
+        self.calls.run(forward, images, self._reference, keep_inputs=True)
+        self.calls.run(forward, images.roll(1, 0), self._floor)
         for shift in self.shifts:
             moved = images.roll(shift, (-2, -1))
-            self._pass(forward, moved, partial(self._shifted, shift=shift))
+            self.calls.run(forward, moved, partial(self._shifted, shift=shift))
 
     def table(self) -> pd.DataFrame:
         lines = []
@@ -206,54 +185,20 @@ class _Trace:
             lines.append((*shown, *errors, line.floor, *above, "; ".join(line.reasons)))
         return pd.DataFrame(lines, columns=list(COLUMNS))
 
-    def _pass(
-        self,
-        forward: Callable[[Tensor], object],
-        images: Tensor,
-        visit: Callable[[_Line, nn.Module, Any], None],
-    ) -> None:
-        self.calls.clear()
-        self.visit = visit
-        try:
-            forward(images)
-        finally:
-            self.visit = self.inputs = None
+    def _line(self, call: LayerCall) -> _Line:
+        fresh = _Line(call.name, type(call.layer).__name__, call.number)
+        return self.lines.setdefault(call.key, fresh)
 
-    def _before(self, layer: nn.Module, args: Any, kwargs: Any) -> None:
-        # bound methods are equal, not identical; a layer may work in place
-        if self.visit == self._reference:
-            self.inputs = tree_map(_copy, (args, kwargs))
-
-    def _after(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(layer: nn.Module, args: Any, output: Any) -> None:
-            if self.visit is None:
-                return
-            self.calls[name] += 1
-            key = name, self.calls[name]
-            line = self.lines.setdefault(key, _Line(name, type(layer).__name__, key[1]))
-            self.visit(line, layer, output)
-
-        return hook
-
-    def _reference(self, line: _Line, layer: nn.Module, output: Any) -> None:
-        maps = self._map(output)
+    def _reference(self, call: LayerCall) -> None:
+        line, maps = self._line(call), self._map(call.output)
         if maps is None:
             line.leave_out("its output is no map (B, C, H, W)")
             return
         line.shape = "×".join(map(str, maps.shape[1:]))
         if self._scale(maps) is None:
             line.leave_out(f"cumulative: {self._no_stride(maps)}")
-        reference = self.references[line.name, line.call] = maps.clone()
-        inputs, visit = self.inputs, self.visit
-        self.visit = None  # the layer is called again, by itself
-        try:
-            self._local(line, layer, inputs, reference)
-        except Exception as error:
-            if out_of_memory(error):
-                raise
-            line.leave_out(f"local: it raised {type(error).__name__} when called by itself")
-        finally:
-            self.visit = visit
+        self.references[call.key] = maps.clone()
+        self._local(line, call.layer, call.inputs, self.references[call.key])
 
     def _local(self, line: _Line, layer: nn.Module, inputs: Any, reference: Tensor) -> None:
         """The layer alone, with every map among its inputs rolled."""
@@ -279,7 +224,13 @@ class _Trace:
                 lambda leaf, move=move: leaf.roll(move, (-2, -1)) if self._is_map(leaf) else leaf,
                 inputs,
             )
-            moved = self._map(layer(*args, **kwargs))
+            try:
+                moved = self._map(layer(*args, **kwargs))
+            except Exception as error:
+                if out_of_memory(error):
+                    raise
+                line.leave_out(f"local: it raised {type(error).__name__} when called by itself")
+                return
             if moved is None or moved.shape != reference.shape:
                 line.leave_out("local: its output changes its shape")
                 return
@@ -296,33 +247,30 @@ class _Trace:
         }
         return [move for turn, move in moves.items() if any(turn)]
 
-    def _floor(self, line: _Line, layer: nn.Module, output: Any) -> None:
-        reference, maps = self._pair(line, output)
-        if reference is not None and maps is not None:
-            line.worsen("floor", nmse(reference.roll(1, 0), maps, 1.0))
+    def _floor(self, call: LayerCall) -> None:
+        pair = self._pair(call)
+        if pair is not None:
+            self._line(call).worsen("floor", nmse(pair[0].roll(1, 0), pair[1], 1.0))
 
-    def _shifted(self, line: _Line, layer: nn.Module, output: Any, shift: Pair) -> None:
-        reference, maps = self._pair(line, output)
-        if reference is None or maps is None:
-            return
-        scale = self._scale(maps)
-        if scale is None:
+    def _shifted(self, call: LayerCall, shift: Pair) -> None:
+        pair = self._pair(call)
+        scale = None if pair is None else self._scale(pair[1])
+        if pair is None or scale is None:
             return
         displacement = shift[0] * scale[0], shift[1] * scale[1]
-        errors = error_of_moves(reference, maps, neighbours(displacement))
+        errors = error_of_moves(*pair, neighbours(displacement))
         if any(d.denominator > 1 for d in displacement):
-            errors = errors.minimum(nmse(fourier_move(reference, displacement), maps, 1.0))
-        line.worsen("cumulative", errors)
+            errors = errors.minimum(nmse(fourier_move(pair[0], displacement), pair[1], 1.0))
+        self._line(call).worsen("cumulative", errors)
 
-    def _pair(self, line: _Line, output: Any) -> tuple[Tensor | None, Tensor | None]:
-        """The unshifted activation of a call and the one to be compared with it."""
-        reference = self.references.get((line.name, line.call))
-        maps = self._map(output)
+    def _pair(self, call: LayerCall) -> tuple[Tensor, Tensor] | None:
+        """The unshifted activation of a call, and the one to be compared with it."""
+        reference, maps = self.references.get(call.key), self._map(call.output)
         if reference is not None and maps is not None and reference.shape == maps.shape:
             return reference, maps
         if reference is not None or maps is not None:
-            line.leave_out("cumulative: it is not called alike for every image")
-        return None, None
+            self._line(call).leave_out("cumulative: it is not called alike for every image")
+        return None
 
     def _map(self, output: Any) -> Tensor | None:
         """The first map among what a layer returns."""
@@ -345,31 +293,3 @@ class _Trace:
     def _no_stride(self, maps: Tensor) -> str:
         (height, width), (rows, columns) = maps.shape[-2:], self.size
         return f"{height}×{width} has no whole stride in the image's {rows}×{columns}"
-
-
-def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Modules without children, and PyTorch's own whatever they are made of."""
-    found: list[tuple[str, nn.Module]] = []
-
-    def walk(name: str, module: nn.Module) -> None:
-        if not any(module is known for _, known in found):
-            if not any(True for _ in module.children()) or _is_pytorch(module):
-                found.append((name or type(module).__name__, module))
-            else:
-                for child, inner in module.named_children():
-                    walk(f"{name}.{child}" if name else child, inner)
-
-    walk("", model)
-    return found
-
-
-def _is_pytorch(module: nn.Module) -> bool:
-    """A norm that a library gave an activation as its child still is one layer, say."""
-    classes = [c for c in type(module).__mro__ if c is not nn.Module and issubclass(c, nn.Module)]
-    return not isinstance(module, _CONTAINERS) and any(
-        c.__module__.startswith("torch.nn.modules") for c in classes
-    )
-
-
-def _copy(value: object) -> object:
-    return value.clone() if isinstance(value, Tensor) else value

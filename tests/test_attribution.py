@@ -223,6 +223,23 @@ def test_layers_that_cannot_be_measured_say_why():
     assert found.loc[["flat", "dense"], ["local", "cumulative"]].isna().all(axis=None)
 
 
+def test_a_call_that_not_every_image_brings_about_says_so():
+    class Moody(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.act = nn.ReLU()
+
+        def forward(self, x):
+            y = self.act(x)
+            return self.act(y) if x[0, 0, 0, 0] > 0 else y
+
+    image = torch.zeros(1, 1, 4, 4)
+    image[..., 0, 1] = 1
+    found = layers(Moody(), image, [(0, -1)])
+    assert found["call"].tolist() == [1, 2]
+    assert found["reason"].tolist() == ["", "cumulative: it is not called alike for every image"]
+
+
 def test_local_is_the_smallest_error_over_every_output_shift():
     class Away(nn.Module):
         def forward(self, x):
