@@ -23,6 +23,8 @@ class Case:
     Args:
         name: unique in its suite.
         group: what tables keep apart (PD and PDFS, say).
+        cluster: what cases share that are not independent (a patient, a volume); the case's own
+            name where it is empty.
         input: (N, C, H, W), N = 1 for an image and the number of slices for a volume.
         target: the ground truth (N, C', H, W) in its own units, or None.
         scale, offset: (N,) each; a model's output times ``scale`` plus ``offset`` is in the
@@ -33,6 +35,7 @@ class Case:
     input: Tensor
     target: Tensor | None = None
     group: str = "all"
+    cluster: str = ""
     scale: Tensor | None = None
     offset: Tensor | None = None
 

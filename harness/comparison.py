@@ -1,4 +1,4 @@
-"""Two runs side by side, pair by pair where they share cases and shifts."""
+"""Two runs, or the models of one, side by side: pair by pair where they share cases and shifts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from equibench.baseline import SUITE, Baseline, Key
+from equibench.errors import UsageError
 from equibench.gate import CONDITIONS, METRIC, Mark, Verdict, changed
 from equibench.paired import FEWEST, holm, paired
 from equibench.rounding import allowance, tolerated
@@ -14,7 +15,7 @@ from equibench.store import RunFolder
 from equibench.summary import KEYS
 from equibench.tolerance import DEFAULT
 
-__all__ = ["compare"]
+__all__ = ["compare", "compare_models"]
 
 SIGNIFICANCE = 0.05
 """Of a line, after Holm's correction for all of them."""
@@ -49,6 +50,31 @@ def compare(before: RunFolder, after: RunFolder) -> list[Verdict]:
     return _decided(verdicts)
 
 
+def compare_models(run: RunFolder, reference: str) -> list[Verdict]:
+    """As ``compare``, but every other model of one run against one of its models.
+
+    ``better`` is who is better than the reference; Holm's correction is for all lines of all
+    models.
+
+    Raises:
+        UsageError: a run that has not finished, or has no such model.
+    """
+    whole = _Side(Baseline.of_run(run), run.rows())
+    models = list(dict.fromkeys(model for model, _, _ in whole.baseline.lines))
+    if reference not in models:
+        raise UsageError(f"{run.path} has no model {reference!r}; it has {', '.join(models)}")
+    verdicts: list[Verdict] = []
+    for model in models:
+        if model == reference:
+            continue
+        new = whole.of(model)
+        old = whole.of(reference).named_like(new)
+        for key in new.baseline.lines:
+            if key in old.baseline.lines:
+                verdicts += _compare_line(key, old, new)
+    return _decided(verdicts)
+
+
 @dataclass(frozen=True)
 class _Side:
     """One of the two runs."""
@@ -59,6 +85,12 @@ class _Side:
     def part(self, key: Key) -> pd.DataFrame:
         mine = (self.rows[KEYS] == list(key)).all(axis=1)
         return self.rows[mine]
+
+    def of(self, model: str) -> "_Side":
+        """What belongs to one model."""
+        lines = {key: line for key, line in self.baseline.lines.items() if key[0] == model}
+        rows = self.rows[self.rows["model"] == model]
+        return _Side(replace(self.baseline, lines=lines), rows)
 
     def named_like(self, other: "_Side") -> "_Side":
         """Give the only model the name of the other run's only one."""

@@ -39,7 +39,7 @@ def row_columns(metrics: Sequence[Metric]) -> list[str]:
     """The columns of rows, in order: one row for each model × suite × case × shift."""
     changing = [m for m in metrics if m.delta_format]
     return [
-        *("model", "suite", "group", "case", "draw", "dy", "dx", "frame", "precision"),
+        *("model", "suite", "group", "cluster", "case", "draw", "dy", "dx", "frame", "precision"),
         *(f"eq_{m.column}" for m in metrics),
         *(f"delta_{m.column}" for m in changing),
         *(m.column for m in metrics),
@@ -54,6 +54,7 @@ class _Closed:
 
     name: str
     group: str
+    cluster: str
     shifts: Shifts
     covers: int
     ranges: Tensor
@@ -185,6 +186,7 @@ class Measurement:
         self.closed[case.name] = _Closed(
             case.name,
             case.group,
+            case.cluster,
             case.shifts,
             self.settings.plan.covers((outputs.shape[-2], outputs.shape[-1])),
             torch.stack(ranges),
@@ -221,7 +223,8 @@ class Measurement:
         frames = []
         for case in self.closed.values():
             mine = totals[[place[case.name, draw] for draw in range(len(case.shifts))]]
-            constant = {"model": self.label, "suite": self.suite.label, "group": case.group}
+            constant = {"model": self.label, "suite": self.suite.label}
+            constant |= {"group": case.group, "cluster": case.cluster}
             dy, dx = case.shifts.T
             shift = {"case": case.name, "draw": np.arange(len(dy)), "dy": dy, "dx": dx}
             values = {

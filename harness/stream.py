@@ -22,7 +22,7 @@ class OpenCase:
     """A case while its images pass through the model."""
 
     def __init__(self, case: Case, shifts: Shifts, device: torch.device) -> None:
-        self.name, self.group = case.name, case.group
+        self.name, self.group, self.cluster = case.name, case.group, case.cluster or case.name
         self.shifts = np.concatenate((np.zeros((1, 2), dtype=np.int64), shifts))
         self.input = case.input.to(device)
         self.target = None if case.target is None else case.target.to(device)

@@ -7,15 +7,16 @@ from math import fsum
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, norm, t
 
 from equibench.metrics import Metric
 from equibench.registry import METRICS
+from equibench.rounding import allowance
 from equibench.seeds import generator
 
-__all__ = ["Column", "columns", "non_finite", "summarize", "worst_at"]
+__all__ = ["Column", "columns", "interval", "non_finite", "summarize", "worst_at"]
 
-_RESAMPLES = 1000
+_RESAMPLES = 2000
 KEYS = ["model", "suite", "group"]
 """What a line of a summary is about."""
 
@@ -67,11 +68,12 @@ def columns(names: Sequence[str]) -> list[Column]:
 def summarize(rows: pd.DataFrame) -> pd.DataFrame:
     """One line for each model × suite × group.
 
-    Equivariance columns have mean, 95 % confidence interval of the mean (percentile bootstrap
-    over cases), median, worst, and the case and shift of the worst; quality columns have mean
-    and worst over cases. NaN is worse than any number. Columns that are empty for a suite stay
-    empty. A row counts for as many shifts as it covers; ``exact`` says whether they are all the
-    circular shifts there are.
+    Every column has mean, 95 % confidence interval of the mean (bootstrap over clusters of
+    cases), median, the value that 95 % are no worse than, worst, and the case of the worst;
+    equivariance columns its shift as well. ``flips`` is the share of shifts with an NMSE above
+    rounding, ``flips_error`` the share of the mean NMSE that they make. NaN is worse than any
+    number. Columns that are empty for a suite stay empty. A row counts for as many shifts as it
+    covers; ``exact`` says whether they are all the circular shifts there are.
     """
     kinds = columns(list(rows.columns))
     lines = []
@@ -94,9 +96,21 @@ def summarize(rows: pd.DataFrame) -> pd.DataFrame:
                 line |= _statistics(over, kind)
         counted = shifted["near_ties"].dropna()
         line["near_ties"] = float((counted > 0).mean()) if len(counted) else np.nan
-        line["floor_nmse"] = float(unshifted["floor_nmse"].max())
+        floor = float(unshifted["floor_nmse"].max())
+        line["floor_nmse"] = floor
+        line["flips"], line["flips_error"] = _flips(shifted, floor)
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _flips(shifted: pd.DataFrame, floor: float) -> tuple[float, float]:
+    """The share of shifts whose NMSE is more than rounding, and that of the mean they make."""
+    errors, covers = shifted["eq_nmse"].to_numpy(np.float64), shifted["covers"].to_numpy(np.float64)
+    # NaN is no rounding
+    flipped = ~(errors <= allowance(str(shifted["precision"].iloc[0]), floor))
+    total = float(errors @ covers)
+    share = float((errors * covers)[flipped].sum() / total) if total else 0.0
+    return float(covers[flipped].sum() / covers.sum()), share
 
 
 def worst_at(values: NDArray[np.float64], kind: Column) -> int:
@@ -113,12 +127,14 @@ def _statistics(part: pd.DataFrame, kind: Column) -> dict[str, object]:
     covers = covers // np.gcd.reduce(covers)
     worst = worst_at(values, kind)
     row = part.iloc[worst]
+    every = np.repeat(values, covers)
     low, high = _interval(part, kind)
     found: dict[str, object] = {
         "mean": _mean(values, covers),
         "ci_low": low,
         "ci_high": high,
-        "median": float(np.median(np.repeat(values, covers))),
+        "median": float(np.median(every)),
+        "q95": float(np.quantile(every, 0.05 if kind.higher_is_better else 0.95)),
         "worst": float(values[worst]),
         "worst_case": row["case"],
     }
@@ -135,16 +151,46 @@ def _mean(values: NDArray[np.float64], covers: NDArray[np.int64]) -> float:
 
 
 def _interval(part: pd.DataFrame, kind: Column) -> tuple[float, float]:
-    """95 % percentile bootstrap of the mean over cases, which are what is sampled."""
-    cases = part.groupby("case", sort=True)
-    means = np.array([np.average(c[kind.name], weights=c["covers"]) for _, c in cases])
-    if len(means) < 2 or not np.isfinite(means).all():
+    """Of the mean, by a bootstrap over clusters of cases: it is those that were sampled."""
+    weights = part["covers"].astype("float64")
+    sums = pd.DataFrame(
+        {"cluster": part["cluster"], "n": weights, "sum": weights * part[kind.name]}
+    )
+    clusters = sums.groupby("cluster", sort=True)[["sum", "n"]].sum().to_numpy()
+    return interval(clusters[:, 0], clusters[:, 1], generator("bootstrap", kind.name))
+
+
+def interval(
+    sums: NDArray[np.float64], counts: NDArray[np.float64], random: np.random.Generator
+) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean over clusters; NaN for fewer than two.
+
+    Percentiles of a bootstrap are too narrow by what the t distribution and n − 1 make of a
+    standard error: the level is expanded by as much.
+
+    Args:
+        sums, counts: (n,) of the values in each cluster.
+
+    Source: Hesterberg 2015, section 5.
+    """
+    if len(sums) < 2 or not np.isfinite(sums).all():
         return np.nan, np.nan
+    if np.ptp(sums / counts) == 0:
+        return float(sums[0] / counts[0]), float(sums[0] / counts[0])
+    n = len(sums)
+    tail = norm.cdf(np.sqrt(n / (n - 1)) * t.ppf(0.025, n - 1))
     found = bootstrap(
-        (means,), np.mean, method="percentile", n_resamples=_RESAMPLES,
-        rng=generator("bootstrap", kind.name),
-    )  # fmt: skip
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+        (sums, counts), _ratio, paired=True, method="percentile", n_resamples=_RESAMPLES,
+        confidence_level=1 - 2 * tail, rng=random,
+    ).confidence_interval  # fmt: skip
+    return float(found.low), float(found.high)
+
+
+def _ratio(
+    sums: NDArray[np.float64], counts: NDArray[np.float64], axis: int
+) -> NDArray[np.float64]:
+    ratio: NDArray[np.float64] = sums.sum(axis=axis) / counts.sum(axis=axis)
+    return ratio
 
 
 def non_finite(rows: pd.DataFrame) -> list[dict[str, object]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isinf, isnan
 from pathlib import Path
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import pandas as pd
 
@@ -18,6 +18,7 @@ from equibench.summary import Column, columns
 __all__ = [
     "METRICS_SHOWN",
     "NONE",
+    "STATISTICS",
     "Format",
     "applies",
     "measured",
@@ -35,6 +36,27 @@ METRICS_SHOWN = ("eq_nmse", "eq_ssim", "delta_psnr")
 NONE = "–"
 """Stands where a metric does not apply, such as ΔPSNR without a ground truth."""
 
+STATISTICS = {
+    "mean": "mean",
+    "ci": "95 % interval",
+    "median": "median",
+    "q95": "95 % quantile",
+    "worst": "worst",
+    "at": "worst at",
+    "flips": "flips",
+    "flips-error": "of the mean",
+    "floor": "floor",
+    "shifts": "shifts",
+}
+"""What tables can show, and how it is headed; of the flips, the share of shifts and of the NMSE."""
+
+_OF_ALL = {
+    "flips": ("flips", ".2%"),
+    "flips-error": ("flips_error", ".2%"),
+    "floor": ("floor_nmse", ".1e"),
+    "shifts": ("shifts", ".0f"),
+}
+_LONG, _SHORT = ("mean", "median", "worst", "at"), ("mean", "worst")
 _CASE_WIDTH = 22
 
 
@@ -63,6 +85,7 @@ def summary_table(
     format: Format = "markdown",
     weights: Mapping[str, str] | None = None,
     metrics: Sequence[str] = METRICS_SHOWN,
+    statistics: Sequence[str] = (),
 ) -> str:
     """A summary as text, suite by suite, one line for each model.
 
@@ -72,17 +95,21 @@ def summary_table(
             ``metrics`` and where the worst of the first of them occurs.
         weights: by model; a line under the table names the untrained.
         metrics: columns of rows.
+        statistics: what is shown of each metric, and of the whole, instead (``STATISTICS``).
 
     Raises:
-        UsageError: no such format.
+        UsageError: no such format or statistic.
     """
     if format not in ("markdown", "csv", "latex"):
         raise UsageError(f"no table format is called {format!r}: choose markdown, csv or latex")
+    for name in statistics:
+        if name not in STATISTICS:
+            raise UsageError(f"no statistic is called {name!r}: choose {', '.join(STATISTICS)}")
     if summary.empty:
         return "" if format == "csv" else "No measurements.\n"
     if format == "csv":
         return summary.to_csv(index=False)
-    table = _Table.of(summary, metrics)
+    table = _Table.of(summary, metrics, statistics)
     notes = _notes(summary, weights or {})
     return _markdown(table, notes) if format == "markdown" else _latex(table, notes)
 
@@ -142,25 +169,29 @@ class _Table:
     lines: list[list[str]]
 
     @classmethod
-    def of(cls, summary: pd.DataFrame, metrics: Sequence[str]) -> "_Table":
+    def of(
+        cls, summary: pd.DataFrame, metrics: Sequence[str], statistics: Sequence[str]
+    ) -> "_Table":
         chosen = measured(summary, metrics)
         grouped = bool((summary["group"] != "all").any())
         keys = ["suite", *(["group"] if grouped else []), "model"]
-        located = chosen[:1]
-        blocks = [
-            (
-                c.heading,
-                ["mean", "median", "worst", "worst at"] if c in located else ["mean", "worst"],
-            )
-            for c in chosen
-        ]
+        of_metrics = [name for name in statistics if name not in _OF_ALL]
+        shown: dict[Column, Sequence[str]] = dict.fromkeys(
+            chosen, of_metrics if statistics else _SHORT
+        )
+        if chosen and not statistics:
+            shown[chosen[0]] = _LONG
+        blocks = [(c.heading, [STATISTICS[n] for n in shown[c]]) for c in chosen if shown[c]]
+        of_all = [name for name in statistics if name in _OF_ALL]
+        blocks += [("", [STATISTICS[name]]) for name in of_all]
         suites = {suite: i for i, suite in enumerate(summary["suite"].unique())}
         ordered = summary.sort_values("suite", key=lambda s: s.map(suites), kind="stable")
         lines = []
         for line in ordered.to_dict("records"):
             cells = [str(line[key]) for key in keys]
             for column in chosen:
-                cells += _cells(cast("Mapping[str, object]", line), column, column in located)
+                cells += _cells(cast("Mapping[str, object]", line), column, shown[column])
+            cells += [_cell_of_all(line, name) for name in of_all]
             lines.append(cells)
         return cls(keys, blocks, lines)
 
@@ -170,14 +201,30 @@ class _Table:
         return [True] * len(self.keys) + [name == "worst at" for _, b in self.blocks for name in b]
 
 
-def _cells(line: Mapping[str, object], column: Column, located: bool) -> list[str]:
+def _cells(line: Mapping[str, object], column: Column, statistics: Sequence[str]) -> list[str]:
     if not applies(line, column):
-        return [NONE] * (4 if located else 2)
-    values = [
-        number(float(cast("float", line[f"{column.name}_{statistic}"])), column.format)
-        for statistic in (("mean", "median", "worst") if located else ("mean", "worst"))
-    ]
-    return [*values, *([place(line, column, _CASE_WIDTH)] if located else [])]
+        return [NONE] * len(statistics)
+
+    def value(statistic: str) -> str:
+        shown = float(cast("float", line[f"{column.name}_{statistic}"]))
+        return number(shown, column.format)
+
+    cells = []
+    for statistic in statistics:
+        if statistic == "at":
+            cells.append(place(line, column, _CASE_WIDTH))
+        elif statistic == "ci":
+            undefined = pd.isna(cast("float", line[f"{column.name}_ci_low"]))
+            cells.append(NONE if undefined else f"{value('ci_low')} … {value('ci_high')}")
+        else:
+            cells.append(value(statistic))
+    return cells
+
+
+def _cell_of_all(line: Mapping[Any, Any], name: str) -> str:
+    """What a line says of all metrics together."""
+    value = line[_OF_ALL[name][0]]
+    return NONE if pd.isna(value) else number(float(value), _OF_ALL[name][1])
 
 
 def _notes(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
@@ -198,7 +245,7 @@ def _markdown(table: _Table, notes: Sequence[str]) -> str:
     headings = [
         *table.keys,
         *(
-            f"{heading} {name}" if i == 0 else name
+            f"{heading} {name}".strip() if i == 0 else name
             for heading, names in table.blocks
             for i, name in enumerate(names)
         ),
@@ -218,7 +265,8 @@ def _latex(table: _Table, notes: Sequence[str]) -> str:
     above, rules, at = [" & ".join([""] * len(table.keys))], [], len(table.keys)
     for heading, names in table.blocks:
         above.append(rf"\multicolumn{{{len(names)}}}{{c}}{{{escape_latex(heading)}}}")
-        rules.append(rf"\cmidrule(lr){{{at + 1}-{at + len(names)}}}")
+        if heading:
+            rules.append(rf"\cmidrule(lr){{{at + 1}-{at + len(names)}}}")
         at += len(names)
     below = [*table.keys, *(name for _, names in table.blocks for name in names)]
     lines = [" & ".join(map(escape_latex, line)) + r" \\" for line in table.lines]

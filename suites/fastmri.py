@@ -128,6 +128,7 @@ class FastMRI(Suite):
         return Case(
             name=name,
             group=group,
+            cluster=str(attributes.get("patient_id", stem)),
             input=torch.stack(inputs)[:, None],
             target=torch.stack(targets)[:, None],
             scale=torch.stack(stds),

@@ -66,21 +66,36 @@ def check(
 
 def compare_runs(
     before: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    after: Annotated[Path, typer.Argument(metavar="RUN", help="The one that may be worse.")],
+    after: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="The one that may be worse.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Compare the models of one run with this one."),
+    ] = None,
     format: Shown = "table",
 ) -> None:
     """Show two runs side by side, pair by pair; the exit status is 1 where the second is worse.
+
+    With --against, the models of one run are compared with one of them.
 
     \b
     Examples:
       equibench compare runs/before runs/now
       equibench compare runs/before runs/now --format json
+      equibench compare runs/now --against unet-baseline
     """
-    from equibench.comparison import compare
+    from equibench.comparison import compare, compare_models
     from equibench.gate import failed
     from equibench.store import RunFolder
     from equibench.verdicts import render
 
+    if (after is None) == (against is None):
+        raise UsageError("compare takes two runs, or one and --against MODEL")
+    if after is None:
+        verdicts = compare_models(RunFolder(before), str(against))
+        typer.echo(render(verdicts, format, f"{before}: models against {against}"))
+        return
     verdicts = compare(RunFolder(before), RunFolder(after))
     typer.echo(render(verdicts, format, f"{after} against {before}"))
     if failed(verdicts):

@@ -1,6 +1,6 @@
 """Commands that show what was measured: table, report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,10 @@ __all__ = ["finish", "report", "show", "table"]
 def table(
     run: Run,
     format: Annotated[Format, typer.Option(help="How it is written.")] = "markdown",
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="mean,ci,median,q95,worst,at,flips,floor,shifts …"),
+    ] = None,
 ) -> None:
     """Show the summary of a run.
 
@@ -26,11 +30,12 @@ def table(
     Examples:
       equibench table equibench-runs/quickstart
       equibench table equibench-runs/quickstart --format latex > table.tex
+      equibench table equibench-runs/quickstart --columns mean,ci,q95,worst,flips
     """
     from equibench.store import RunFolder
 
     folder = RunFolder(run)
-    typer.echo(_table(folder, format))
+    typer.echo(_table(folder, format, (columns or "").replace(",", " ").split()))
     state = folder.manifest.get("state")
     if state != "finished":
         typer.echo(f"not all of it: this run is {state}; its command resumes it", err=True)
@@ -142,9 +147,9 @@ def finish(folder: "RunFolder") -> None:
         raise typer.Exit(1)
 
 
-def _table(folder: "RunFolder", format: Format) -> str:
+def _table(folder: "RunFolder", format: Format, statistics: Sequence[str] = ()) -> str:
     from equibench.reports.data import RunData
     from equibench.reports.tables import summary_table
 
     data = RunData.read(folder)
-    return summary_table(data.summary, format=format, weights=data.weights)
+    return summary_table(data.summary, format=format, weights=data.weights, statistics=statistics)
