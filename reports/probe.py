@@ -1,13 +1,21 @@
 """What a probe found, for a terminal and as a figure."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
+from equibench.attribution import attribute
+from equibench.errors import UsageError
+from equibench.evaluation import Evaluation
+from equibench.forensics import adaptive_layers, forensics
 from equibench.probing import Probe
+from equibench.reports.layers import flip_table, layer_figure, layer_table
 from equibench.reports.tables import number
 
-__all__ = ["error_map", "probe_text"]
+__all__ = ["error_map", "layers_text", "probe_text"]
 
 
 def probe_text(found: Probe, label: str, suite: str) -> str:
@@ -35,6 +43,44 @@ def probe_text(found: Probe, label: str, suite: str) -> str:
         )
     longest = max(map(len, lines))
     return "\n".join(f"{name:{longest}}  {text}" for name, text in lines.items())
+
+
+def layers_text(
+    evaluation: Evaluation, cases: Sequence[str], out: Path | None
+) -> tuple[str, list[Path]]:
+    """Tables of what every layer does to shifts, of adaptive ones their flips; and the figures.
+
+    Args:
+        cases: whose first images are tried.
+        out: where the figure is written; None for none.
+
+    Raises:
+        UsageError: a model without layers.
+    """
+    model, suite, settings = evaluation.model, evaluation.suite, evaluation.settings
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"{evaluation.label} is a plain callable: it has no layers to measure")
+    images = torch.cat([suite.load(case).input[:1] for case in cases])
+    shifts = settings.plan.shifts(settings.seed, suite.name, cases[0], _size(images))
+    device, precision, label = str(settings.device), settings.precision, evaluation.label
+    found = attribute(model, images, shifts, device=device, precision=precision, label=label)
+    text = layer_table(found)
+    if adaptive_layers(model):
+        choices = forensics(
+            model,
+            images,
+            shifts=settings.plan,
+            device=device,
+            precision=precision,
+            seed=settings.seed,
+            label=label,
+        )
+        text += f"\n{flip_table(choices)}"
+    return text, layer_figure(found, out / "layers") if out else []
+
+
+def _size(images: torch.Tensor) -> tuple[int, int]:
+    return images.shape[-2], images.shape[-1]
 
 
 def error_map(found: Probe, path: Path) -> list[Path]:

@@ -48,6 +48,8 @@ class LoDoPaB(Suite):
     }
     expected: ClassVar[Mapping[str, int]] = {"train": 35820, "validation": 3522, "test": 3553}
     """Images of a complete data set, by part."""
+    patient: ClassVar[str] = ""
+    """Whose images these are, where they are all of one."""
     observed: ClassVar[bool] = True
     """Whether observations belong to a complete data set."""
 
@@ -88,7 +90,8 @@ class LoDoPaB(Suite):
                 f"no FBP for image {name} in {rows.filename}; mend observation_{self.part}_"
                 f"{index // PER_FILE:03d}.hdf5, delete that file and run again"
             )
-        return Case(name=name, input=self._crop(rows[index]), target=self._crop(truth))
+        image, target = self._crop(rows[index]), self._crop(truth)
+        return Case(name=name, input=image, target=target, cluster=self.patient)
 
     def prepare(self) -> Path:
         """The file of FBPs, computed where it is missing (0.5 to 6 s an image on a CPU).

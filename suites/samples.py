@@ -73,6 +73,7 @@ class CTSample(LoDoPaB):
         "validation": {"part": "test"},
     }
     observed = False
+    patient = "one"
 
     def __init__(self, part: str = "test", size: int = 352) -> None:
         folder = build_once(cache_folder() / "ct-sample-v1", build_ct)

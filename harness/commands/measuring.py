@@ -117,6 +117,12 @@ def probe(
     suite: Annotated[
         str, typer.Option("-s", "--suite", metavar="SUITE", help="Whose images are tried.")
     ] = "mri-sample",
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Measure every layer: which one is to blame.")
+    ] = False,
+    shifts: Annotated[
+        str, typer.Option(help="For --layers; a handful, as for run.")
+    ] = "random:n=4,max=16",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = "fp32",
     seed: Annotated[int, typer.Option(help="Of the noise and of untrained networks.")] = 0,
@@ -125,32 +131,38 @@ def probe(
         Path | None, typer.Option("-o", "--out", metavar="DIR", help="Where figures are written.")
     ] = None,
 ) -> None:
-    """Find a model's total stride, and whether its boundaries are circular, by trying.
+    """Find a model's total stride, whether its boundaries are circular, and what breaks, by trying.
 
     \b
     Examples:
       equibench probe unet-aps-3,width=0.125,weights=mri-sample
+      equibench probe unet-baseline,width=0.125 --layers
       equibench probe repo/net.py:build -s photo-sample -o probed
     """
     from equibench.config import validated
-    from equibench.evaluation import Evaluation
+    from equibench.evaluation import PROBED, Evaluation
     from equibench.loading import case_names, load_model
-    from equibench.reports.probe import error_map, probe_text
+    from equibench.reports.probe import error_map, layers_text, probe_text
     from equibench.settings import Settings
     from equibench.specs import Spec
 
-    options = {"device": device, "precision": precision, "seed": seed}
+    options = {"device": device, "precision": precision, "seed": seed, "shifts": shifts}
     config = validated({"models": [model], "suites": [suite], **options}, "probe")
     images = suite_of(suite, data)
     loaded = load_model(Spec.parse(model), seed)
     declared = loaded.provenance["details"].get("total_stride")
     settings = Settings.of(config)
     evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)
-    found = evaluation.probe(case_names(images))
+    cases = case_names(images)
+    found = evaluation.probe(cases)
     typer.echo(probe_text(found, loaded.label, images.label))
-    if out is not None and found.error is not None:
-        for file in error_map(found, out):
-            typer.echo(f"where it breaks: {file}")
+    written = error_map(found, out) if out is not None and found.error is not None else []
+    if layers:
+        text, more = layers_text(evaluation, cases[:PROBED], out)
+        typer.echo(f"\n{text}")
+        written += more
+    for file in written:
+        typer.echo(f"figure: {file}")
 
 
 def _run(fields: dict[str, Any], source: str, out: Path | None) -> "RunFolder":
