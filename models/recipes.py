@@ -55,8 +55,8 @@ PRESETS = {
     ),
     # the patient whose slices are validated on has more noise than the other
     "sample-ct": Recipe(
-        epochs=15, batch=4, learning_rate=1e-2, lr_step=3, lr_factor=0.5, crop=128, crops=16,
-        freeze_norm=2, error_augment=1.6,
+        epochs=12, batch=4, learning_rate=2e-2, lr_step=2, lr_factor=0.5, crop=96, crops=28,
+        freeze_norm=1, error_augment=1.6,
     ),
 }  # fmt: skip
 
