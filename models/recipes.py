@@ -20,6 +20,9 @@ class Recipe(BaseModel):
         batch: images per step, over all devices.
         learning_rate: Adam's at the start.
         lr_step, lr_factor: the rate is multiplied by ``lr_factor`` every ``lr_step`` epochs.
+        warmup: steps over which the rate rises, at the start and again where norms are frozen:
+            there Adam starts afresh, since gradients change their size at once and its steps
+            would be so large that channels die.
         clip: the largest norm of the gradient; 0 for any.
         crop: the side of random crops in pixels; 0 for whole images.
         crops: how often every image is taken in an epoch.
@@ -38,6 +41,7 @@ class Recipe(BaseModel):
     learning_rate: PositiveFloat
     lr_step: PositiveInt
     lr_factor: PositiveFloat
+    warmup: NonNegativeInt = 0
     clip: float = 1.0
     crop: NonNegativeInt = 0
     crops: PositiveInt = 1
@@ -55,8 +59,8 @@ PRESETS = {
     ),
     # the patient whose slices are validated on has more noise than the other
     "sample-ct": Recipe(
-        epochs=12, batch=4, learning_rate=2e-2, lr_step=2, lr_factor=0.5, crop=96, crops=28,
-        freeze_norm=1, error_augment=1.6,
+        epochs=8, batch=4, learning_rate=1e-2, lr_step=2, lr_factor=0.5, warmup=100, crop=96,
+        crops=28, freeze_norm=2, error_augment=1.6,
     ),
 }  # fmt: skip
 

@@ -171,17 +171,24 @@ class _Training(pl.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate)
 
     def on_train_batch_start(self, batch: object, number: int) -> None:
-        """Set what an epoch starts with; Lightning's hook for that is skipped on resumption."""
-        if number > 0:
-            return
-        recipe, epoch = self.recipe, self.current_epoch
-        torch.manual_seed(int(self._generator("network").integers(2**31)))
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = recipe.learning_rate * recipe.lr_factor ** (epoch // recipe.lr_step)
-        if 0 < recipe.freeze_norm <= epoch:
-            for module in self.network.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+        """Set the rate, and what an epoch starts with: that hook is skipped on resumption."""
+        recipe, epoch, optimizer = self.recipe, self.current_epoch, self.trainer.optimizers[0]
+        frozen = 0 < recipe.freeze_norm <= epoch
+        if number == 0:
+            torch.manual_seed(int(self._generator("network").integers(2**31)))
+            if frozen:
+                for module in self.network.modules():
+                    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                        module.eval()
+            if recipe.warmup and epoch == recipe.freeze_norm:
+                optimizer.state.clear()
+        rate = recipe.learning_rate * recipe.lr_factor ** (epoch // recipe.lr_step)
+        if recipe.warmup:
+            begun = epoch - (recipe.freeze_norm if frozen else 0)
+            steps = begun * int(self.trainer.num_training_batches) + number + 1
+            rate *= min(1.0, steps / recipe.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
 
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
         images, targets = self._varied(*batch, self._generator(number))

@@ -74,7 +74,7 @@ def function():
     return torch.relu
 '''
 
-SMALL = recipe("sample", epochs=3, crop=16, crops=2, batch=2, lr_step=1, freeze_norm=2)
+SMALL = recipe("sample", epochs=3, crop=16, crops=2, batch=2, lr_step=1, warmup=3, freeze_norm=1)
 
 
 @pytest.fixture
@@ -225,6 +225,7 @@ def test_the_paper_s_recipes_are_its_own():
         "crops": 1,
         "shift_augment": 0,
         "freeze_norm": 0,
+        "warmup": 0,
         "error_augment": 1.0,
     }
     assert PRESETS["paper-mri"].model_dump() == common | {
