@@ -109,7 +109,8 @@ def _flips(shifted: pd.DataFrame, floor: float) -> tuple[float, float]:
     # NaN is no rounding
     flipped = ~(errors <= allowance(str(shifted["precision"].iloc[0]), floor))
     total = float(errors @ covers)
-    share = float((errors * covers)[flipped].sum() / total) if total else 0.0
+    made = float((errors * covers)[flipped].sum())
+    share = np.nan if not np.isfinite(total) else made / total if total else 0.0
     return float(covers[flipped].sum() / covers.sum()), share
 
 
@@ -128,13 +129,14 @@ def _statistics(part: pd.DataFrame, kind: Column) -> dict[str, object]:
     worst = worst_at(values, kind)
     row = part.iloc[worst]
     every = np.repeat(values, covers)
+    sign = -1 if kind.higher_is_better else 1
     low, high = _interval(part, kind)
     found: dict[str, object] = {
         "mean": _mean(values, covers),
         "ci_low": low,
         "ci_high": high,
         "median": float(np.median(every)),
-        "q95": float(np.quantile(every, 0.05 if kind.higher_is_better else 0.95)),
+        "q95": float(sign * np.quantile(sign * every, 0.95, method="inverted_cdf")),
         "worst": float(values[worst]),
         "worst_case": row["case"],
     }

@@ -54,6 +54,11 @@ class RunData:
     def models(self) -> list[str]:
         return self._labels("model")
 
+    def models_of(self, suite: str) -> list[str]:
+        """The models that a suite has rows of, in the order of the run."""
+        mine = set(self.rows.loc[self.rows["suite"] == suite, "model"])
+        return [model for model in self.models if model in mine]
+
     @cached_property
     def suites(self) -> list[str]:
         return self._labels("suite")

@@ -27,28 +27,33 @@ _JITTER = 0.28
 
 def distribution_figure(data: RunData) -> "Figure":
     """Every error (case × shift) of every model, one panel a suite, with median and worst."""
-    rows, models, suites = data.shifted, data.models, data.suites
+    rows, suites = data.shifted, data.suites
+    models = {suite: data.models_of(suite) for suite in suites}
+    most, shared = max(map(len, models.values())), len(set(map(tuple, models.values()))) == 1
+    names = short_names(data.models, 32)
     errors = rows["eq_nmse"].to_numpy(dtype=np.float64)
     axis, notes = LogAxis.of(errors), _not_drawn(rows)
     columns = min(len(suites), _PANELS)
     lines = ceil(len(suites) / columns)
-    height = 1.1 + 0.14 * len(notes) + lines * (0.5 + 0.27 * len(models))
+    height = 1.1 + 0.14 * len(notes) + lines * (0.5 + 0.27 * most)
     with style():
-        figure = new_figure(1.8 + 2.9 * columns, height)
-        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        figure = new_figure((1.8 if shared else 0.2) + (2.9 if shared else 4.2) * columns, height)
+        grid = figure.subplots(lines, columns, sharex=True, sharey=shared, squeeze=False)
         panels = list(grid.ravel())
         for panel, suite in zip(panels, suites, strict=False):
             part = rows[rows["suite"] == suite]
-            for y, model in enumerate(models):
+            for y, model in enumerate(models[suite]):
                 mine = part.loc[part["model"] == model, "eq_nmse"].to_numpy(dtype=np.float64)
                 _draw(panel, y, mine, axis)
             if axis.has_zero:
                 panel.axvline(axis.low, color="0.6", linewidth=0.8, linestyle=":")
             panel.set_title(plain(shorten(suite, 36)))
             panel.grid(axis="y", color="0.92")
+            if panel is panels[0] or not shared:
+                labels = [plain(names[model]) for model in models[suite]]
+                panel.set_yticks(range(len(labels)), labels)
+                panel.set_ylim(most - 0.5, -0.5)
         first = panels[0]
-        first.set_yticks(range(len(models)), list(map(plain, short_names(models, 32).values())))
-        first.set_ylim(len(models) - 0.5, -0.5)
         first.set_xticks(*axis.ticks)
         first.set_xlim(axis.zero - 0.04 * axis.span, axis.high + 0.04 * axis.span)
         for panel in panels[len(suites) :]:

@@ -33,22 +33,27 @@ def heatmap_figure(data: RunData) -> "Figure":
     """Mean NMSE over cases at each shift (dy, dx): a line of panels a suite, a column a model."""
     from matplotlib.cm import ScalarMappable
 
-    rows, models, suites = data.shifted, data.models, data.suites
+    rows, suites = data.shifted, data.suites
+    models = {suite: data.models_of(suite) for suite in suites}
     lattices = {suite: ShiftLattice.of(rows[rows["suite"] == suite]) for suite in suites}
     scale = _ColourScale.of(lattices.values())
-    columns = min(len(models), _COLUMNS)
-    blocks = [models[i : i + columns] for i in range(0, len(models), columns)]
-    lines = [(suite, block) for suite in suites for block in blocks]
-    titled = len(lines) if len(blocks) > 1 else 1
-    titles = short_names(models, 2 * _TITLE)
-    width, height = 2.0 + 1.1 * columns, max(3.6, 0.6 + 1.1 * len(lines) + 0.3 * titled)
+    columns = min(max(map(len, models.values())), _COLUMNS)
+    lines = [
+        (suite, models[suite][first : first + columns])
+        for suite in suites
+        for first in range(0, len(models[suite]), columns)
+    ]
+    blocks = [block for _, block in lines]
+    titled = [block != above for block, above in zip(blocks, [None, *blocks], strict=False)]
+    titles = short_names(data.models, 2 * _TITLE)
+    width, height = 2.0 + 1.1 * columns, max(3.6, 0.6 + 1.1 * len(lines) + 0.3 * sum(titled))
     with style():
         figure = new_figure(width, height)
         grid = figure.subplots(len(lines), columns, squeeze=False)
         for number, ((suite, block), panels) in enumerate(zip(lines, grid, strict=True)):
             for panel, model in zip(panels, block, strict=False):
                 _draw(panel, lattices[suite], model, scale)
-                if number < titled:
+                if titled[number]:
                     panel.set_title(_two_lines(titles[model]), fontsize=FONT)
             for panel in panels[1 : len(block)]:
                 panel.set_yticks([])

@@ -81,7 +81,7 @@ def test_what_is_not_finite_is_no_rounding():
 
 def test_the_quantile_is_what_95_percent_are_no_worse_than():
     summary = summarize(rows([np.arange(1, 101.0)]))
-    assert summary["eq_nmse_q95"].item() == pytest.approx(np.quantile(np.arange(1, 101), 0.95))
+    assert summary["eq_nmse_q95"].item() == 95
 
 
 def test_the_interval_is_over_clusters():
