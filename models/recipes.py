@@ -21,8 +21,8 @@ class Recipe(BaseModel):
         learning_rate: Adam's at the start.
         lr_step, lr_factor: the rate is multiplied by ``lr_factor`` every ``lr_step`` epochs.
         warmup: steps over which the rate rises, at the start and again where norms are frozen:
-            there Adam starts afresh, since gradients change their size at once and its steps
-            would be so large that channels die.
+            there their statistics are measured anew and Adam starts afresh, since gradients
+            change their size at once and its steps would be so large that channels die.
         clip: the largest norm of the gradient; 0 for any.
         crop: the side of random crops in pixels; 0 for whole images.
         crops: how often every image is taken in an epoch.

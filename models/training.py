@@ -34,6 +34,9 @@ from equibench.weights import as_half, save_weights
 
 __all__ = ["Hardware", "train"]
 
+SETTLING = 32
+"""Batches that the statistics of norms are averaged over before they are frozen."""
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -176,12 +179,12 @@ class _Training(pl.LightningModule):
         frozen = 0 < recipe.freeze_norm <= epoch
         if number == 0:
             torch.manual_seed(int(self._generator("network").integers(2**31)))
-            if frozen:
-                for module in self.network.modules():
-                    if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                        module.eval()
-            if recipe.warmup and epoch == recipe.freeze_norm:
+            if recipe.warmup and frozen and epoch == recipe.freeze_norm:
+                self._settle_norms()
                 optimizer.state.clear()
+            if frozen:
+                for norm in self._norms():
+                    norm.eval()
         rate = recipe.learning_rate * recipe.lr_factor ** (epoch // recipe.lr_step)
         if recipe.warmup:
             begun = epoch - (recipe.freeze_norm if frozen else 0)
@@ -189,6 +192,26 @@ class _Training(pl.LightningModule):
             rate *= min(1.0, steps / recipe.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
+
+    def _norms(self) -> list[nn.Module]:
+        kind = nn.modules.batchnorm._BatchNorm
+        return [module for module in self.network.modules() if isinstance(module, kind)]
+
+    @torch.no_grad()
+    def _settle_norms(self) -> None:
+        """Statistics of the network as it now is: running ones lag behind its weights."""
+        momenta = [norm.momentum for norm in self._norms()]
+        for norm in self._norms():
+            norm.reset_running_stats()  # type: ignore[operator]
+            norm.momentum = None  # type: ignore[assignment]
+        batches = zip(range(SETTLING), self.trainer.train_dataloader, strict=False)
+        for number, (images, targets) in batches:
+            images, _ = self._varied(
+                images.to(self.device), targets.to(self.device), self._generator(f"norms {number}")
+            )
+            self._outputs(images, self.suite.label)
+        for norm, momentum in zip(self._norms(), momenta, strict=True):
+            norm.momentum = momentum
 
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
         images, targets = self._varied(*batch, self._generator(number))
