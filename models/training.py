@@ -204,8 +204,9 @@ class _Training(pl.LightningModule):
         for norm in self._norms():
             norm.reset_running_stats()  # type: ignore[operator]
             norm.momentum = None  # type: ignore[assignment]
-        batches = zip(range(SETTLING), self.trainer.train_dataloader, strict=False)
-        for number, (images, targets) in batches:
+        loader = self.trainer.train_dataloader
+        assert loader is not None
+        for number, (images, targets) in zip(range(SETTLING), loader, strict=False):
             images, _ = self._varied(
                 images.to(self.device), targets.to(self.device), self._generator(f"norms {number}")
             )
