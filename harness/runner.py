@@ -5,6 +5,7 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,17 +199,18 @@ class _Run:
         declared = loaded.provenance["details"].get("total_stride")
         evaluation = Evaluation(loaded.model, loaded.label, job.suite, self.settings, declared)
         cases = [case for name in todo for case in job.units[name]]
-        try:
-            with evaluation.ready(cases) as measure:
-                if measure.probe is not None:
-                    tqdm.write(measure.probe.cost(loaded.label, job.suite, len(cases)), sys.stderr)
-                for name in todo:
-                    self._unit(measure, name, job.units[name], folder, place)
-                    bar.update()
-        except EquibenchError as error:  # what cannot be probed cannot be measured
-            self._fail(error, **place, cases=cases)
-            bar.update(len(todo))
-            return None
+        with ExitStack() as stack:
+            try:
+                measure = stack.enter_context(evaluation.ready(cases))
+            except EquibenchError as error:  # what cannot be probed cannot be measured
+                self._fail(error, **place, cases=cases)
+                bar.update(len(todo))
+                return None
+            if measure.probe is not None:
+                tqdm.write(measure.probe.cost(loaded.label, job.suite, len(cases)), sys.stderr)
+            for name in todo:
+                self._unit(measure, name, job.units[name], folder, place)
+                bar.update()
         return measure.probe.described if measure.probe else None
 
     def _unit(

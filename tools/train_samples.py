@@ -27,19 +27,19 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "models" / "weights"
 WIDTH = 0.125
 PRESETS = {"mri-sample": "sample", "ct-sample": "sample-ct"}
-DA = 16
+DA = {"shift_augment": 16, "warmup": 100}
 
 
 def main(suites: Sequence[str]) -> None:
     for suite in suites:
-        for variant, shifts in [*((name, 0) for name in VARIANTS), ("unet-baseline", DA)]:
-            file = FOLDER / f"{variant}.{suite}{'-da' if shifts else ''}.safetensors"
+        for variant, changes in [*((name, {}) for name in VARIANTS), ("unet-baseline", DA)]:
+            file = FOLDER / f"{variant}.{suite}{'-da' if changes else ''}.safetensors"
             if not file.exists():
                 preset = PRESETS[suite]
                 train(
                     Spec(variant, {"width": WIDTH}),
                     Spec(suite),
-                    recipe(preset, shift_augment=shifts),
+                    recipe(preset, **changes),
                     file,
                     preset=preset,
                     half=True,
@@ -68,7 +68,7 @@ def input_quality(suite: str) -> dict[str, float]:
     """Mean validation metrics of the inputs themselves: zero-filled images, or FBPs."""
     validation = build_suite(Spec(suite), {})
     rows = eb.evaluate(torch.nn.Identity(), validation, shifts="grid:max=1,step=1").rows
-    quality = rows[rows["draw"] == 0][["nmse", "psnr", "ssim"]].mean()
+    quality = rows[rows["draw"] == 0].mean(numeric_only=True)
     return {str(name): float(value) for name, value in quality.items()}
 
 
