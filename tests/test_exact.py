@@ -44,14 +44,14 @@ def brute_force(model, images, tmp_path):
     every = product(*(range(n) for n in images.shape[-2:]))
     file = tmp_path / "every.csv"
     file.write_text("dy,dx\n" + "\n".join(f"{dy},{dx}" for dy, dx in every))
-    return eb.evaluate(model, images, shifts=f"file:{file}", progress=False)
+    return eb.evaluate(model, images, shifts=f"file:{file}", batch=64, progress=False)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["unet-baseline", "unet-lpf-3"])
 def test_residue_classes_give_the_worst_and_the_mean_of_brute_force_to_the_last_bit(name, tmp_path):
     model, images = VARIANTS[name](width=0.05), noise(1)
-    short, whole = all_shifts(model, images), brute_force(model, images, tmp_path)
+    short, whole = all_shifts(model, images, batch=64), brute_force(model, images, tmp_path)
     assert short.probe.classes == (16, 16)
     (a,), (b,) = (result.summary.to_dict("records") for result in (short, whole))
     for column in ("eq_nmse", "eq_ssim"):
@@ -64,7 +64,8 @@ def test_residue_classes_give_the_worst_and_the_mean_of_brute_force_to_the_last_
 @pytest.mark.slow
 def test_residue_classes_agree_with_brute_force_within_the_floor_for_adaptive_networks(tmp_path):
     model, images = VARIANTS["unet-aps-3"](width=0.05), noise(1)
-    short, whole = all_shifts(model, images).summary, brute_force(model, images, tmp_path).summary
+    short = all_shifts(model, images, batch=64).summary
+    whole = brute_force(model, images, tmp_path).summary
     floor = max(short["floor_nmse"].item(), 2.0**-46)
     for statistic in ("mean", "worst"):
         a, b = (s[f"eq_nmse_{statistic}"].item() for s in (short, whole))
