@@ -25,7 +25,7 @@ def measured(nmse=(0.1, 0.2, 0.3, 0.4), ssim=0.9, floor=1e-15, model="net", **ch
     rows = pd.DataFrame(
         {
             "model": model, "suite": "noise", "group": "all",
-            "case": ["a", "a", "a", "b", "b", "b"], "draw": [0, 1, 2, 0, 1, 2],
+            "cluster": list("aaabbb"), "case": list("aaabbb"), "draw": [0, 1, 2, 0, 1, 2],
             "dy": [0, 1, 2, 0, 3, 4], "dx": [0, 5, 6, 0, 7, -8],
             "frame": "canonical", "precision": "fp32",
             "eq_nmse": [floor, *nmse[:2], floor, *nmse[2:]], "eq_ssim": ssim,
