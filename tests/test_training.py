@@ -329,7 +329,9 @@ REFUSED = {
             "--lr-step",
             "1",
             "--freeze-norm",
-            "2",
+            "1",
+            "--warmup",
+            "3",
         ),
         "other.ckpt is of another training: seed was 0 and is 1; delete other.ckpt to start "
         "anew, or choose another --out",
