@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from equibench.probing import Pair
+from equibench.rounding import FLOORS, one_rounding
 from equibench.seeds import generator
 from equibench.shifts import All, ShiftPlan, Shifts
 
@@ -18,18 +19,6 @@ __all__ = ["SPOTS", "Residues", "settled"]
 
 SPOTS = 6
 """Other members of classes that every case is checked with, drawn at random."""
-
-_FLOORS = 10
-"""A spot check may deviate by so many floors."""
-
-_ROUNDING = {
-    "fp64": 2.0**-104,
-    "fp32": 2.0**-46,
-    "tf32": 2.0**-20,
-    "fp16": 2.0**-20,
-    "bf16": 2.0**-14,
-}
-"""NMSE of one rounding, for where the measured floor happens to be less."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +72,7 @@ def settled(rows: pd.DataFrame, plan: Residues) -> pd.DataFrame:
         theirs = classes["eq_nmse"].to_numpy()[1:][same.to_numpy()]
         gaps = (np.sqrt(spots["eq_nmse"].to_numpy()) - np.sqrt(theirs)) ** 2
         deviation = float(gaps.max()) if len(gaps) else 0.0
-        floor = np.nan_to_num(part["floor_nmse"].iloc[0])
-        limit = _FLOORS * max(floor, _ROUNDING[str(part["precision"].iloc[0])])
+        floor = float(np.nan_to_num(part["floor_nmse"].iloc[0]))
+        limit = FLOORS * max(floor, one_rounding(str(part["precision"].iloc[0])))
         parts.append(classes.assign(spot_deviation=deviation, exact=bool(deviation <= limit)))
     return pd.concat(parts)

@@ -1,12 +1,9 @@
 """Figures 1, 2 and 4 of the paper: what they draw, and how they are asked for."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 
-from equibench.cli import main
 from equibench.config import validated
 from equibench.errors import UsageError
 from equibench.models.polyphase import aps_downsample, aps_upsample
@@ -298,21 +295,6 @@ def test_figures_are_vector_files_with_their_fonts(tmp_path):
     content = pdf.read_bytes()
     assert b"/FontFile2" in content
     assert b"/Subtype /Image" not in content
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys, tmp_path):
-    """Run the command line in an empty folder: (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["equibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        out, err = capsys.readouterr()
-        return stopped.value.code or 0, out, err
-
-    return call
 
 
 def test_the_command_line_writes_figures_and_tables_beside_the_report(cli, measured, tmp_path):

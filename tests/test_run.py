@@ -8,26 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from equibench.cli import main
-
 MODEL = "unet-baseline,width=0.05,label=base"
 SUITE = "noise,n=3,size=32"
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys, tmp_path):
-    """Run the command line in an empty folder: (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("EQUIBENCH_DATA", raising=False)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["equibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        out, err = capsys.readouterr()
-        return stopped.value.code or 0, out, err
-
-    return call
 
 
 def run(cli, *arguments, out="run"):
@@ -465,7 +447,7 @@ USAGE = {
     ),
     "no such weights": (
         ("run", "-m", "unet-aps,weights=no.pt", *NOISE),
-        "unet-aps: there is no weights file no.pt",
+        "unet-aps: there is no weights file no.pt; packaged are ct-sample, mri-sample",
     ),
     "no factory": (
         ("run", "-m", "math:sqrt", *NOISE),

@@ -1,13 +1,11 @@
 """Trained weights: how they come about, and what they refuse to be loaded into."""
 
 import json
-import sys
 
 import pytest
 import torch
 from safetensors import safe_open
 
-from equibench.cli import main
 from equibench.errors import EquibenchError
 from equibench.loading import load_model
 from equibench.models.recipes import PRESETS, recipe
@@ -81,20 +79,6 @@ SMALL = recipe("sample", epochs=3, crop=16, crops=2, batch=2, lr_step=1, warmup=
 def suite(plugin):
     """The noisy images, as users name them."""
     return f"{plugin(DENOISING)}:Denoising"
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys, tmp_path):
-    """Run ``equibench train`` in an empty folder: (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["equibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, *capsys.readouterr()
-
-    return call
 
 
 def fit(model, suite, out, recipe=SMALL, **options):
