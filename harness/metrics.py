@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import pad
 
 from equibench.errors import UsageError
 from equibench.registry import register_metric
@@ -19,6 +19,10 @@ __all__ = ["Metric", "nmse", "psnr", "ssim", "ssim_columns"]
 
 Prepared = tuple[Tensor, ...]
 """What a metric keeps of its references; every tensor's first dimension is the image."""
+
+
+_NEXT_TO_NOTHING = 1e-154
+"""Its square is still a number, and added to any image's moments it changes nothing."""
 
 
 class Metric(ABC):
@@ -69,6 +73,18 @@ class Metric(ABC):
 
 def _squares(image: Tensor) -> Tensor:
     return image.square().sum(dim=(1, 2, 3))
+
+
+def _running_sums(x: Tensor, side: int, dim: int) -> Tensor:
+    """Sums of ``side`` neighbours, from those of half as many: seven take four additions."""
+    if side == 1:
+        return x
+    half = _running_sums(x, side // 2, dim)
+    size = half.shape[dim] - side // 2
+    sums = half.narrow(dim, 0, size) + half.narrow(dim, side // 2, size)
+    return (
+        sums if side % 2 == 0 else sums.narrow(dim, 0, size - 1) + x.narrow(dim, side - 1, size - 1)
+    )
 
 
 class NMSE(Metric):
@@ -136,45 +152,61 @@ class SSIM(Metric):
                 f"{self.title} needs images of at least {self.window[0]}×{self.window[1]} pixels, "
                 f"not {a.shape[-2]}×{a.shape[-1]}"
             )
-        mean = self._mean(a)
-        return a, mean, self._mean(a * a) - mean * mean, data_range.square()[:, None, None, None]
+        n = self.window[0] * self.window[1]
+        r2 = data_range.square()[:, None, None, None]
+        total = self._sums(a, wrap=True)
+        variance = n * self._sums(a * a, wrap=True) - total * total
+        # the last term makes 1 of 0/0: two windows of zeros under R = 0 are the same window
+        luminance = 2 * total * total + (0.01 * n) ** 2 * r2 + _NEXT_TO_NOTHING
+        contrast = 2 * variance + n * (n - 1) * 0.03**2 * r2 + _NEXT_TO_NOTHING
+        return a, total, luminance, contrast
 
     def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
-        a, mean_a, var_a, r2 = prepared
-        b = prediction.to(torch.float64)
-        mean_b = self._mean(b)
-        var_b = self._mean(b * b) - mean_b * mean_b
-        covariance = self._mean(a * b) - mean_a * mean_b
         n = self.window[0] * self.window[1]
-        sample = n / (n - 1)
-        c1, c2 = (0.01**2) * r2, (0.03**2) * r2
-        above = (2 * mean_a * mean_b + c1) * (2 * sample * covariance + c2)
-        below = (mean_a**2 + mean_b**2 + c1) * (sample * (var_a + var_b) + c2)
-        # 0/0: two windows of zeros under R = 0 are the same window.
-        similarity = torch.where(below == 0, torch.ones_like(above), above / below).mean(dim=1)
-        rows = self._full(similarity.shape[-2], self.window[0], origin, 0, similarity)
-        columns = self._full(similarity.shape[-1], self.window[1], origin, 1, similarity)
-        weighted = (rows[:, None, :] @ similarity @ columns[:, :, None]).flatten()
-        return torch.stack((weighted, torch.ones_like(weighted)), dim=1)
+        a, *moments = prepared
+        a_sum, luminance, contrast = (m if origin is not None else self._inner(m) for m in moments)
+        d = prediction - a
+        wrap = origin is not None
+        d_sum, ad_sum = self._sums(d, wrap), self._sums(a * d, wrap)
+        d2_sum = self._sums(d.mul_(d), wrap)
+        # numerators and denominators differ by the moments of d alone: what is small stays exact
+        square, cross = d_sum * d_sum, d_sum.mul_(a_sum)
+        above1 = torch.add(luminance, cross, alpha=2)
+        above2 = torch.add(contrast, ad_sum, alpha=2 * n).sub_(cross, alpha=2)
+        below2 = torch.add(above2, d2_sum, alpha=n).sub_(square)
+        below1 = square.add_(above1)
+        similarity = above1.mul_(above2).div_(below1.mul_(below2))
+        if origin is None:
+            mean = similarity.mean(dim=(1, 2, 3))
+        else:
+            similarity = similarity.mean(dim=1)
+            rows = self._full(similarity.shape[-2], self.window[0], origin, 0, similarity)
+            columns = self._full(similarity.shape[-1], self.window[1], origin, 1, similarity)
+            mean = (rows[:, None, :] @ similarity @ columns[:, :, None]).flatten()
+        return torch.stack((mean, torch.ones_like(mean)), dim=1)
 
     def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
         return totals[..., 0] / totals[..., 1]
 
-    def _mean(self, x: Tensor) -> Tensor:
-        """Mean over the circular window around every pixel, one axis after the other."""
-        (rows, columns), (up, left) = self.window, (side // 2 for side in self.window)
-        x = avg_pool2d(pad(x, (0, 0, up, up), mode="circular"), (rows, 1), 1)
-        return avg_pool2d(pad(x, (left, left, 0, 0), mode="circular"), (1, columns), 1)
+    def _sums(self, x: Tensor, wrap: bool) -> Tensor:
+        """Sums over windows: around every pixel of the circular image, or the full ones alone."""
+        if wrap:
+            up, left = (side // 2 for side in self.window)
+            x = pad(x, (left, left, up, up), mode="circular")
+        return _running_sums(_running_sums(x, self.window[0], -2), self.window[1], -1)
+
+    def _inner(self, x: Tensor) -> Tensor:
+        """What belongs to full windows, of something around every pixel."""
+        for dim, side in zip((-2, -1), self.window, strict=True):
+            x = x.narrow(dim, side // 2, x.shape[dim] - side + 1)
+        return x
 
     @staticmethod
-    def _full(size: int, side: int, origin: Tensor | None, axis: int, like: Tensor) -> Tensor:
-        """Weights (B or 1, size) of the windows that do not cross the frame's border."""
+    def _full(size: int, side: int, origin: Tensor, axis: int, like: Tensor) -> Tensor:
+        """Weights (B, size) of the windows that do not cross the frame's border."""
         margin = (side - 1) // 2
-        position = torch.arange(size, device=like.device)
-        if origin is None:
-            position = position[None]
-        else:
-            position = (position[None] - origin[:, axis, None]) % size
+        position = torch.arange(size, device=like.device)[None]
+        position = (position - origin[:, axis, None]) % size
         inside = (position >= margin) & (position < size - margin)
         return inside.to(like.dtype) / (size - 2 * margin)
 
