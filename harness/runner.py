@@ -21,6 +21,7 @@ from equibench.loading import LoadedModel, build_suite, case_names, load_model, 
 from equibench.measurement import row_columns, suite_metrics
 from equibench.provenance import environment
 from equibench.registry import MODELS
+from equibench.rowfiles import unit_name
 from equibench.settings import Settings
 from equibench.specs import Spec, slug
 from equibench.store import RunFolder
@@ -187,7 +188,7 @@ class _Run:
         digest = hashlib.sha256(f"{model}\n{suite.label}".encode()).hexdigest()[:8]
         stem = f"{slug(model)}_{slug(suite.label)}_{digest}"
         members = enumerate(units(suite, self.settings.plan, cases))
-        return _Job(suite, {f"{stem}_{number:05d}": each for number, each in members})
+        return _Job(suite, {unit_name(stem, number): each for number, each in members})
 
     def _evaluate(
         self, loaded: LoadedModel, job: _Job, folder: RunFolder, bar: "tqdm[Any]"

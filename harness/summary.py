@@ -1,6 +1,6 @@
 """From rows to one line for each model, suite and group."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import fsum
 
@@ -65,8 +65,8 @@ def columns(names: Sequence[str]) -> list[Column]:
     return [c for c in [*equivariance, *changes, *quality] if c.name in names]
 
 
-def summarize(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line for each model × suite × group.
+def summarize(rows: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One line for each model × suite × group, from rows or from parts that share no such group.
 
     Every column has mean, 95 % confidence interval of the mean (bootstrap over clusters of
     cases), median, the value that 95 % are no worse than, worst, and the case of the worst;
@@ -75,8 +75,12 @@ def summarize(rows: pd.DataFrame) -> pd.DataFrame:
     number. Columns that are empty for a suite stay empty. A row counts for as many shifts as it
     covers; ``exact`` says whether they are all the circular shifts there are.
     """
+    parts = [rows] if isinstance(rows, pd.DataFrame) else rows
+    return pd.DataFrame([line for part in parts for line in _lines(part)])
+
+
+def _lines(rows: pd.DataFrame) -> Iterator[dict[str, object]]:
     kinds = columns(list(rows.columns))
-    lines = []
     for key, part in rows.groupby(KEYS, sort=False):
         unshifted, shifted = part[part["draw"] == 0], part[part["draw"] > 0]
         line: dict[str, object] = dict(zip(KEYS, key, strict=True))
@@ -99,8 +103,7 @@ def summarize(rows: pd.DataFrame) -> pd.DataFrame:
         floor = float(unshifted["floor_nmse"].max())
         line["floor_nmse"] = floor
         line["flips"], line["flips_error"] = _flips(shifted, floor)
-        lines.append(line)
-    return pd.DataFrame(lines)
+        yield line
 
 
 def _flips(shifted: pd.DataFrame, floor: float) -> tuple[float, float]:

@@ -23,14 +23,13 @@ class RunData:
     """A run folder in memory.
 
     Args:
-        rows: one for each model × suite × case × shift, suite by suite, and in each suite the
+        summary: one line for each model × suite × group, suite by suite, and in each suite the
             models as they were named; empty where every unit failed.
-        summary: one line for each model × suite × group, in the same order.
         manifest: ``run.json``.
         failures: ``failures.json``.
     """
 
-    rows: pd.DataFrame
+    run: RunFolder
     summary: pd.DataFrame
     manifest: Mapping[str, Any]
     failures: Sequence[Mapping[str, Any]]
@@ -40,10 +39,18 @@ class RunData:
         """Read a run folder; one without rows is no error, for its failures can be shown."""
         manifest, failures = run.manifest, run.failures
         try:
-            rows = run.rows()
+            summary = run.summary()
         except UsageError:
-            return cls(pd.DataFrame(), pd.DataFrame(), manifest, failures)
-        return cls(rows, run.summary(rows), manifest, failures)
+            summary = pd.DataFrame()
+        return cls(run, summary, manifest, failures)
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """One for each model × suite × case × shift, in the order of the summary.
+
+        There may be millions: they are read when they are needed.
+        """
+        return self.run.rows() if len(self.summary) else pd.DataFrame()
 
     @property
     def shifted(self) -> pd.DataFrame:
@@ -56,7 +63,7 @@ class RunData:
 
     def models_of(self, suite: str) -> list[str]:
         """The models that a suite has rows of, in the order of the run."""
-        mine = set(self.rows.loc[self.rows["suite"] == suite, "model"])
+        mine = set(self.summary.loc[self.summary["suite"] == suite, "model"])
         return [model for model in self.models if model in mine]
 
     @cached_property
@@ -88,7 +95,7 @@ class RunData:
         return {spec.label: spec for spec in found}
 
     def _labels(self, column: str) -> list[str]:
-        return list(self.rows[column].drop_duplicates()) if len(self.rows) else []
+        return list(self.summary[column].drop_duplicates()) if len(self.summary) else []
 
 
 def shorten(name: str, width: int) -> str:

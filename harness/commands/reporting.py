@@ -38,7 +38,9 @@ def table(
     typer.echo(_table(folder, format, (columns or "").replace(",", " ").split()))
     state = folder.manifest.get("state")
     if state != "finished":
-        typer.echo(f"not all of it: this run is {state}; its command resumes it", err=True)
+        lacking, units = len(folder.lacking), folder.units
+        missed = f" and lacks {lacking} of {units} units" if lacking else ""
+        typer.echo(f"not all of it: this run is {state}{missed}; its command resumes it", err=True)
     _show_failures(folder)
 
 
