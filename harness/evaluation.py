@@ -18,6 +18,7 @@ from equibench.probing import Probe, probe
 from equibench.residues import Residues, settled
 from equibench.settings import Settings
 from equibench.shifts import All, ShiftPlan
+from equibench.stream import Loader
 
 __all__ = ["Evaluation", "Ready", "units"]
 
@@ -86,13 +87,15 @@ class Evaluation:
         with (
             placed(self.model, self.settings.device, self.settings.precision) as forward,
             _near_ties(self.model) as near_ties,
+            Loader(self.suite, self.settings.device) as load,
         ):
+            load.expect(cases)
 
             def rows(settings: Settings, cases: Sequence[str]) -> Measured:
                 return self._within_memory(
                     settings,
                     lambda s: Measurement(
-                        forward, near_ties, self.label, self.suite, metrics, s
+                        forward, near_ties, self.label, self.suite, metrics, s, load
                     ).run(cases),
                 )
 

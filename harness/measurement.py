@@ -22,7 +22,7 @@ from equibench.metrics import Metric, Prepared
 from equibench.registry import METRICS
 from equibench.settings import Settings
 from equibench.shifts import Shifts
-from equibench.stream import Item, OpenCase, items
+from equibench.stream import Item, Loader, OpenCase, items
 
 __all__ = ["Measured", "Measurement", "row_columns", "suite_metrics"]
 
@@ -76,6 +76,7 @@ class Measurement:
     Args:
         model: (B, C, H, W) to (B, C', H, W), on its device and in its precision.
         near_ties: of the last forward pass, (B,), where the model has APS layers.
+        load: gives the cases by name.
     """
 
     def __init__(
@@ -86,9 +87,10 @@ class Measurement:
         suite: Suite,
         metrics: Sequence[Metric],
         settings: Settings,
+        load: Loader,
     ) -> None:
         self.model, self.near_ties = model, near_ties
-        self.label, self.suite, self.settings = label, suite, settings
+        self.label, self.suite, self.settings, self.load = label, suite, settings, load
         self.metrics = metrics
         self.changing = [m for m in metrics if m.delta_format]
         self.closed: dict[str, _Closed] = {}
@@ -105,7 +107,7 @@ class Measurement:
         """
         broken: dict[str, DataError] = {}
         waiting: list[Item] = []
-        for item in items(self.suite, cases, self.settings, broken):
+        for item in items(self.suite, cases, self.settings, self.load, broken):
             sizes = {each.size for each in (*waiting, item)} - {None}
             if len(waiting) == self.settings.batch or len(sizes) > 1:
                 self._forward(waiting)
@@ -135,20 +137,18 @@ class Measurement:
         ties = self.near_ties()
         if ties is None or len(ties) != self.settings.batch:
             ties = outputs.new_full((len(items),), torch.nan)
+        ties = ties[: len(items)].to(outputs)
         for slot, item, case in places:
             if item.draw is None:
                 case.outputs[item.image] = outputs[slot]
                 if len(case.outputs) == len(case.input):
                     self._close(case)
+        origin = None if self.settings.frame == "canonical" else -shifts
         compared = [(slot, i, case) for slot, i, case in places if i.draw is not None]
-        if compared:
-            chosen = torch.tensor([slot for slot, _, _ in compared], device=outputs.device)
-            self._compare(
-                [(item, case) for _, item, case in compared],
-                outputs[chosen],
-                None if self.settings.frame == "canonical" else -shifts[chosen],
-                ties[: len(items)].to(outputs)[chosen],
-            )
+        # one by one they stay within a CPU's cache; a GPU wants them all at once
+        together = len(compared) if outputs.is_cuda else 1
+        for first in range(0, len(compared), max(1, together)):
+            self._compare(compared[first : first + together], outputs, origin, ties)
 
     def _in_units(self, outputs: Tensor, items: Sequence[Item]) -> Tensor:
         """Outputs (B, C, H, W) in the units of the ground truth."""
@@ -196,23 +196,28 @@ class Measurement:
 
     def _compare(
         self,
-        items: Sequence[tuple[Item, OpenCase]],
+        compared: Sequence[tuple[int, Item, OpenCase]],
         outputs: Tensor,
         origin: Tensor | None,
         near_ties: Tensor,
     ) -> None:
+        """Compare some slots of a batch of outputs (B, C, H, W) with their references."""
+        slots = [slot for slot, _, _ in compared]
+        wanted = slice(slots[0], slots[0] + 1) if len(slots) == 1 else slots
+        outputs, near_ties = outputs[wanted], near_ties[wanted]
+        origin = None if origin is None else origin[wanted]
         sums = []
         for number, metric in enumerate(self.metrics):
-            prepared = _gather([(case.references[number], i.image) for i, case in items])
+            prepared = _gather([(case.references[number], i.image) for _, i, case in compared])
             sums.append(metric.partials(prepared, outputs, origin))
-        if items[0][1].truths:
+        if compared[0][2].truths:
             for number, metric in enumerate(self.changing):
-                truths = _gather([(case.truths[number], i.image) for i, case in items])
+                truths = _gather([(case.truths[number], i.image) for _, i, case in compared])
                 sums.append(metric.partials(truths, outputs, origin))
         sums.append(near_ties[:, None])
         self.widths = [part.shape[1] for part in sums]
         self.sums.append(torch.cat(sums, dim=1))
-        self.keys += [(case.name, i.draw or 0) for i, case in items]
+        self.keys += [(case.name, i.draw or 0) for _, i, case in compared]
 
     def _table(self) -> pd.DataFrame:
         """One row for each case and shift, from sums that now leave the device together."""

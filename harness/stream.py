@@ -1,7 +1,8 @@
 """What passes through a model, and in which order: the images of the cases of one unit."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,10 @@ from equibench.metrics import Prepared
 from equibench.settings import Settings
 from equibench.shifts import Shifts
 
-__all__ = ["Item", "OpenCase", "items", "load_case"]
+__all__ = ["Item", "Loader", "OpenCase", "items", "load_case"]
+
+AHEAD = {"cpu": 1, "cuda": 4}
+"""Cases that are being loaded at a time; on a CPU they take time from the model."""
 
 
 class OpenCase:
@@ -24,8 +28,8 @@ class OpenCase:
     def __init__(self, case: Case, shifts: Shifts, device: torch.device) -> None:
         self.name, self.group, self.cluster = case.name, case.group, case.cluster or case.name
         self.shifts = np.concatenate((np.zeros((1, 2), dtype=np.int64), shifts))
-        self.input = case.input.to(device)
-        self.target = None if case.target is None else case.target.to(device)
+        self.input = case.input.to(device, non_blocking=True)
+        self.target = None if case.target is None else case.target.to(device, non_blocking=True)
         ones = torch.ones(len(self.input), dtype=torch.float64, device=device)
         self.scale = ones if case.scale is None else case.scale.to(ones)
         self.offset = 0 * ones if case.offset is None else case.offset.to(ones)
@@ -69,8 +73,58 @@ class Item:
         return None if self.case is None else self.case.input.shape[1:]
 
 
+class Loader:
+    """Loads and decodes cases ahead of their use, in threads.
+
+    Args:
+        device: where the images will go; for a GPU they are put into pinned memory.
+    """
+
+    def __init__(self, suite: Suite, device: torch.device) -> None:
+        self.suite, self.pinned = suite, device.type == "cuda"
+        self._waiting: deque[str] = deque()
+        self._coming: dict[str, Future[Case | DataError]] = {}
+        self._threads = AHEAD[device.type]
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="equibench-load")
+
+    def __enter__(self) -> "Loader":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Name the cases that will be asked for next, in order."""
+        self._waiting = deque(name for name in names if name not in self._coming)
+        self._go_on()
+
+    def __call__(self, name: str) -> Case | DataError:
+        """A case that can be measured, or why it cannot."""
+        future = self._coming.pop(name, None) or self._pool.submit(self._load, name)
+        if self._waiting and self._waiting[0] == name:
+            self._waiting.popleft()
+        self._go_on()
+        return future.result()
+
+    def _go_on(self) -> None:
+        while self._waiting and len(self._coming) < self._threads:
+            name = self._waiting.popleft()
+            self._coming[name] = self._pool.submit(self._load, name)
+
+    def _load(self, name: str) -> Case | DataError:
+        case = load_case(self.suite, name)
+        if isinstance(case, DataError) or not self.pinned:
+            return case
+        target = None if case.target is None else case.target.pin_memory()
+        return replace(case, input=case.input.pin_memory(), target=target)
+
+
 def items(
-    suite: Suite, cases: Sequence[str], settings: Settings, broken: dict[str, DataError]
+    suite: Suite,
+    cases: Sequence[str],
+    settings: Settings,
+    load: Loader,
+    broken: dict[str, DataError],
 ) -> Iterator[Item]:
     """The images of all cases in order; cases that cannot be loaded go to ``broken``.
 
@@ -78,7 +132,8 @@ def items(
     same slots of the same batches as if it were whole.
     """
     count = settings.plan.count()
-    for name, case in _loaded(suite, cases):
+    for name in cases:
+        case = load(name)
         if isinstance(case, DataError):
             broken[name] = case
             for _ in range(0 if count is None else 2 + count):
@@ -87,17 +142,6 @@ def items(
         height, width = case.input.shape[-2:]
         shifts = settings.plan.shifts(settings.seed, suite.name, name, (height, width))
         yield from OpenCase(case, shifts, settings.device).items(settings.batch)
-
-
-def _loaded(suite: Suite, names: Sequence[str]) -> Iterator[tuple[str, Case | DataError]]:
-    """Load cases one ahead of their use."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(load_case, suite, names[0])
-        for name, after in zip(names, [*names[1:], None], strict=True):
-            case = following.result()
-            if after is not None:
-                following = pool.submit(load_case, suite, after)
-            yield name, case
 
 
 def load_case(suite: Suite, name: str) -> Case | DataError:
