@@ -81,6 +81,14 @@ class RunData:
         """The models whose weights are those of the initialisation."""
         return {label for label, weights in self.weights.items() if weights == UNTRAINED}
 
+    @property
+    def total_stride(self) -> int:
+        """The largest that a model declares; 16 where that is no power of two."""
+        described = self.manifest.get("models", {}).values()
+        declared = [entry.get("details", {}).get("total_stride") for entry in described]
+        largest = max((stride for stride in declared if isinstance(stride, int)), default=0)
+        return largest if largest > 0 and largest & (largest - 1) == 0 else 16
+
     @cached_property
     def suite_names(self) -> dict[str, str]:
         """The registered name of each suite, by the label that rows carry."""

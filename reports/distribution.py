@@ -12,7 +12,7 @@ import pandas as pd
 
 from equibench.reports.data import RunData, short_names, shorten
 from equibench.reports.log_axis import Floats, LogAxis
-from equibench.reports.style import BLUE, FONT, ORANGE, new_figure, plain, style
+from equibench.reports.style import BLUE, COLUMN, FONT, ORANGE, PAGE, new_figure, plain, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,19 +25,24 @@ _NOTES = 6
 _JITTER = 0.28
 
 
-def distribution_figure(data: RunData) -> "Figure":
-    """Every error (case × shift) of every model, one panel a suite, with median and worst."""
+def distribution_figure(data: RunData, width: float = PAGE) -> "Figure":
+    """Every error (case × shift) of every model, one panel a suite, with median and worst.
+
+    Args:
+        width: of the figure, in inches.
+    """
     rows, suites = data.shifted, data.suites
     models = {suite: data.models_of(suite) for suite in suites}
     most, shared = max(map(len, models.values())), len(set(map(tuple, models.values()))) == 1
-    names = short_names(data.models, 32)
+    names = short_names(data.models, 24)
     errors = rows["eq_nmse"].to_numpy(dtype=np.float64)
     axis, notes = LogAxis.of(errors), _not_drawn(rows)
-    columns = min(len(suites), _PANELS)
+    room = 1 if width <= COLUMN else _PANELS if shared else _PANELS - 1
+    columns = min(len(suites), room)
     lines = ceil(len(suites) / columns)
-    height = 1.1 + 0.14 * len(notes) + lines * (0.5 + 0.27 * most)
+    height = 1.0 + 0.14 * len(notes) + lines * (0.4 + 0.2 * most)
     with style():
-        figure = new_figure((1.8 if shared else 0.2) + (2.9 if shared else 4.2) * columns, height)
+        figure = new_figure(width, height)
         grid = figure.subplots(lines, columns, sharex=True, sharey=shared, squeeze=False)
         panels = list(grid.ravel())
         for panel, suite in zip(panels, suites, strict=False):
@@ -61,7 +66,7 @@ def distribution_figure(data: RunData) -> "Figure":
         for panel in panels[max(0, len(suites) - columns) : len(suites)]:
             panel.xaxis.set_tick_params(labelbottom=True)
         zero = "; 0: exactly zero, or below $10^{-18}$" if axis.has_zero else ""
-        label = f"equivariance error NMSE, logarithmic scale{zero}"
+        label = f"equivariance error NMSE{zero}"
         figure.supxlabel("\n".join([label, *notes]), fontsize=FONT)
         handles = {
             text: handle

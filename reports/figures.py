@@ -1,5 +1,6 @@
-"""The figures of a run as files."""
+"""The figures of a run as files, in one style and at the two widths of a two-column page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,35 +8,58 @@ from equibench.registry import register_report
 from equibench.reports.data import RunData
 from equibench.reports.distribution import distribution_figure
 from equibench.reports.heatmap import heatmap_figure
-from equibench.reports.style import style
+from equibench.reports.pareto import pareto_figure
+from equibench.reports.power_figure import power_figure
+from equibench.reports.ranking import ranking_figure
+from equibench.reports.style import COLUMN, PAGE, style
 from equibench.store import RunFolder
 
-__all__ = ["FIGURES", "figures", "save", "write"]
+__all__ = ["DPI", "FIGURES", "figures", "save", "write"]
 
-FIGURES = {"distribution": distribution_figure, "heatmap": heatmap_figure}
-"""What draws each figure, by the stem of its files."""
+DPI = 300
+
+FIGURES = {
+    "distribution": distribution_figure,
+    "heatmap": heatmap_figure,
+    "pareto": pareto_figure,
+    "power-of-two": power_figure,
+    "ranking": ranking_figure,
+}
+"""What draws each figure at a width in inches, by the stem of its files."""
+
+_WIDTHS = {"": PAGE, "-column": COLUMN}
+"""By what the stem ends in."""
 
 
 @register_report(
     "figures",
-    summary="distribution of the error, and the error by shift, as PNG and PDF",
+    summary="ranking, distribution, error by shift and by power of two, quality, as PDF and PNG",
     extra="report",
     modules=("matplotlib", "seaborn"),
 )
-def figures(run: RunFolder, out: Path) -> list[Path]:
-    """Write ``figures/distribution`` and ``figures/heatmap`` below ``out``, as PNG and PDF.
+def figures(run: RunFolder, out: Path, only: Sequence[str] = ()) -> list[Path]:
+    """Write ``figures/NAME`` at two-column width and ``figures/NAME-column``, as PDF and PNG.
 
-    A run without rows has no figures.
+    A run without rows has no figures, and one without a ground truth no ``pareto``.
+
+    Args:
+        only: names of figures; all by default.
     """
     data = RunData.read(run)
     if data.rows.empty:
         return []
     folder = out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    return [file for name, draw in FIGURES.items() for file in write(draw(data), folder / name)]
+    written = []
+    for name in only or FIGURES:
+        for suffix, width in _WIDTHS.items():
+            figure = FIGURES[name](data, width)
+            if figure is not None:
+                written += write(figure, folder / f"{name}{suffix}")
+    return written
 
 
-def write(figure: Any, stem: Path, dpi: int = 150) -> list[Path]:
+def write(figure: Any, stem: Path, dpi: int = DPI) -> list[Path]:
     """Save a figure as PNG and PDF."""
     written = []
     for suffix in ("png", "pdf"):
@@ -45,7 +69,7 @@ def write(figure: Any, stem: Path, dpi: int = 150) -> list[Path]:
     return written
 
 
-def save(figure: Any, target: Any, format: str, dpi: int = 150) -> None:
+def save(figure: Any, target: Any, format: str, dpi: int = DPI) -> None:
     """Save a matplotlib figure to a file or a binary stream; equal figures give equal bytes."""
     metadata = {"CreationDate": None} if format == "pdf" else None
     with style():

@@ -24,12 +24,19 @@ class Block:
 
 @dataclass(frozen=True)
 class Cell:
-    """Text, and whether it is the paper's or the best of its column."""
+    """Text, and whether it is the paper's or the best of its column.
+
+    Args:
+        note: what stands below it, in small.
+        value: what it is sorted by, where that is not the text.
+    """
 
     text: str
     paper: bool = False
     best: bool = False
     left: bool = False
+    note: str = ""
+    value: float | None = None
 
 
 @dataclass(frozen=True)

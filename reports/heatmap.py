@@ -4,40 +4,46 @@ All panels share one logarithmic colour scale; zeros and what is NaN or infinite
 their own, and a cell without a shift stays empty.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil, floor, gcd
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from equibench.reports.data import RunData, short_names, shorten
-from equibench.reports.style import FONT, ORANGE, ZERO, new_figure, plain, style
+from equibench.reports.shift_maps import ShiftLattice
+from equibench.reports.style import COLUMN, FONT, ORANGE, PAGE, ZERO, new_figure, plain, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ShiftLattice", "heatmap_figure"]
+__all__ = ["heatmap_figure"]
 
-_CELLS = 64
-_COLUMNS = 10
+_PANEL = 0.6
+"""The least side of a panel, in inches."""
 _TICKS = 4
-_TITLE = 16
+_TITLE = 14
 _GREY = "#bdbdbd"
 
 
-def heatmap_figure(data: RunData) -> "Figure":
-    """Mean NMSE over cases at each shift (dy, dx): a line of panels a suite, a column a model."""
+def heatmap_figure(data: RunData, width: float = PAGE) -> "Figure":
+    """Mean NMSE over cases at each shift (dy, dx): a line of panels a suite, a column a model.
+
+    Args:
+        width: of the figure, in inches.
+    """
     from matplotlib.cm import ScalarMappable
 
     rows, suites = data.shifted, data.suites
     models = {suite: data.models_of(suite) for suite in suites}
     lattices = {suite: ShiftLattice.of(rows[rows["suite"] == suite]) for suite in suites}
     scale = _ColourScale.of(lattices.values())
-    columns = min(max(map(len, models.values())), _COLUMNS)
+    wide = width > COLUMN
+    room = int((width - (1.5 if wide else 0.6)) / _PANEL)
+    columns = min(max(map(len, models.values())), room)
     lines = [
         (suite, models[suite][first : first + columns])
         for suite in suites
@@ -46,7 +52,8 @@ def heatmap_figure(data: RunData) -> "Figure":
     blocks = [block for _, block in lines]
     titled = [block != above for block, above in zip(blocks, [None, *blocks], strict=False)]
     titles = short_names(data.models, 2 * _TITLE)
-    width, height = 2.0 + 1.1 * columns, max(3.6, 0.6 + 1.1 * len(lines) + 0.3 * sum(titled))
+    side = min((width - (1.6 if wide else 0.6)) / columns, 1.2)
+    height = (0.4 if wide else 1.0) + (0.85 * side + 0.2) * len(lines) + 0.2 * sum(titled)
     with style():
         figure = new_figure(width, height)
         grid = figure.subplots(len(lines), columns, squeeze=False)
@@ -54,12 +61,12 @@ def heatmap_figure(data: RunData) -> "Figure":
             for panel, model in zip(panels, block, strict=False):
                 _draw(panel, lattices[suite], model, scale)
                 if titled[number]:
-                    panel.set_title(_two_lines(titles[model]), fontsize=FONT)
+                    panel.set_title(_two_lines(titles[model]), fontsize=FONT - 2)
             for panel in panels[1 : len(block)]:
                 panel.set_yticks([])
             for panel in panels[len(block) :]:
                 panel.set_visible(False)
-            panels[0].set_ylabel(f"{plain(shorten(suite, 20))}\nshift dy [pixels]")
+            panels[0].set_ylabel(f"{plain(shorten(suite, 20))}\ndy [pixels]", fontsize=FONT - 1)
         widths = {lattice.cell for lattice in lattices.values() if lattice.thinned}
         cells = f" (cells of up to {max(widths)} pixels)" if widths else ""
         figure.supxlabel(f"shift dx [pixels]{cells}", fontsize=FONT)
@@ -67,49 +74,14 @@ def heatmap_figure(data: RunData) -> "Figure":
         bar = figure.colorbar(
             colours,
             ax=grid,
+            location="right" if wide else "bottom",
             extend=scale.extend,
-            aspect=8 * height,
-            pad=0.12 / width,
-            extendfrac=0.15 / height,
+            aspect=8 * (height if wide else width),
+            pad=0.02,
+            extendfrac=0.15 / (height if wide else width),
         )
         bar.set_label(scale.label)
     return figure
-
-
-@dataclass(frozen=True, eq=False)
-class ShiftLattice:
-    """The mean NMSE of each model over cases, on the lattice that a suite's shifts lie on.
-
-    Args:
-        means: by model, dy × dx, labelled by the first shift of each cell. NaN where there is no
-            shift, infinite where an error is NaN or infinite.
-        cell: pixels along the side of a cell.
-        thinned: whether a cell holds neighbouring shifts, as it does on lattices of more than
-            64 positions.
-    """
-
-    means: Mapping[str, pd.DataFrame]
-    cell: int
-    thinned: bool
-
-    @classmethod
-    def of(cls, rows: pd.DataFrame) -> "ShiftLattice":
-        axes = {name: np.unique(rows[name].to_numpy(dtype=np.int64)) for name in ("dy", "dx")}
-        step = gcd(*(int(gap) for values in axes.values() for gap in np.diff(values))) or 1
-        longest = max(int(np.ptp(values)) // step + 1 for values in axes.values())
-        cell = step * ceil(longest / _CELLS)
-        cells = pd.DataFrame({"model": rows["model"], "error": rows["eq_nmse"].fillna(np.inf)})
-        starts: dict[str, NDArray[np.int64]] = {}
-        for name, values in axes.items():
-            starts[name] = np.arange(values[0], values[-1] + 1, cell)
-            cells[name] = values[0] + (rows[name] - values[0]) // cell * cell
-        grids = {
-            str(model): part.pivot_table(
-                values="error", index="dy", columns="dx", aggfunc="mean"
-            ).reindex(index=starts["dy"], columns=starts["dx"])
-            for model, part in cells.groupby("model", sort=False)
-        }
-        return cls(grids, cell, cell > step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +98,7 @@ class _ColourScale:
         from matplotlib import colormaps
         from matplotlib.colors import LogNorm
 
-        grids = [grid.to_numpy().ravel() for lattice in lattices for grid in lattice.means.values()]
-        means = np.concatenate(grids)
+        means = np.concatenate([lattice.cells["mean"].to_numpy() for lattice in lattices])
         positive = means[np.isfinite(means) & (means >= ZERO)]
         low, high = (positive.min(), positive.max()) if len(positive) else (1e-16, 1.0)
         decades = floor(np.log10(low)), ceil(np.log10(high))
@@ -157,11 +128,12 @@ def _draw(panel: "Axes", lattice: ShiftLattice, model: str, scale: _ColourScale)
     import seaborn as sns
 
     panel.grid(False)
-    if model not in lattice.means:
+    means = lattice.means(model)
+    if means is None:
         panel.set(xticks=[], yticks=[])
         panel.text(0.5, 0.5, "no rows", ha="center", va="center", transform=panel.transAxes)
         return
-    shown = scale.place(lattice.means[model])
+    shown = scale.place(means)
     options = {"cmap": scale.colours, "norm": scale.norm, "cbar": False, "square": True}
     bare = {"xticklabels": False, "yticklabels": False, "rasterized": shown.size > 1000}
     sns.heatmap(shown, ax=panel, mask=shown.isna(), **options, **bare)
@@ -170,7 +142,7 @@ def _draw(panel: "Axes", lattice: ShiftLattice, model: str, scale: _ColourScale)
         at = np.arange(0, len(starts), every)
         axis.set_ticks(at + 0.5, [f"{starts[i]}".replace("-", "−") for i in at], rotation=0)
     panel.set(xlabel="", ylabel="")
-    panel.tick_params(length=2, pad=1, labelsize=FONT - 1)
+    panel.tick_params(length=2, pad=1, labelsize=FONT - 2)
     for spine in panel.spines.values():
         spine.set(visible=True, color="0.8", linewidth=0.6)
 

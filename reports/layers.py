@@ -15,7 +15,7 @@ from equibench.reports.figures import write
 from equibench.reports.log_axis import Floats, LogAxis
 from equibench.reports.markup import escape_markdown
 from equibench.reports.style import BLUE, FONT, ORANGE, PAGE, new_figure, plain, style
-from equibench.reports.tables import NONE, number
+from equibench.reports.summary_table import NONE, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from math import inf, isnan, nan
 from typing import ClassVar, Literal, TypeAlias
 
 from equibench.reports.paper import APS, NOT_APS
-from equibench.reports.tables import number
+from equibench.reports.summary_table import number
 
 __all__ = ["Augmented", "Chain", "Closeness", "FarBelow", "Limit", "Ordering", "Values", "Verdict"]
 

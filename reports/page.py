@@ -1,100 +1,166 @@
-"""One self-contained page about a run: no script, nothing loaded from anywhere."""
+"""One self-contained page about one run or several: nothing is loaded from anywhere.
+
+What stands in tables is in the HTML, and can be read without JavaScript; what charts draw is JSON.
+The page's own script is named by its hash, so that no other ever runs on it.
+"""
 
 import base64
-import io
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from equibench.registry import register_report
 from equibench.reports.data import RunData
-from equibench.reports.figures import FIGURES, save
-from equibench.reports.lead import lead
+from equibench.reports.glossary import glossary
+from equibench.reports.leaderboard import leaderboard
 from equibench.reports.paper import CITATION
 from equibench.reports.paper_tables import paper_tables
+from equibench.reports.payload import embedded, payload
 from equibench.reports.provenance import command, facts
-from equibench.reports.sections import sections
+from equibench.reports.sentences import cards, sentences
+from equibench.reports.sheet import sheet
+from equibench.reports.summary_table import number
+from equibench.reports.worst_cases import Gallery, worst_cases
 from equibench.store import RunFolder
 
-__all__ = ["html", "render", "render_joint", "write_joint_page"]
+__all__ = ["IMAGE_SECONDS", "html", "render", "write_page"]
+
+IMAGE_SECONDS = 20.0
+"""How long models are run again for the images of their worst cases."""
 
 _FAILURES = 50
 _PATIENTS, _PHOTOS = ("mri-sample", "ct-sample"), "photo-sample"
+_SCRIPTS = (
+    "core.js",
+    "chart.js",
+    "table.js",
+    "dots.js",
+    "shifts.js",
+    "distribution.js",
+    "scatter.js",
+    "gallery.js",
+    "main.js",
+)
 
 
 @register_report(
     "html",
-    summary="one self-contained page: tables, figures, the paper's values, provenance",
+    summary="one self-contained page: tables, charts, worst cases, provenance",
     extra="report",
-    modules=("seaborn", "jinja2"),
+    modules=("jinja2", "PIL"),
 )
-def html(run: RunFolder, out: Path) -> list[Path]:
+def html(run: RunFolder, out: Path, image_seconds: float = IMAGE_SECONDS) -> list[Path]:
     """Write ``index.html`` below ``out``; a run with nothing but failures has a page as well."""
-    page = render(RunData.read(run), run.path.resolve().name)
+    return [write_page({run.path.resolve().name: RunData.read(run)}, out, image_seconds)]
+
+
+def write_page(
+    runs: Mapping[str, RunData], out: Path, image_seconds: float = IMAGE_SECONDS
+) -> Path:
+    """Write ``index.html`` below ``out``, with all runs side by side.
+
+    Args:
+        runs: by name.
+        image_seconds: shared by the runs; 0 leaves the images of worst cases out.
+    """
+    share = image_seconds / len(runs)
+    galleries = [worst_cases(n, d, share) for n, d in runs.items()] if image_seconds > 0 else []
+    page = render(runs, galleries)
     out.mkdir(parents=True, exist_ok=True)
     file = out / "index.html"
     file.write_text(page, encoding="utf-8")
-    return [file]
-
-
-def render(data: RunData, name: str = "run") -> str:
-    """The page as text. Names are escaped: whatever they hold is shown, never run."""
-    return _rendered("page.html", _context(data, name))
-
-
-def write_joint_page(runs: Mapping[str, RunData], out: Path) -> Path:
-    """Write ``index.html`` below ``out``, with the paper's tables from several runs.
-
-    Args:
-        runs: by name, which is the folder of the run's own page below ``out`` as well.
-    """
-    file = out / "index.html"
-    file.write_text(render_joint(runs), encoding="utf-8")
     return file
 
 
-def render_joint(runs: Mapping[str, RunData]) -> str:
-    """That page as text, with links to the pages of each run."""
-    tables = paper_tables(runs)
-    return _rendered("paper.html", {"runs": list(runs), "tables": tables, "citation": CITATION})
-
-
-def _rendered(template: str, context: Mapping[str, Any]) -> str:
+def render(runs: Mapping[str, RunData], galleries: Sequence[Gallery] = ()) -> str:
+    """The page as text. Names are escaped: whatever they hold is shown, never run."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    folder = files("equibench.reports") / "templates"
     environment = Environment(
-        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        loader=FunctionLoader(_template),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(context)
+    environment.filters["number"] = number
+    return environment.get_template("page.html").render(_context(runs, galleries))
 
 
-def _context(data: RunData, name: str) -> dict[str, Any]:
+def _template(name: str) -> str:
+    return (files("equibench.reports") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[str, Any]:
+    pictures = [asdict(picture) for gallery in galleries for picture in gallery.pictures]
+    script = "(() => {\n" + "\n".join(map(_template, _SCRIPTS)) + "})();\n"
     return {
-        "lead": lead(data),
-        "sections": sections(data),
-        "paper": paper_tables({name: data}),
+        "runs": list(runs),
+        "several": len(runs) > 1,
+        "cards": cards(runs),
+        "sentences": sentences(runs),
+        "scope": _scope(runs),
+        "board": leaderboard(runs),
+        "sheet": sheet(runs),
+        "exact": any(data.manifest.get("probes") for data in runs.values()),
+        "notices": [notice for run, data in runs.items() for notice in _notices(run, data, runs)],
+        "paper": paper_tables(runs),
         "citation": CITATION,
-        "untrained": [model for model in data.models if model in data.untrained],
-        "all_untrained": set(data.models) <= data.untrained,
-        "figures": {} if data.rows.empty else {name: _embedded(name, data) for name in FIGURES},
-        "failures": data.failures[:_FAILURES],
-        "failure_count": len(data.failures),
-        "state": str(data.manifest.get("state", "in an unknown state")),
-        "facts": facts(data.manifest),
-        "models": data.manifest.get("models", {}),
-        "command": command(data.manifest.get("configuration", {})),
-        "patients": [label for label in data.suites if data.suite_names[label] in _PATIENTS],
-        "photos": [label for label in data.suites if data.suite_names[label] == _PHOTOS],
+        "pictures": bool(pictures),
+        "picture_notes": [note for gallery in galleries for note in gallery.notes],
+        "failures": [(n, f) for n, data in runs.items() for f in data.failures][:_FAILURES],
+        "failure_count": sum(len(data.failures) for data in runs.values()),
+        "provenance": {name: _provenance(data) for name, data in runs.items()},
+        "patients": _labels(runs, _PATIENTS),
+        "photos": _labels(runs, (_PHOTOS,)),
+        "glossary": glossary([data.summary for data in runs.values()]),
+        "style": _template("page.css"),
+        "script": script,
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        "payload": embedded(payload(runs) | {"pictures": pictures}),
     }
 
 
-def _embedded(name: str, data: RunData) -> str:
-    stream = io.BytesIO()
-    save(FIGURES[name](data), stream, "png")
-    return base64.b64encode(stream.getvalue()).decode("ascii")
+def _scope(runs: Mapping[str, RunData]) -> dict[str, int]:
+    """On how much the whole page speaks."""
+    return {
+        "models": sum(len(data.models) for data in runs.values()),
+        "suites": len({suite for data in runs.values() for suite in data.suites}),
+        "images": sum(len(data.shifted) for data in runs.values()),
+    }
+
+
+def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
+    """What a reader has to know before any number."""
+    who = f"{run}: " if len(runs) > 1 else ""
+    state = str(data.manifest.get("state", "in an unknown state"))
+    found = []
+    if state != "finished":
+        found.append(f"{who}This run is {state}, not finished: the numbers are of what is there.")
+    if data.untrained:
+        untrained = [model for model in data.models if model in data.untrained]
+        names = "all networks" if set(data.models) <= data.untrained else ", ".join(untrained)
+        found.append(
+            f"{who}Untrained: {names}. An untrained network starts from a fixed seed: its error "
+            "shows what the architecture does, not what training makes of it."
+        )
+    return found
+
+
+def _provenance(data: RunData) -> dict[str, Any]:
+    return {
+        "facts": facts(data.manifest),
+        "models": data.manifest.get("models", {}),
+        "command": command(data.manifest.get("configuration", {})),
+    }
+
+
+def _labels(runs: Mapping[str, RunData], names: Sequence[str]) -> list[str]:
+    """The suites of all runs that are registered under one of these names."""
+    labels = (
+        label for data in runs.values() for label in data.suites if data.suite_names[label] in names
+    )
+    return list(dict.fromkeys(labels))

@@ -4,15 +4,13 @@ from pathlib import Path
 
 from equibench.reports.choice import Asked, choose
 from equibench.reports.data import RunData
-from equibench.reports.figures import write
+from equibench.reports.figures import DPI, write
 from equibench.reports.reconstructions import reconstruction_figure
 from equibench.reports.scene import reconstruct
 from equibench.reports.signals import downsampling_figure, upsampling_figure
 from equibench.store import RunFolder
 
 __all__ = ["write_paper_figures"]
-
-_DPI = 300
 
 
 def write_paper_figures(run: RunFolder, out: Path, asked: Asked) -> str:
@@ -35,5 +33,5 @@ def write_paper_figures(run: RunFolder, out: Path, asked: Asked) -> str:
         "paper-figure-4": reconstruction_figure(scene),
     }
     for name, figure in drawn.items():
-        write(figure, folder / name, _DPI)
+        write(figure, folder / name, DPI)
     return f"{scene.place}, shift {choice.shift}, {' and '.join(choice.models)}"

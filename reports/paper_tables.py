@@ -21,7 +21,7 @@ from equibench.reports.paper_definitions import (
     Definition,
     Quantity,
 )
-from equibench.reports.tables import NONE, number
+from equibench.reports.summary_table import NONE, number
 from equibench.summary import columns
 
 __all__ = ["Decision", "PaperTable", "paper_tables"]

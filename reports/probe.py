@@ -13,7 +13,7 @@ from equibench.evaluation import Evaluation
 from equibench.forensics import adaptive_layers, forensics
 from equibench.probing import Probe
 from equibench.reports.layers import flip_table, layer_figure, layer_table
-from equibench.reports.tables import number
+from equibench.reports.summary_table import number
 
 __all__ = ["error_map", "layers_text", "probe_text"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from equibench.reports.data import shorten
 from equibench.reports.scene import Image, Scene
 from equibench.reports.style import FONT, PAGE, new_figure, plain, style
-from equibench.reports.tables import number
+from equibench.reports.summary_table import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,14 +1,26 @@
 """How figures look, without leaving anything behind in matplotlib's global state."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "COLUMN", "FONT", "ORANGE", "PAGE", "ZERO", "new_figure", "plain", "style"]
+__all__ = [
+    "BLUE",
+    "COLUMN",
+    "FONT",
+    "ORANGE",
+    "PAGE",
+    "ZERO",
+    "legend",
+    "looks",
+    "new_figure",
+    "plain",
+    "style",
+]
 
 ZERO = 1e-18
 """An NMSE below this is drawn as 0."""
@@ -16,6 +28,11 @@ ZERO = 1e-18
 FONT = 8
 BLUE = "#0072b2"
 ORANGE = "#d55e00"
+
+_COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7a7a7a")
+"""Okabe and Ito's, told apart by every kind of colour vision; yellow, which is faint, left out."""
+
+_MARKERS = "osD^vP"
 
 COLUMN, PAGE = 3.5, 7.16
 """Widths in inches of one column and of both on a two-column page."""
@@ -46,6 +63,32 @@ def new_figure(width: float, height: float, pad: float = 0.06) -> "Figure":
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     return Figure((width, height), layout=ConstrainedLayoutEngine(h_pad=pad, w_pad=pad))
+
+
+def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A colour and a marker for each name; 48 names differ in one of them."""
+    styles = [{"color": c, "marker": m} for m in _MARKERS for c in _COLOURS]
+    return {name: styles[i % len(styles)] for i, name in enumerate(dict.fromkeys(names))}
+
+
+def legend(figure: "Figure", width: float) -> None:
+    """One legend above all panels, each label once.
+
+    Args:
+        width: of the figure, in inches.
+    """
+    handles = {
+        text: handle
+        for panel in figure.axes
+        for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    if handles:
+        longest = max(map(len, handles))
+        columns = max(1, int(width / (0.35 + 0.065 * longest)))
+        figure.legend(
+            handles.values(), handles, loc="outside upper center", ncols=columns, frameon=False,
+            handletextpad=0.3, columnspacing=1.0,
+        )  # fmt: skip
 
 
 def plain(text: str) -> str:

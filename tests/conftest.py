@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from report_runs import hostile, make, two_suites
+
+__all__ = ["hostile", "make", "two_suites"]  # fixtures
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 

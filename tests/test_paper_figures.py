@@ -322,11 +322,11 @@ def test_several_runs_share_tables_and_a_page(cli, measured, tmp_path):
     (tmp_path / "run").rename(tmp_path / "two")
     status, out, _ = cli("report", "--paper", "one", "two", "-o", "out")
     assert status == 0
-    assert out.splitlines()[-1] == "report: out/index.html"
+    assert out.splitlines()[0] == "report: out/index.html"
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
-    assert 'href="two/index.html"' in page
+    assert '<tr data-run="two" data-place="' in page
     assert (tmp_path / "out" / "tables" / "paper.md").exists()
-    assert (tmp_path / "out" / "one" / "index.html").exists()
+    assert (tmp_path / "out" / "one" / "tables" / "summary.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import equibench as eb
 from equibench.comparison import compare_models
 from equibench.errors import UsageError
 from equibench.paired import holm, paired
-from equibench.reports.tables import summary_table
+from equibench.reports.summary_table import summary_table
 from equibench.seeds import generator
 from equibench.summary import interval, summarize
 

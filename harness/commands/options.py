@@ -12,7 +12,7 @@ __all__ = ["INTERRUPTED", "Data", "Format", "Out", "Run", "Shown", "roots", "sui
 INTERRUPTED = 130
 """The exit status of what was stopped by Ctrl-C."""
 
-Format = Literal["markdown", "csv", "latex"]
+Format = Literal["text", "markdown", "csv", "latex"]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder.", metavar="DIR")]
 Data = Annotated[
     list[str] | None,

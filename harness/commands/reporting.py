@@ -1,9 +1,12 @@
 """Commands that show what was measured: table, report."""
 
-from collections.abc import Iterator, Sequence
+import os
+import shutil
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,24 +21,35 @@ __all__ = ["finish", "report", "show", "table"]
 
 def table(
     run: Run,
-    format: Annotated[Format, typer.Option(help="How it is written.")] = "markdown",
+    format: Annotated[
+        Format | None, typer.Option(help="How it is written; text is for a terminal.")
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option(metavar="NAMES", help="mean,ci,median,q95,worst,at,flips,floor,shifts …"),
     ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="eq_nmse,eq_ssim,delta_psnr,psnr …")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of summary.csv: eq_nmse_worst, model …")
+    ] = None,
 ) -> None:
-    """Show the summary of a run.
+    """Show the summary of a run: fitted to a terminal, as Markdown anywhere else.
 
     \b
     Examples:
       equibench table equibench-runs/quickstart
+      equibench table equibench-runs/quickstart --sort eq_nmse_worst --metrics eq_nmse,psnr
       equibench table equibench-runs/quickstart --format latex > table.tex
       equibench table equibench-runs/quickstart --columns mean,ci,q95,worst,flips
     """
     from equibench.store import RunFolder
 
     folder = RunFolder(run)
-    typer.echo(_table(folder, format, (columns or "").replace(",", " ").split()))
+    chosen = {"metrics": _names(metrics), "statistics": _names(columns), "sort": sort}
+    given = {name: value for name, value in chosen.items() if value}
+    typer.echo(_table(folder, format, **given))
     state = folder.manifest.get("state")
     if state != "finished":
         lacking, units = len(folder.lacking), folder.units
@@ -66,16 +80,25 @@ def report(
         list[str] | None,
         typer.Option("-m", "--model", metavar="LABEL", help="Of Figure 4; give it twice."),
     ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="html,tables,figures, or one of those.")
+    ] = None,
+    image_seconds: Annotated[
+        float, typer.Option(min=0, help="For images of worst cases, made again; 0 for none.")
+    ] = 20.0,
 ) -> None:
-    """Write the page, the tables and the figures of a run.
+    """Write the page, the tables and the figures of a run; of several, a page side by side too.
 
     \b
     Examples:
       equibench report equibench-runs/quickstart -o report
+      equibench report runs/before runs/after -o report --only html
+      equibench report runs/table1 -o report --only heatmap,summary
       equibench report --paper runs/table1 runs/table3 -o report
       equibench report --figures runs/table1 -o report --shift 8,5
     """
     from equibench.registry import REPORTS
+    from equibench.reports.selection import Selection
     from equibench.store import RunFolder
 
     if not figures and (suite, case, shift, model) != (None,) * 4:
@@ -85,29 +108,36 @@ def report(
     names = [path.resolve().name for path in runs]
     if len(set(names)) < len(names):
         raise UsageError("two runs have the same folder name: report them one by one")
+    chosen = Selection.of(_names(only))
     folders = [RunFolder(path) for path in runs]
     for name, folder in zip(names, folders, strict=True):
         target = out if len(runs) == 1 else out / name
-        for entry in REPORTS.entries():
+        for entry, options in chosen.reports(image_seconds):
+            if entry.name == "html" and len(runs) > 1:
+                continue  # one page has them all
             try:
                 write = entry.require()
             except UnavailableError as error:  # a broken plugin stops nobody else
                 typer.echo(f"left out: {error}", err=True)
                 continue
             with _writing(target):
-                written = write(folder, target)
+                written = write(folder, target, **options)
             if entry.name == "html":
                 typer.echo(f"report: {written[0]}")
-    if paper:
+    if len(runs) > 1 or paper:
         from equibench.reports.data import RunData
-        from equibench.reports.page import write_joint_page
-        from equibench.reports.paper_text import write_paper_tables
 
         data = {name: RunData.read(folder) for name, folder in zip(names, folders, strict=True)}
+    if len(runs) > 1 and chosen.has("html"):
+        from equibench.reports.page import write_page
+
+        with _writing(out):
+            typer.echo(f"report: {write_page(data, out, image_seconds)}")
+    if paper:
+        from equibench.reports.paper_text import write_paper_tables
+
         with _writing(out):
             typer.echo(write_paper_tables(data, out))
-            if len(runs) > 1:
-                typer.echo(f"report: {write_joint_page(data, out)}")
     if figures:
         from equibench.reports.choice import Asked
         from equibench.reports.paper_figures import write_paper_figures
@@ -131,7 +161,7 @@ def _writing(target: Path) -> Iterator[None]:
 def show(folder: "RunFolder") -> None:
     """The table, then what failed, then where it all is."""
     if folder.has_rows:
-        typer.echo(_table(folder, "markdown"))
+        typer.echo(_table(folder, None))
     _show_failures(folder)
     typer.echo(f"run: {folder.path}")
 
@@ -149,9 +179,21 @@ def finish(folder: "RunFolder") -> None:
         raise typer.Exit(1)
 
 
-def _table(folder: "RunFolder", format: Format, statistics: Sequence[str] = ()) -> str:
-    from equibench.reports.data import RunData
-    from equibench.reports.tables import summary_table
+def _names(text: str | None) -> list[str]:
+    return (text or "").replace(",", " ").split()
 
-    data = RunData.read(folder)
-    return summary_table(data.summary, format=format, weights=data.weights, statistics=statistics)
+
+def _table(folder: "RunFolder", format: Format | None, **chosen: Any) -> str:
+    """The summary; on a terminal as wide as that, in colour unless ``NO_COLOR`` is set."""
+    from equibench.reports.data import RunData
+    from equibench.reports.summary_table import summary_table
+
+    data, on_terminal = RunData.read(folder), sys.stdout.isatty()
+    return summary_table(
+        data.summary,
+        format=format or ("text" if on_terminal else "markdown"),
+        weights=data.weights,
+        width=shutil.get_terminal_size((120, 24)).columns,
+        colour=on_terminal and not os.environ.get("NO_COLOR"),
+        **chosen,
+    )

@@ -1,0 +1,63 @@
+"""The error by power of two: which pooling level contributes what.
+
+A shift by a multiple of 2^k passes through the first k halvings of an encoder unharmed. What is
+left of the error among the multiples of 2^k, and not of 2^(k + 1), is made by the levels below.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+__all__ = ["AXES", "by_power_of_two", "power_of_two"]
+
+AXES = {"both": ("dy", "dx"), "dy": ("dy",), "dx": ("dx",)}
+"""What has to be a multiple: both components of the shift, or one of them."""
+
+_KEYS = ["model", "suite", "group"]
+
+
+def power_of_two(shifts: NDArray[np.int64], largest: int) -> NDArray[np.int64]:
+    """The largest power of two up to ``largest`` that divides every component of each shift.
+
+    Args:
+        shifts: (n, components) in pixels.
+        largest: a power of two; 0 is a multiple of all.
+    """
+    bits = np.bitwise_or.reduce(np.abs(shifts), axis=1) | largest
+    lowest: NDArray[np.int64] = bits & -bits
+    return lowest
+
+
+def by_power_of_two(rows: pd.DataFrame, largest: int = 16) -> pd.DataFrame:
+    """Mean and worst NMSE of the shifts of each power of two.
+
+    Args:
+        rows: of shifts; a row counts for as many shifts as it covers, the identity for none.
+        largest: the total stride, or the power of two beyond which none are told apart.
+
+    Returns:
+        One line for each model × suite × group × axis × power, with ``mean``, ``worst`` and the
+        number of ``shifts``.
+    """
+    moved = rows[(rows["dy"] != 0) | (rows["dx"] != 0)]
+    parts = []
+    for axis, components in AXES.items():
+        power = power_of_two(moved[list(components)].to_numpy(np.int64), largest)
+        weighted = pd.DataFrame(
+            {
+                **{key: moved[key] for key in _KEYS},
+                "axis": axis,
+                "power": power,
+                "shifts": moved["covers"],
+                # NaN is worse than any number
+                "worst": moved["eq_nmse"].astype(float).fillna(np.inf),
+            }
+        )
+        weighted["sum"] = weighted["worst"] * weighted["shifts"]
+        keys = [*_KEYS, "axis", "power"]
+        found = weighted.groupby(keys, sort=False).agg(
+            sum=("sum", "sum"), worst=("worst", "max"), shifts=("shifts", "sum")
+        )
+        found.insert(0, "mean", found.pop("sum") / found["shifts"])
+        parts.append(found.reset_index().sort_values("power", kind="stable"))
+    return pd.concat(parts, ignore_index=True)

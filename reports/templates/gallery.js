@@ -1,0 +1,84 @@
+// The worst case of each model: input, shifted input, both outputs aligned, and their difference.
+
+function shot(picture) {
+  const { numbers } = picture, [dy, dx] = picture.shift;
+  const name = several ? `${picture.model} (${picture.run})` : picture.model;
+  const row = element("div", { class: "row" });
+  const put = (node, words) => row.append(element("div", {}, node, words));
+  const image = (source, what) => element("img", { src: source, alt: `${what}, ${name}`, loading: "lazy" });
+  const rolled = element("canvas", { role: "img", "aria-label": `shifted input, ${name}` });
+  put(image(picture.input, "input"), "input");
+  put(rolled, `input, shifted by ${shiftText(dy, dx)}`);
+  put(image(picture.output, "output"), "output");
+  put(image(picture.shifted, "output of the shifted input"), "output of the shifted, shifted back");
+  if (picture.difference) {
+    const map = element("canvas", { role: "img", "aria-label": `difference, ${name}` });
+    put(map, `difference, yellow from ${text(num(picture.largest), ".2g")}`);
+    painted(picture.difference, (source) => coloured(map, source));
+  } else put(element("div", { class: "blank" }, "nothing"), "difference: 0");
+  painted(picture.input, (source) => roll(rolled, source, dy, dx));
+  const facts = Object.entries({
+    NMSE: [numbers.eq_nmse, ".2e", ""],
+    SSIM: [numbers.eq_ssim, ".4f", ""],
+    "ΔPSNR": [numbers.delta_psnr, ".2g", " dB"],
+    PSNR: [numbers.psnr, ".2f", " dB"],
+    "PSNR, shifted": [numbers.psnr_shifted, ".2f", " dB"],
+  }).filter(([, [value]]) => value !== undefined);
+  return element(
+    "figure",
+    { class: "shot", "data-run": picture.run, "data-place": picture.place, "data-model": picture.model },
+    element("h3", {}, name, element("small", {}, ` on ${picture.place}, ${picture.case}, shift ${shiftText(dy, dx)}`)),
+    row,
+    element("figcaption", { class: "numbers" },
+      ...facts.map(([title, [value, format, unit]]) =>
+        element("span", {}, `${title} `, element("b", {}, text(num(value), format)), unit))),
+  );
+}
+
+function painted(source, then) {
+  const image = new Image();
+  image.onload = () => then(image);
+  image.src = source;
+}
+
+function roll(canvas, image, dy, dx) {
+  const { width, height } = image;
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d"), wrap = (k, n) => ((k % n) + n) % n;
+  const [x, y] = [wrap(dx, width), wrap(dy, height)];
+  for (const left of [x, x - width]) for (const top of [y, y - height]) context.drawImage(image, left, top);
+}
+
+function coloured(canvas, image) {
+  const { width, height } = image;
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const pixels = context.getImageData(0, 0, width, height), { data: bytes } = pixels;
+  for (let i = 0; i < bytes.length; i += 4) bytes.set(viridis(bytes[i] / 255), i);
+  context.putImageData(pixels, 0, 0);
+}
+
+function gallery() {
+  const host = byId("gallery");
+  if (!host) return;
+  // made as it comes near: decoding them all would hold the page up
+  const make = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries)
+      if (isIntersecting && !target.filled) {
+        target.filled = true;
+        target.replaceChildren(...shot(data.pictures[target.index]).childNodes);
+      }
+  }, { rootMargin: "800px" });
+  data.pictures.forEach((picture, index) => {
+    const { run, place, model } = picture;
+    const holder = element("figure", {
+      class: "shot", "data-run": run, "data-place": place, "data-model": model,
+      style: "min-height: 16rem",
+    });
+    Object.assign(holder, { index });
+    host.append(holder);
+    make.observe(holder);
+    onChange(() => (holder.hidden = !shows({ run, place, model })));
+  });
+}

@@ -1,0 +1,68 @@
+// Filters, theme, and everything put in its place.
+
+function toggles(parent, label, names, chosen) {
+  if (names.length < 2) return;
+  const group = element("fieldset", { class: "chips", "aria-label": label });
+  for (const name of names) {
+    const button = element("button", { type: "button", class: "button", "aria-pressed": "true" }, name);
+    button.addEventListener("click", () => {
+      chosen.has(name) ? chosen.delete(name) : chosen.add(name);
+      button.setAttribute("aria-pressed", chosen.has(name));
+      changed();
+    });
+    group.append(button);
+  }
+  parent.append(group);
+}
+
+function themeButton(parent) {
+  const root = document.documentElement, themes = ["auto", "light", "dark"];
+  const stored = () => {
+    try { return localStorage.getItem("equibench-theme"); } catch { return null; }
+  };
+  const button = element("button", { type: "button", class: "button", id: "theme" });
+  const apply = (theme) => {
+    root.dataset.theme = theme;
+    button.textContent = { auto: "◐ auto", light: "○ light", dark: "● dark" }[theme];
+    button.setAttribute("aria-label", `Theme: ${theme}`);
+    try { localStorage.setItem("equibench-theme", theme); } catch { /* a file may have no storage */ }
+    forgetInks();
+    Chart.redraw();
+  };
+  button.addEventListener("click", () =>
+    apply(themes[(themes.indexOf(root.dataset.theme) + 1) % themes.length]));
+  parent.append(button);
+  apply(themes.includes(stored()) ? stored() : "auto");
+}
+
+function toolbar() {
+  const tools = byId("tools");
+  if (data.series.length) {
+    const search = element("input", {
+      type: "search", id: "query", placeholder: "Filter models", "aria-label": "Filter models",
+    });
+    search.addEventListener("input", () => {
+      state.query = search.value.trim().toLowerCase();
+      changed();
+    });
+    tools.append(search);
+    toggles(tools, "Suites", places, state.places);
+    toggles(tools, "Runs", data.runs, state.runs);
+  }
+  themeButton(tools);
+  tools.hidden = false;
+}
+
+tables();
+dots();
+shifts();
+distribution();
+scatters();
+gallery();
+onChange(() => Chart.redraw());
+toolbar();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  forgetInks();
+  Chart.redraw();
+});
+addEventListener("beforeprint", () => Chart.all.forEach((chart) => chart.draw()));
