@@ -16,7 +16,7 @@ from equibench.errors import UsageError
 from equibench.evaluation import Evaluation, units
 from equibench.loading import build_suite, case_names, load_model
 from equibench.precision import Precision
-from equibench.probing import Probe
+from equibench.probing import PROBED, Probe
 from equibench.settings import Frame, Settings
 from equibench.specs import Spec
 from equibench.summary import summarize
@@ -100,10 +100,12 @@ def evaluate(
     cases = case_names(suite, limit)
     todo = units(suite, settings.plan, cases)
     silent = None if progress is None else not progress
-    with Evaluation(model, label, suite, settings).ready(cases) as measure:
+    with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:
         if measure.probe is not None and not silent:
             tqdm.write(measure.probe.cost(label, suite, len(cases)), sys.stderr)
-        parts = [measure(part) for part in tqdm(todo, unit="unit", disable=silent)]
+        steps = zip(todo, [*todo[1:], ()], strict=True)
+        bar = tqdm(steps, total=len(todo), unit="unit", disable=silent)
+        parts = [measure(part, following) for part, following in bar]
     for error in (error for part in parts for error in part.broken.values()):
         raise error
     return Result(pd.concat([part.rows for part in parts], ignore_index=True), measure.probe)

@@ -1,19 +1,31 @@
 """What a run is asked to do: the options of ``equibench run`` and the fields of its TOML file."""
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from equibench.errors import UsageError
 
-__all__ = ["Block", "RunConfig", "checked", "read_config", "validated"]
+__all__ = ["SPLITTING", "Block", "RunConfig", "checked", "read_config", "validated"]
 
 M = TypeVar("M", bound=BaseModel)
+
+
+SPLITTING = ("engine", "scheduler", "workers", "shard")
+"""Fields that say who does the work: they change no number."""
+
+
+def _one_of_several(shard: str) -> str:
+    match = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,8})", shard)
+    if not match or int(match[1]) > int(match[2]):
+        raise ValueError("not i/n with i from 1 to n")
+    return shard
 
 
 class Block(BaseModel):
@@ -40,6 +52,10 @@ class RunConfig(Block):
     frame: Literal["canonical", "reference"] | None = None
     seed: int = 0
     exhaustive: bool = False
+    engine: Literal["local", "dask"] = "local"
+    scheduler: str | None = None
+    workers: PositiveInt | None = None
+    shard: Annotated[str, AfterValidator(_one_of_several)] | None = None
     data: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -55,7 +71,7 @@ class RunConfig(Block):
     @property
     def digest(self) -> str:
         """Ten characters that equal configurations share; data roots do not count."""
-        content = self.model_dump_json(exclude={"data", "device"})
+        content = self.model_dump_json(exclude={"data", "device", *SPLITTING})
         return hashlib.sha256(content.encode()).hexdigest()[:10]
 
 

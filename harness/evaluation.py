@@ -24,9 +24,6 @@ __all__ = ["Evaluation", "Ready", "units"]
 
 T = TypeVar("T")
 
-PROBED = 2
-"""Cases whose first image a model is probed with, beside noise."""
-
 FORWARDS_PER_UNIT = 64
 """About how many images a unit of work passes through the model, unless one case has more."""
 
@@ -48,16 +45,21 @@ class Ready:
     """
 
     measure: Callable[[Sequence[str]], Measured]
+    load: Loader
     probe: Probe | None = None
 
-    def __call__(self, cases: Sequence[str]) -> Measured:
+    def __call__(self, cases: Sequence[str], following: Sequence[str] = ()) -> Measured:
         """Rows of the cases.
+
+        Args:
+            following: cases that will be asked for next, to be loaded meanwhile.
 
         Raises:
             DataError: none of the cases can be loaded.
             ModelError: the model raises, returns what cannot be measured, or does not fit into
                 memory with a single image.
         """
+        self.load.expect([*cases, *following])
         return self.measure(cases)
 
 
@@ -76,12 +78,12 @@ class Evaluation:
     declared: int | None = None
 
     @contextmanager
-    def ready(self, cases: Sequence[str] = ()) -> Iterator[Ready]:
+    def ready(self, probed: Sequence[str] = ()) -> Iterator[Ready]:
         """Put the model in place; nothing global is set between two calls of what is yielded.
 
         Args:
-            cases: what will be measured; where that is with all shifts, the first of them are
-                probed for a short way.
+            probed: where all shifts are asked for, the cases that the model is probed with for
+                a short way.
         """
         metrics = suite_metrics(self.suite)
         with (
@@ -89,7 +91,6 @@ class Evaluation:
             _near_ties(self.model) as near_ties,
             Loader(self.suite, self.settings.device) as load,
         ):
-            load.expect(cases)
 
             def rows(settings: Settings, cases: Sequence[str]) -> Measured:
                 return self._within_memory(
@@ -99,12 +100,12 @@ class Evaluation:
                     ).run(cases),
                 )
 
-            if not (isinstance(self.settings.plan, All) and cases):
-                yield Ready(lambda cases: rows(self.settings, cases))
+            if not (isinstance(self.settings.plan, All) and probed):
+                yield Ready(lambda cases: rows(self.settings, cases), load)
                 return
-            found = self._probe(forward, cases)
+            found = self._probe(forward, probed)
             if not found.periodic:
-                yield Ready(lambda cases: rows(self.settings, cases), found)
+                yield Ready(lambda cases: rows(self.settings, cases), load, found)
                 return
             plan = Residues(found.classes)
             short = replace(self.settings, plan=plan)
@@ -121,7 +122,7 @@ class Evaluation:
                     table = pd.concat([table[table["exact"]], whole])
                 return replace(measured, rows=table.reset_index(drop=True))
 
-            yield Ready(all_shifts, found)
+            yield Ready(all_shifts, load, found)
 
     def probe(self, cases: Sequence[str]) -> Probe:
         """Find the model's total stride on noise and the first of some cases.
@@ -138,7 +139,7 @@ class Evaluation:
         declared = declared if isinstance(declared, int) and declared > 0 else None
         return self._within_memory(
             self.settings,
-            lambda s: probe(forward, self.label, self.suite, cases[:PROBED], s, declared),
+            lambda s: probe(forward, self.label, self.suite, cases, s, declared),
         )
 
     def _within_memory(self, settings: Settings, work: Callable[[Settings], T]) -> T:

@@ -7,7 +7,7 @@ from typing import Any
 
 from equibench.baseline import suite_conditions
 from equibench.cases import Suite
-from equibench.config import RunConfig
+from equibench.config import SPLITTING, RunConfig
 from equibench.errors import UsageError
 from equibench.metrics import Metric
 from equibench.provenance import source_sha256, version_of
@@ -31,7 +31,7 @@ def fingerprint(
 
     Models are compared as they load, by the hashes of their tensors and sources.
     """
-    return config.model_dump(mode="json", exclude={"device", "suites", "data"}) | {
+    return config.model_dump(mode="json", exclude={"device", "suites", "data", *SPLITTING}) | {
         "plan": repr(settings.plan),
         "frame": settings.frame,
         "batch": settings.batch,

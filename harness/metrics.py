@@ -71,8 +71,13 @@ class Metric(ABC):
         return self.value(self.partials(self.prepare(reference, r), prediction, None), r)
 
 
-def _squares(image: Tensor) -> Tensor:
-    return image.square().sum(dim=(1, 2, 3))
+def _total(images: Tensor) -> Tensor:
+    """The sum of each image, (B,): rows first, or its last bits would depend on the threads."""
+    return images.sum(dim=-1).sum(dim=(1, 2))
+
+
+def _squares(images: Tensor) -> Tensor:
+    return _total(images.square())
 
 
 def _running_sums(x: Tensor, side: int, dim: int) -> Tensor:
@@ -177,7 +182,7 @@ class SSIM(Metric):
         below1 = square.add_(above1)
         similarity = above1.mul_(above2).div_(below1.mul_(below2))
         if origin is None:
-            mean = similarity.mean(dim=(1, 2, 3))
+            mean = _total(similarity) / similarity[0].numel()
         else:
             similarity = similarity.mean(dim=1)
             rows = self._full(similarity.shape[-2], self.window[0], origin, 0, similarity)

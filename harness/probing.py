@@ -22,9 +22,12 @@ from equibench.seeds import generator
 from equibench.settings import Settings
 from equibench.stream import load_case
 
-__all__ = ["Pair", "Probe", "probe"]
+__all__ = ["PROBED", "Pair", "Probe", "probe"]
 
 Pair = tuple[int, int]
+
+PROBED = 2
+"""Cases whose first image a model is probed with, beside noise."""
 
 _MULTIPLES = 2
 """Random multiples of the stride that each image is tried with in the end."""

@@ -1,32 +1,27 @@
 """A run: models × suites, unit by unit, into a run folder that can be resumed."""
 
 import datetime
-import hashlib
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from equibench.cases import Suite
-from equibench.config import RunConfig
+from equibench.config import SPLITTING, RunConfig
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
-from equibench.evaluation import Evaluation, Ready, units
 from equibench.fingerprint import fingerprint, refuse_changes
-from equibench.loading import LoadedModel, build_suite, case_names, load_model, seeded
+from equibench.loading import build_suite, case_names, load_model, seeded
 from equibench.measurement import row_columns, suite_metrics
 from equibench.provenance import environment
 from equibench.registry import MODELS
-from equibench.rowfiles import unit_name
 from equibench.settings import Settings
-from equibench.specs import Spec, slug
+from equibench.specs import Spec
 from equibench.store import RunFolder
-from equibench.summary import non_finite
 from equibench.weights import weights_file
+from equibench.work import Outcome, Unit, Worker, described, in_turn, split
 
 __all__ = ["run"]
 
@@ -49,60 +44,69 @@ def run(config: RunConfig, out: Path | str, *, progress: bool | None = None) -> 
     return _Run(config).into(Path(out), progress)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One model on one suite: the cases of its units, by the names of their row files."""
-
-    suite: Suite
-    units: Mapping[str, Sequence[str]]
-
-
 class _Run:
     """What a configuration comes to on this machine."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
+        self.shard = config.shard
         self.settings = Settings.of(config)
         self.environment = environment(self.settings.device)
         self.failures: list[dict[str, Any]] = []
         self.specs = self._available_models()
+        self.suite_specs = _specs("suites", [block.suites for block in config.blocks])
         self.suites = self._available_suites()
         metrics = {m.name: m for suite, _ in self.suites.values() for m in suite_metrics(suite)}
         self.metrics = list(metrics.values())
+        self.described: set[str] = set()
 
     def into(self, out: Path, progress: bool | None) -> RunFolder:
         folder = RunFolder(out, create=True)
-        old = folder.manifest
+        with folder.lock(self.shard):
+            before = folder.manifest.get("state")
+            units = self._units()
+            folder.update_manifest(lambda manifest: self._begin(manifest, units, out))
+            try:
+                self._measure(folder, units, progress)
+            except BaseException as error:
+                folder.write_failures(self.failures, shard=self.shard)
+                # a refused run changes nothing of what the folder says of its own
+                refused = before if isinstance(error, UsageError) else None
+                stopped = isinstance(error, KeyboardInterrupt)
+                state = refused or ("interrupted" if stopped else "failed")
+                folder.update_manifest(lambda manifest: self._end(manifest, state))
+                raise
+            folder.conclude(self.failures, shard=self.shard)
+            folder.update_manifest(lambda manifest: self._end(manifest, "finished"))
+        return folder
+
+    def _begin(self, manifest: dict[str, Any], units: Sequence[Unit], out: Path) -> None:
         identity = fingerprint(
             self.config, self.settings, self.suites.values(), self.metrics, self.environment
         )
-        refuse_changes(old.get("fingerprint", identity), identity, out)
-        manifest: dict[str, Any] = {
+        refuse_changes(manifest.get("fingerprint", identity), identity, out)
+        manifest.setdefault("started", _now())
+        manifest |= {
             "state": "running",
-            "started": old.get("started", _now()),
-            "configuration": self.config.model_dump(mode="json"),
+            "configuration": self.config.model_dump(mode="json", exclude=set(SPLITTING)),
             "fingerprint": identity,
             "environment": self.environment,
-            "models": dict(old.get("models", {})),
-            "probes": dict(old.get("probes", {})),
+            "models": manifest.get("models", {}),
+            "probes": manifest.get("probes", {}),
+            "units": dict(Counter(unit.job.stem for unit in units)),
+            "shards": manifest.get("shards", {}) | {self.shard: "running"} if self.shard else {},
         }
-        folder.write_manifest(manifest)
-        state = "failed"
-        try:
-            self._measure(folder, manifest, progress)
-            state = "finished"
-        except KeyboardInterrupt:
-            state = "interrupted"
-            raise
-        except UsageError:
-            # refused: what the folder says of its own run stays true
-            manifest, state = (old or manifest), old.get("state", state)
-            raise
-        finally:
-            folder.write_manifest(manifest | {"state": state, "stopped": _now()})
-            folder.write_failures(self.failures)
-        self._conclude(folder)
-        return folder
+
+    def _end(self, manifest: dict[str, Any], state: str) -> None:
+        """A run in shards has ended when the last of them has."""
+        manifest["stopped"] = _now()
+        shards = manifest["shards"]
+        if self.shard:
+            shards[self.shard] = state
+            others = set(shards.values()) - {state}
+            complete = len(shards) == self._shard()[1]
+            state = "running" if "running" in others or not complete else max(others, default=state)
+        manifest["state"] = state
 
     def _available_models(self) -> list[Spec]:
         """Specs of the models that can run here; a mistyped one stops the run at once."""
@@ -123,13 +127,12 @@ class _Run:
 
     def _available_suites(self) -> dict[str, tuple[Suite, Sequence[str]]]:
         """Suites whose data are here, with their cases, by the labels of their specs."""
-        specs = _specs("suites", [block.suites for block in self.config.blocks])
         for name in self.config.data:
-            if name not in {spec.reference for spec in specs.values()}:
+            if name not in {spec.reference for spec in self.suite_specs.values()}:
                 raise UsageError(f"--data {name}=…: no suite of this run is called {name!r}")
         found: dict[str, tuple[Suite, Sequence[str]]] = {}
         reasons: list[EquibenchError] = []
-        for label, spec in specs.items():
+        for label, spec in self.suite_specs.items():
             try:
                 suite = build_suite(spec, self.config.data)
                 cases = case_names(suite, self.config.limit)
@@ -144,104 +147,117 @@ class _Run:
             raise reasons[0]
         return found
 
-    def _jobs(self, model: str) -> list[_Job]:
-        """A model, by its label, on the suites of every block that names it."""
-        wanted = dict.fromkeys(
-            suite
-            for block in self.config.blocks
-            if model in _specs("models", [block.models])
-            for suite in _specs("suites", [block.suites])
-        )
-        return [self._job(model, *self.suites[suite]) for suite in wanted if suite in self.suites]
+    def _units(self) -> list[Unit]:
+        """Every model on the suites of all blocks that name it, suite by suite."""
+        units = []
+        for model in self.specs:
+            wanted = dict.fromkeys(
+                label
+                for block in self.config.blocks
+                if model.label in _specs("models", [block.models])
+                for label in _specs("suites", [block.suites])
+            )
+            for label in wanted:
+                if label in self.suites:
+                    suite, cases = self.suites[label]
+                    units += split(model, self.suite_specs[label], suite, self.settings.plan, cases)
+        return units
 
-    def _measure(self, folder: RunFolder, manifest: dict[str, Any], progress: bool | None) -> None:
-        jobs = {spec.label: self._jobs(spec.label) for spec in self.specs}
-        counts = {label: sum(len(job.units) for job in mine) for label, mine in jobs.items()}
+    def _shard(self) -> tuple[int, int]:
+        first, _, count = (self.shard or "1/1").partition("/")
+        return int(first), int(count)
+
+    def _mine(self, units: Sequence[Unit]) -> Sequence[Unit]:
+        """Those of this shard: every n-th, so that each has some of every job."""
+        first, count = self._shard()
+        return units[first - 1 :: count]
+
+    def _measure(self, folder: RunFolder, units: Sequence[Unit], progress: bool | None) -> None:
+        mine = self._mine(units)
+        todo = [unit for unit in mine if not folder.finished(unit.name)]
+        self._recognise(folder, {unit.job.model.label for unit in todo})
+        jobs: dict[str, list[str]] = {}
+        for unit in units:
+            jobs.setdefault(unit.job.stem, []).append(unit.name)
+        left = Counter(unit.job.stem for unit in todo)
         silent = None if progress is None else not progress
         with tqdm(
-            total=sum(counts.values()), unit="unit", disable=silent, dynamic_ncols=True
-        ) as bar:
-            for spec in self.specs:
+            total=len(mine), initial=len(mine) - len(todo), unit="unit", disable=silent,
+            dynamic_ncols=True,
+        ) as bar:  # fmt: skip
+            for outcome in self._outcomes(todo):
+                job = outcome.unit.job
+                bar.set_description(f"{job.model.label} · {job.label}")
+                self._settle(folder, outcome)
+                bar.update()
+                left[job.stem] -= 1
+                if not left[job.stem]:
+                    folder.consolidate(job.stem, jobs[job.stem])
+
+    def _recognise(self, folder: RunFolder, busy: Set[str]) -> None:
+        """Models with nothing left to do must be those that the folder's rows are of."""
+        known = folder.manifest["models"]
+        for spec in self.specs:
+            if spec.label in known and spec.label not in busy:
                 try:
-                    loaded = load_model(spec, self.config.seed)
+                    found = described(spec, load_model(spec, self.config.seed))
                 except EquibenchError as error:
                     self._fail(error, model=spec.label)
-                    bar.update(counts[spec.label])
                     continue
-                described = {
-                    "spec": spec.reference,
-                    "weights": loaded.weights,
-                    **loaded.provenance,
-                }
-                before = manifest["models"].setdefault(spec.label, described)
-                refuse_changes({spec.label: before}, {spec.label: described}, folder.path)
-                folder.write_manifest(manifest)
-                for job in jobs[spec.label]:
-                    bar.set_description(f"{spec.label} · {job.suite.label}")
-                    found = self._evaluate(loaded, job, folder, bar)
-                    if found is not None:
-                        manifest["probes"].setdefault(spec.label, {})[job.suite.label] = found
-                        folder.write_manifest(manifest)
+                refuse_changes({spec.label: known[spec.label]}, {spec.label: found}, folder.path)
 
-    def _job(self, model: str, suite: Suite, cases: Sequence[str]) -> _Job:
-        """Row files have slugs and digests for names: labels are data and never a path."""
-        digest = hashlib.sha256(f"{model}\n{suite.label}".encode()).hexdigest()[:8]
-        stem = f"{slug(model)}_{slug(suite.label)}_{digest}"
-        members = enumerate(units(suite, self.settings.plan, cases))
-        return _Job(suite, {unit_name(stem, number): each for number, each in members})
+    def _outcomes(self, units: Sequence[Unit]) -> Iterable[Outcome]:
+        def say(line: str) -> None:
+            tqdm.write(line, sys.stderr)
 
-    def _evaluate(
-        self, loaded: LoadedModel, job: _Job, folder: RunFolder, bar: "tqdm[Any]"
-    ) -> dict[str, Any] | None:
-        """Measure the units that are not finished; returns what a probe found, if one was made."""
-        todo = [name for name in job.units if not folder.finished(name)]
-        bar.update(len(job.units) - len(todo))
-        place = {"model": loaded.label, "suite": job.suite.label}
-        declared = loaded.provenance["details"].get("total_stride")
-        evaluation = Evaluation(loaded.model, loaded.label, job.suite, self.settings, declared)
-        cases = [case for name in todo for case in job.units[name]]
-        with ExitStack() as stack:
-            try:
-                measure = stack.enter_context(evaluation.ready(cases))
-            except EquibenchError as error:  # what cannot be probed cannot be measured
-                self._fail(error, **place, cases=cases)
-                bar.update(len(todo))
-                return None
-            if measure.probe is not None:
-                tqdm.write(measure.probe.cost(loaded.label, job.suite, len(cases)), sys.stderr)
-            for name in todo:
-                self._unit(measure, name, job.units[name], folder, place)
-                bar.update()
-        return measure.probe.described if measure.probe else None
+        if self.config.engine == "dask":
+            from equibench.cluster import on_cluster
 
-    def _unit(
-        self,
-        measure: Ready,
-        name: str,
-        cases: Sequence[str],
-        folder: RunFolder,
-        place: Mapping[str, object],
-    ) -> None:
-        try:
-            measured = measure(cases)
-        except EquibenchError as error:
-            self._fail(error, **place, cases=list(cases))
+            return on_cluster(self.config, self.settings.device, units, say)
+        suites = {label: suite for label, (suite, _) in self.suites.items()}
+        return in_turn(Worker(self.config, say, suites), units)
+
+    def _settle(self, folder: RunFolder, outcome: Outcome) -> None:
+        """Keep what came of a unit."""
+        job = outcome.unit.job
+        if outcome.model is not None:
+            self._describe(folder, outcome)
+        if outcome.measured is not None:
+            # one schema for every file of the run, whatever its suite measures
+            rows = outcome.measured.rows.reindex(columns=row_columns(self.metrics))
+            folder.write_rows(outcome.unit.name, rows, complete=not outcome.measured.broken)
+            for case, reason in outcome.measured.broken.items():
+                self._fail(reason, **job.place, cases=[case])
+        elif outcome.error is not None:
+            cases = {} if outcome.broken else {"cases": list(outcome.unit.cases)}
+            place = job.place if outcome.broken != "model" else {"model": job.model.label}
+            self._fail(outcome.error, **place, **cases)
+
+    def _describe(self, folder: RunFolder, outcome: Outcome) -> None:
+        """Note what identifies the model, or refuse it where the folder knows another."""
+        job = outcome.unit.job
+        if job.stem in self.described:
             return
-        # one schema for every file of the run, whatever its suite measures
-        rows = measured.rows.reindex(columns=row_columns(self.metrics))
-        folder.write_rows(name, rows, complete=not measured.broken)
-        for case, reason in measured.broken.items():
-            self._fail(reason, **place, cases=[case])
+        self.described.add(job.stem)
+        label = job.model.label
+
+        def change(manifest: dict[str, Any]) -> None:
+            before = manifest["models"].setdefault(label, outcome.model)
+            refuse_changes({label: before}, {label: outcome.model}, folder.path)
+            # in the order of the configuration, whoever came first
+            order = dict.fromkeys([*(spec.label for spec in self.specs), *manifest["models"]])
+            manifest["models"] = {
+                name: manifest["models"][name] for name in order if name in manifest["models"]
+            }
+            if outcome.probe is not None:
+                manifest["probes"].setdefault(label, {})[job.label] = outcome.probe
+
+        folder.update_manifest(change)
 
     def _fail(self, error: EquibenchError, **place: object) -> None:
-        self.failures.append({**place, "error": type(error).__name__, "message": str(error)})
-
-    def _conclude(self, folder: RunFolder) -> None:
-        if folder.has_rows:
-            rows = folder.rows()
-            folder.write_summary(folder.summary(rows))
-            self.failures += non_finite(rows)
-        folder.write_failures(self.failures)
+        failure = {**place, "error": type(error).__name__, "message": str(error)}
+        if failure not in self.failures:
+            self.failures.append(failure)
 
 
 def _specs(kind: str, lists: Sequence[Sequence[str]]) -> dict[str, Spec]:

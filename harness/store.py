@@ -128,7 +128,8 @@ class RunFolder:
         Raises:
             EquibenchError: a file is damaged, or the new one cannot be written.
         """
-        self._rows.consolidate(stem, units)
+        with self._alone():
+            self._rows.consolidate(stem, units)
 
     def conclude(
         self,

@@ -57,38 +57,59 @@ def test_the_manifest_says_how_the_numbers_came_about(cli, tmp_path):
     assert model["details"]["total_stride"] == 16
 
 
-def test_the_same_command_resumes_and_recomputes_nothing(cli, tmp_path):
-    run(cli, "--shifts", "random:n=40,max=8")
-    files = sorted((tmp_path / "run/rows").iterdir())
-    before = {file: file.stat().st_mtime_ns for file in files}
-    content = files[1].read_bytes()
-    files[1].unlink()
-    status, _, _ = run(cli, "--shifts", "random:n=40,max=8")
-    assert status == 0
-    after = {file: file.stat().st_mtime_ns for file in files}
-    assert [file for file in files if before[file] != after[file]] == [files[1]]
-    assert files[1].read_bytes() == content
-
-
-def test_an_interrupted_run_keeps_its_finished_units(cli, tmp_path, monkeypatch):
+@pytest.fixture
+def loads(monkeypatch):
+    """The cases of noise suites that were loaded, in order; ``loads.stop_at`` interrupts there."""
     from equibench.suites.noise import Noise
 
-    def interrupted(self, name):
-        if name == "00002":
-            raise KeyboardInterrupt
-        return load(self, name)
+    class Loads(list):
+        stop_at = None
 
-    load = Noise.load
-    monkeypatch.setattr(Noise, "load", interrupted)
+        def __call__(self, suite, name):
+            if name == self.stop_at:
+                raise KeyboardInterrupt
+            self.append(name)
+            return load(suite, name)
+
+    load, found = Noise.load, Loads()
+    monkeypatch.setattr(Noise, "load", lambda suite, name: found(suite, name))
+    return found
+
+
+def test_the_same_command_again_measures_nothing(cli, loads):
+    run(cli, "--shifts", "random:n=40,max=8")
+    loads.clear()
+    assert run(cli, "--shifts", "random:n=40,max=8")[0] == 0
+    assert loads == []
+
+
+def test_an_interrupted_run_keeps_its_finished_units(cli, tmp_path, loads):
+    loads.stop_at = "00002"
     status, _, err = run(cli, "--shifts", "random:n=40,max=8")
     assert status == 130
     assert err.splitlines()[-1] == "equibench: interrupted; the same command resumes run"
     assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "interrupted"
-    kept = len(list((tmp_path / "run/rows").iterdir()))
-    assert kept >= 1
-    monkeypatch.setattr(Noise, "load", load)
+    assert len(list((tmp_path / "run/rows").iterdir())) == 2
+    loads.clear()
+    loads.stop_at = None
     assert run(cli, "--shifts", "random:n=40,max=8")[0] == 0
-    assert len(list((tmp_path / "run/rows").iterdir())) == 3
+    assert loads == ["00002"]
+    run(cli, "--shifts", "random:n=40,max=8", out="undisturbed")
+    resumed, whole = (pd.read_parquet(tmp_path / name / "rows") for name in ("run", "undisturbed"))
+    pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
+
+
+def test_shards_share_a_folder_and_make_one_run(cli, tmp_path):
+    for shard in ("2/3", "1/3"):
+        run(cli, "--shifts", "random:n=40,max=8", "--shard", shard)
+        assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "running"
+    run(cli, "--shifts", "random:n=40,max=8", "--shard", "3/3")
+    assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "finished"
+    run(cli, "--shifts", "random:n=40,max=8", out="whole")
+    shards, whole = (pd.read_parquet(tmp_path / name / "rows") for name in ("run", "whole"))
+    pd.testing.assert_frame_equal(shards, whole, check_exact=True)
+    summaries = [(tmp_path / name / "summary.csv").read_bytes() for name in ("run", "whole")]
+    assert summaries[0] == summaries[1]
 
 
 def test_a_changed_configuration_is_refused_with_what_changed(cli):
@@ -541,7 +562,8 @@ def test_a_user_s_mistake_is_one_line_and_exit_status_2(mistake, cli, tmp_path):
         (
             'modles = ["a"]',
             "bench.toml: there is no field 'modles'; did you mean models? There are: models, "
-            "suites, also, shifts, device, precision, batch, limit, frame, seed, exhaustive, data",
+            "suites, also, shifts, device, precision, batch, limit, frame, seed, exhaustive, "
+            "engine, scheduler, workers, shard, data",
         ),
         ('models = ["a"]', 'bench.toml: suites is missing; write suites = ["…"]'),
         (

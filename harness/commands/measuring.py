@@ -66,6 +66,18 @@ def run(
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="All shifts of what has no residue classes.")
     ] = False,
+    engine: Annotated[
+        str | None, typer.Option(help="local, or dask: several processes or machines.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a Dask cluster that is running.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Of a cluster on this machine; one for each GPU or core.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only every n-th unit of work, from the i-th.")
+    ] = None,
     data: Data = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML with these options as fields.")
@@ -96,6 +108,10 @@ def run(
         "frame": frame,
         "seed": seed,
         "exhaustive": exhaustive or None,
+        "engine": engine or ("dask" if scheduler or workers else None),
+        "scheduler": scheduler,
+        "workers": workers,
+        "shard": shard,
         "data": roots(data),
     }
     given = {name: value for name, value in options.items() if value not in (None, [], {})}
@@ -140,8 +156,9 @@ def probe(
       equibench probe repo/net.py:build -s photo-sample -o probed
     """
     from equibench.config import validated
-    from equibench.evaluation import PROBED, Evaluation
+    from equibench.evaluation import Evaluation
     from equibench.loading import case_names, load_model
+    from equibench.probing import PROBED
     from equibench.reports.probe import error_map, layers_text, probe_text
     from equibench.settings import Settings
     from equibench.specs import Spec
@@ -153,12 +170,12 @@ def probe(
     declared = loaded.provenance["details"].get("total_stride")
     settings = Settings.of(config)
     evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)
-    cases = case_names(images)
+    cases = case_names(images, PROBED)
     found = evaluation.probe(cases)
     typer.echo(probe_text(found, loaded.label, images.label))
     written = error_map(found, out) if out is not None and found.error is not None else []
     if layers:
-        text, more = layers_text(evaluation, cases[:PROBED], out)
+        text, more = layers_text(evaluation, cases, out)
         typer.echo(f"\n{text}")
         written += more
     for file in written:

@@ -1,0 +1,252 @@
+"""Units of work on a Dask cluster: in processes of this machine, or wherever its workers are.
+
+Retries are decided here. Where a worker dies, every unit it held is a suspect; suspects are then
+measured one at a time, so that the one that kills its worker fails alone.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from equibench.config import RunConfig
+from equibench.errors import EquibenchError, UnavailableError
+from equibench.provenance import version_of
+from equibench.work import Outcome, Say, Unit, Worker
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+__all__ = ["on_cluster"]
+
+_AHEAD = 2
+"""Units that a worker holds at a time, so that it never waits for the next."""
+
+_LINES = "equibench"
+"""The topic under which workers send lines for the user."""
+
+PATIENCE = 60
+"""Seconds without a worker that fits before a run gives up."""
+
+
+def on_cluster(
+    config: RunConfig, device: torch.device, units: Sequence[Unit], say: Say
+) -> Iterator[Outcome]:
+    """Measure units on ``config.scheduler``, or on a cluster of this machine's own.
+
+    Raises:
+        UnavailableError: Dask is missing, the scheduler cannot be reached, or no worker fits.
+    """
+    theirs = config.model_copy(update={"device": device.type, "scheduler": None})
+    with _client(config, device, len(units)) as client:
+        said: set[str] = set()
+
+        def tell(event: tuple[float, Any]) -> None:
+            line = str(event[1])
+            if line not in said:
+                said.add(line)
+                say(line)
+
+        client.subscribe_topic(_LINES, tell)
+        yield from _Window(client, theirs).measure(units)
+
+
+class _Window:
+    """The units that are with workers: no more of them than keep all workers busy."""
+
+    def __init__(self, client: "Client", config: RunConfig) -> None:
+        self.client, self.config = client, config
+        self.workers = _Workers(client, config.device)
+        self.out: dict[Future, Unit] = {}
+
+    def measure(self, units: Sequence[Unit]) -> Iterator[Outcome]:
+        waiting, suspects = deque(units), deque[Unit]()
+        while waiting or self.out:
+            room = _AHEAD * len(self.workers.fitting()) - len(self.out)
+            for _ in range(min(room, len(waiting))):
+                self._submit(waiting.popleft())
+            for unit, outcome in self._finished():
+                if outcome is None:
+                    suspects.append(unit)
+                else:
+                    yield outcome
+        for unit in suspects:
+            self.workers.fitting()
+            self._submit(unit)
+            ((_, outcome),) = self._finished()
+            yield outcome or Outcome(unit, _killer(unit))
+
+    def _submit(self, unit: Unit) -> None:
+        future = self.client.submit(
+            _measure, self.config, unit, key=f"equibench-{unit.name}-{os.urandom(4).hex()}",
+            workers=self.workers.fitting(), retries=0, pure=False,
+        )  # fmt: skip
+        self.out[future] = unit
+
+    def _finished(self) -> Iterator[tuple[Unit, Outcome | None]]:
+        """Wait for the first, and give all that are there; None where a worker has died."""
+        from distributed import wait
+
+        done, _ = wait(list(self.out), return_when="FIRST_COMPLETED")
+        for future in done:
+            unit = self.out.pop(future)
+            if future.status == "finished":
+                yield unit, future.result()
+            elif _died(future):
+                yield unit, None
+            else:
+                error = future.exception()
+                reason = f"{type(error).__name__}: {error}".split("\n")[0]
+                yield unit, Outcome(unit, EquibenchError(f"a worker raised {reason}"))
+
+
+class _Workers:
+    """The workers of a cluster that can measure what is asked for."""
+
+    def __init__(self, client: "Client", device: str) -> None:
+        self.client, self.device = client, device
+        self.unfit: dict[str, str | None] = {}
+
+    def fitting(self) -> list[str]:
+        """Their addresses; waits for the first.
+
+        Raises:
+            UnavailableError: none comes.
+        """
+        from time import monotonic, sleep
+
+        until = monotonic() + PATIENCE
+        while True:
+            here = list(self.client.scheduler_info(n_workers=-1)["workers"])
+            new = [address for address in here if address not in self.unfit]
+            if new:
+                self.unfit |= self.client.run(
+                    _unfit, self.device, version_of("equibench"), workers=new
+                )
+            fit = [address for address in here if self.unfit.get(address, "gone") is None]
+            if fit:
+                return fit
+            if monotonic() > until:
+                raise UnavailableError(self._explain(here))
+            sleep(0.2)
+
+    def _explain(self, here: Sequence[str]) -> str:
+        if not here:
+            return (
+                f"the Dask cluster {self.client.scheduler.address} has had no worker for "
+                f"{PATIENCE} s: start some, then run the same command again"
+            )
+        reasons = sorted({str(self.unfit[address]) for address in here})
+        return (
+            f"the Dask cluster {self.client.scheduler.address} has no worker that fits: of its "
+            f"{len(here)}, {'; '.join(reasons)}"
+        )
+
+
+def _unfit(device: str, version: str | None) -> str | None:
+    """Why this worker cannot measure; None if it can."""
+    if version_of("equibench") != version:
+        return f"some have equibench {version_of('equibench')}, not {version}"
+    if device == "cuda" and not torch.cuda.is_available():
+        return "some have no CUDA device (take --device cpu)"
+    return None
+
+
+def _killer(unit: Unit) -> EquibenchError:
+    place = f"{unit.job.model.label} on {unit.job.label}"
+    return EquibenchError(
+        f"{place}: the worker died twice, the second time with these cases alone (out of memory, "
+        "or a crash in compiled code): try --batch 1, or --engine local to see its last words"
+    )
+
+
+def _died(future: "Future") -> bool:
+    from distributed.scheduler import KilledWorker
+
+    return future.status in ("cancelled", "lost") or isinstance(future.exception(), KilledWorker)
+
+
+_here: tuple[str, Worker] | None = None
+"""The worker of this process, and the configuration that it is for."""
+
+
+def _measure(config: RunConfig, unit: Unit) -> Outcome:
+    """Run in a worker's process."""
+    global _here
+    key = config.model_dump_json()
+    if _here is None or _here[0] != key:
+        if _here is not None:
+            _here[1].__exit__()
+        _here = key, Worker(config, _say)
+    return _here[1](unit)
+
+
+def _say(line: str) -> None:
+    from distributed import get_worker
+
+    get_worker().log_event(_LINES, line)
+
+
+@contextmanager
+def _client(config: RunConfig, device: torch.device, units: int) -> "Iterator[Client]":
+    try:
+        import dask
+
+        with dask.config.set({"logging.distributed": "error"}):  # it looks once, on import
+            from distributed import Client
+    except ImportError:
+        raise UnavailableError("--engine dask needs Dask: pip install 'equibench[dask]'") from None
+    settings = {
+        "logging.distributed": "error",
+        "distributed.worker.daemon": False,  # a model may start processes of its own
+        "distributed.scheduler.allowed-failures": 0,  # we retry ourselves
+        "distributed.scheduler.worker-saturation": "inf",  # the window is ours
+        "distributed.comm.timeouts.connect": "30s",
+    }
+    with dask.config.set(settings), ExitStack() as stack:
+        address: Any = config.scheduler
+        if address is None:
+            address = stack.enter_context(_own_cluster(config.workers, device, units))
+        try:
+            client = stack.enter_context(Client(address))
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UnavailableError(
+                f"no Dask scheduler answers at {config.scheduler}: "
+                f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            ) from None
+        yield client
+
+
+@contextmanager
+def _own_cluster(workers: int | None, device: torch.device, units: int) -> Iterator[Any]:
+    """One process for each GPU, pinned by its environment, or for each core of the CPU."""
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    if device.type == "cuda":
+        number = workers or torch.cuda.device_count()
+    else:
+        number = workers or os.cpu_count() or 1
+    number = max(1, min(number, units))
+    threads = max(1, torch.get_num_threads() // number)
+
+    def worker(place: int) -> dict[str, Any]:
+        env = {"OMP_NUM_THREADS": str(threads), "DASK_LOGGING__DISTRIBUTED": "error"}
+        if device.type == "cuda":
+            env["CUDA_VISIBLE_DEVICES"] = _visible(place)
+        return {"cls": Nanny, "options": {"nthreads": 1, "env": env, "memory_limit": 0}}
+
+    with SpecCluster(
+        scheduler={"cls": Scheduler, "options": {"dashboard": False, "port": 0}},
+        workers={place: worker(place) for place in range(number)},
+    ) as cluster:
+        yield cluster
+
+
+def _visible(place: int) -> str:
+    """The name of one of the GPUs that this process sees."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = chosen.split(",") if chosen else [str(n) for n in range(torch.cuda.device_count())]
+    return names[place % len(names)]
