@@ -5,22 +5,23 @@ measured one at a time, so that the one that kills its worker fails alone.
 """
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from equibench.config import RunConfig
-from equibench.errors import EquibenchError, UnavailableError
+from equibench.errors import EquibenchError, ModelError, UnavailableError
 from equibench.provenance import version_of
 from equibench.work import Outcome, Say, Unit, Worker
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["on_cluster"]
+__all__ = ["on_cluster", "workers_here"]
 
 _AHEAD = 2
 """Units that a worker holds at a time, so that it never waits for the next."""
@@ -116,8 +117,6 @@ class _Workers:
         Raises:
             UnavailableError: none comes.
         """
-        from time import monotonic, sleep
-
         until = monotonic() + PATIENCE
         while True:
             here = list(self.client.scheduler_info(n_workers=-1)["workers"])
@@ -139,27 +138,27 @@ class _Workers:
                 f"the Dask cluster {self.client.scheduler.address} has had no worker for "
                 f"{PATIENCE} s: start some, then run the same command again"
             )
-        reasons = sorted({str(self.unfit[address]) for address in here})
-        return (
-            f"the Dask cluster {self.client.scheduler.address} has no worker that fits: of its "
-            f"{len(here)}, {'; '.join(reasons)}"
-        )
+        reasons = Counter(self.unfit[address] for address in here)
+        found = "; ".join(f"{number} × {reason}" for reason, number in reasons.items())
+        return f"the Dask cluster {self.client.scheduler.address} has no worker that fits: {found}"
 
 
 def _unfit(device: str, version: str | None) -> str | None:
     """Why this worker cannot measure; None if it can."""
     if version_of("equibench") != version:
-        return f"some have equibench {version_of('equibench')}, not {version}"
+        return f"equibench {version_of('equibench')}, not {version}: install the same there"
     if device == "cuda" and not torch.cuda.is_available():
-        return "some have no CUDA device (take --device cpu)"
+        return "no CUDA device: take --device cpu, or start workers where there are GPUs"
     return None
 
 
-def _killer(unit: Unit) -> EquibenchError:
-    place = f"{unit.job.model.label} on {unit.job.label}"
-    return EquibenchError(
-        f"{place}: the worker died twice, the second time with these cases alone (out of memory, "
-        "or a crash in compiled code): try --batch 1, or --engine local to see its last words"
+def _killer(unit: Unit) -> ModelError:
+    first, last = unit.cases[0], unit.cases[-1]
+    cases = f"case {first}" if first == last else f"cases {first} to {last}"
+    return ModelError(
+        f"{unit.job.model.label} on {unit.job.label}, {cases}: the worker died twice, the second "
+        "time with these cases alone (out of memory, or a crash in compiled code): try --batch 1, "
+        "or --engine local to see its last words"
     )
 
 
@@ -204,12 +203,11 @@ def _client(config: RunConfig, device: torch.device, units: int) -> "Iterator[Cl
         "distributed.worker.daemon": False,  # a model may start processes of its own
         "distributed.scheduler.allowed-failures": 0,  # we retry ourselves
         "distributed.scheduler.worker-saturation": "inf",  # the window is ours
-        "distributed.comm.timeouts.connect": "30s",
     }
     with dask.config.set(settings), ExitStack() as stack:
         address: Any = config.scheduler
         if address is None:
-            address = stack.enter_context(_own_cluster(config.workers, device, units))
+            address = stack.enter_context(_own_cluster(config, device, units))
         try:
             client = stack.enter_context(Client(address))
         except (OSError, TimeoutError, ValueError) as error:
@@ -221,32 +219,35 @@ def _client(config: RunConfig, device: torch.device, units: int) -> "Iterator[Cl
 
 
 @contextmanager
-def _own_cluster(workers: int | None, device: torch.device, units: int) -> Iterator[Any]:
-    """One process for each GPU, pinned by its environment, or for each core of the CPU."""
-    from distributed import Nanny, Scheduler, SpecCluster
+def _own_cluster(config: RunConfig, device: torch.device, units: int) -> Iterator[Any]:
+    from distributed import Scheduler, SpecCluster
 
-    if device.type == "cuda":
-        number = workers or torch.cuda.device_count()
-    else:
-        number = workers or os.cpu_count() or 1
-    number = max(1, min(number, units))
-    threads = max(1, torch.get_num_threads() // number)
-
-    def worker(place: int) -> dict[str, Any]:
-        env = {"OMP_NUM_THREADS": str(threads), "DASK_LOGGING__DISTRIBUTED": "error"}
-        if device.type == "cuda":
-            env["CUDA_VISIBLE_DEVICES"] = _visible(place)
-        return {"cls": Nanny, "options": {"nthreads": 1, "env": env, "memory_limit": 0}}
-
+    workers = workers_here(device.type, config.workers, units)
     with SpecCluster(
         scheduler={"cls": Scheduler, "options": {"dashboard": False, "port": 0}},
-        workers={place: worker(place) for place in range(number)},
+        workers=dict(enumerate(workers)),
     ) as cluster:
         yield cluster
 
 
-def _visible(place: int) -> str:
-    """The name of one of the GPUs that this process sees."""
+def workers_here(device: str, number: int | None, units: int) -> list[dict[str, Any]]:
+    """Dask's specifications of processes on this machine.
+
+    There is one for each GPU, pinned by its environment, or one for each core of the CPU; no more
+    than there are units.
+    """
+    from distributed import Nanny
+
+    gpus = _gpus() if device == "cuda" else []
+    number = min(number or len(gpus) or os.cpu_count() or 1, max(1, units))
+    threads = max(1, (os.cpu_count() or 1) // number)
+    environment = {"OMP_NUM_THREADS": str(threads), "DASK_LOGGING__DISTRIBUTED": "error"}
+    pinned = [{"CUDA_VISIBLE_DEVICES": gpus[n % len(gpus)]} if gpus else {} for n in range(number)]
+    common = {"nthreads": 1, "memory_limit": 0}
+    return [{"cls": Nanny, "options": {**common, "env": {**environment, **pin}}} for pin in pinned]
+
+
+def _gpus() -> list[str]:
+    """The names of the GPUs that this process sees."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = chosen.split(",") if chosen else [str(n) for n in range(torch.cuda.device_count())]
-    return names[place % len(names)]
+    return chosen.split(",") if chosen else [str(n) for n in range(torch.cuda.device_count())]

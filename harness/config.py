@@ -8,7 +8,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from equibench.errors import UsageError
 
@@ -57,6 +66,13 @@ class RunConfig(Block):
     workers: PositiveInt | None = None
     shard: Annotated[str, AfterValidator(_one_of_several)] | None = None
     data: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("scheduler", "workers")
+    @classmethod
+    def _of_dask(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and info.data.get("engine") == "local":
+            raise ValueError(f'{info.field_name} is for engine = "dask"')
+        return value
 
     @property
     def blocks(self) -> tuple[Block, ...]:

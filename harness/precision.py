@@ -16,8 +16,11 @@ Precision = Literal["fp32", "fp64", "tf32", "bf16", "fp16"]
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
     """``auto`` takes the GPU where there is one.
+
+    Args:
+        elsewhere: the device belongs to workers of a cluster, and need not be here.
 
     Raises:
         UsageError: the device does not exist here.
@@ -30,7 +33,7 @@ def resolve_device(name: str) -> torch.device:
     if kind != "cuda" or (number and not number.isdigit()):
         raise UsageError(f"no device is called {name!r}: take auto, cpu, cuda or cuda:1")
     count = torch.cuda.device_count()
-    if int(number or 0) >= count:
+    if not elsewhere and int(number or 0) >= count:
         raise UsageError(f"device {name!r} is not here ({count} CUDA devices): take --device cpu")
     return torch.device("cuda", int(number or 0))
 

@@ -29,7 +29,11 @@ def environment(device: torch.device) -> dict[str, Any]:
         "machine": platform.platform(),
         "device": str(device),
         "device_name": (
-            torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+            _processor()
+            if device.type == "cpu"
+            else torch.cuda.get_device_name(device)
+            if torch.cuda.is_available()
+            else "of the workers"
         ),
         "threads": torch.get_num_threads(),
     }

@@ -43,7 +43,7 @@ class Settings:
         Raises:
             UsageError: a shift plan that cannot be read, or a device that is not here.
         """
-        device = resolve_device(config.device)
+        device = resolve_device(config.device, elsewhere=config.scheduler is not None)
         return cls(
             plan=parse_shifts(config.shifts),
             frame=config.comparison_frame,

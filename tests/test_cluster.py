@@ -1,0 +1,134 @@
+"""Scale-out: whoever does the work, the rows are the same, and nothing is lost with a worker."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from equibench.config import validated
+from equibench.errors import UnavailableError, UsageError
+from equibench.runner import run
+
+pytest.importorskip("distributed")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+SUITE = "noise,n=8,size=32"
+DASK = {"engine": "dask", "workers": 2}
+
+KILLER = '''
+import os
+
+import torch
+
+class Network(torch.nn.Module):
+    """Dies on the image that a file names."""
+
+    def __init__(self, image):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular")
+        self.image = torch.load(image)
+
+    def forward(self, x):
+        if any(torch.equal(each, self.image) for each in x):
+            os.kill(os.getpid(), 9)
+        return self.layer(x)
+'''
+
+
+def measured(out, models, **fields):
+    fields = {"models": models, "suites": [SUITE], "shifts": "random:n=30,max=8"} | fields
+    return run(validated(fields, "test"), out, progress=False)
+
+
+def test_two_processes_give_the_rows_of_one_to_the_last_bit(tmp_path):
+    models = ["unet-aps,width=0.05", "unet-baseline,width=0.05"]
+    alone = measured(tmp_path / "alone", models)
+    together = measured(tmp_path / "together", models, **DASK)
+    pd.testing.assert_frame_equal(alone.rows(), together.rows(), check_exact=True)
+    for name in ("summary.csv", "failures.json"):
+        assert (alone.path / name).read_bytes() == (together.path / name).read_bytes()
+    assert alone.manifest["models"] == together.manifest["models"]
+
+
+def test_a_unit_that_kills_its_worker_fails_alone(tmp_path, monkeypatch):
+    import torch
+
+    from equibench.suites.noise import Noise
+
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(KILLER)
+    case = Noise(n=8, size=32).load("00003").input[0]
+    torch.save(case, "image.pt")
+    killing = measured("killing", ["net.py:Network,image=image.pt,label=deadly"], **DASK)
+    (failure,) = killing.failures
+    assert failure == {
+        "model": "deadly",
+        "suite": "noise",
+        "cases": ["00002", "00003"],
+        "error": "ModelError",
+        "message": "deadly on noise, cases 00002 to 00003: the worker died twice, the second time "
+        "with these cases alone (out of memory, or a crash in compiled code): try --batch 1, or "
+        "--engine local to see its last words",
+    }
+    assert set(killing.rows()["case"]) == {f"{n:05d}" for n in range(8)} - {"00002", "00003"}
+
+
+def test_a_cluster_without_a_worker_that_fits_says_why(tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("equibench.cluster.PATIENCE", 1)
+    with LocalCluster(1, processes=False, dashboard_address=None) as cluster:
+        scheduler = cluster.scheduler_address
+        with pytest.raises(UnavailableError) as stopped:
+            measured(
+                tmp_path / "a", ["unet-aps"], engine="dask", scheduler=scheduler, device="cuda"
+            )
+        assert str(stopped.value) == (
+            f"the Dask cluster {scheduler} has no worker that fits: 1 × no CUDA device: "
+            "take --device cpu, or start workers where there are GPUs"
+        )
+        cluster.scale(0)
+        with pytest.raises(UnavailableError) as stopped:
+            measured(tmp_path / "b", ["unet-aps"], engine="dask", scheduler=scheduler)
+        assert str(stopped.value) == (
+            f"the Dask cluster {scheduler} has had no worker for 1 s: start some, then run the "
+            "same command again"
+        )
+
+
+def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
+    with pytest.raises(
+        UnavailableError, match=r"^no Dask scheduler answers at tcp://127.0.0.1:9: "
+    ):
+        measured(tmp_path / "a", ["unet-aps"], engine="dask", scheduler="tcp://127.0.0.1:9")
+
+
+def test_workers_and_a_scheduler_belong_to_dask(tmp_path):
+    with pytest.raises(
+        UsageError, match=r"workers = 2: value error, workers is for engine = .dask."
+    ):
+        measured(tmp_path / "a", ["unet-aps"], workers=2)
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])
+def test_a_shard_is_one_of_several(tmp_path, shard):
+    with pytest.raises(UsageError, match="not i/n with i from 1 to n"):
+        measured(tmp_path / "a", ["unet-aps"], shard=shard)
+
+
+def test_gpus_are_pinned_by_the_environment(monkeypatch):
+    import torch
+
+    from equibench.cluster import workers_here
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    pinned = [w["options"]["env"]["CUDA_VISIBLE_DEVICES"] for w in workers_here("cuda", None, 9)]
+    assert pinned == ["0", "1", "2", "3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    pinned = [w["options"]["env"]["CUDA_VISIBLE_DEVICES"] for w in workers_here("cuda", None, 9)]
+    assert pinned == ["5", "GPU-7"]
+    assert len(workers_here("cpu", None, 100)) == os.cpu_count()
+    assert len(workers_here("cpu", 8, 3)) == 3
