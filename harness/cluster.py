@@ -29,6 +29,9 @@ _AHEAD = 2
 _LINES = "equibench"
 """The topic under which workers send lines for the user."""
 
+ANSWER = 10
+"""Seconds that a scheduler has to answer."""
+
 PATIENCE = 60
 """Seconds without a worker that fits before a run gives up."""
 
@@ -209,7 +212,7 @@ def _client(config: RunConfig, device: torch.device, units: int) -> "Iterator[Cl
         if address is None:
             address = stack.enter_context(_own_cluster(config, device, units))
         try:
-            client = stack.enter_context(Client(address))
+            client = stack.enter_context(Client(address, timeout=ANSWER))
         except (OSError, TimeoutError, ValueError) as error:
             raise UnavailableError(
                 f"no Dask scheduler answers at {config.scheduler}: "
