@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from equibench.adapters import adapt
     from equibench.api import Result, evaluate
     from equibench.cases import Case, ImageCases, Suite
     from equibench.config import RunConfig
@@ -36,6 +37,7 @@ __all__ = [
     "RunFolder",
     "Suite",
     "UsageError",
+    "adapt",
     "assert_shift_equivariant",
     "evaluate",
     "register_metric",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "adapters": ("adapt",),
     "api": ("Result", "evaluate"),
     "cases": ("Case", "ImageCases", "Suite"),
     "config": ("RunConfig",),

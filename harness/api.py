@@ -54,6 +54,8 @@ def evaluate(
     frame: Frame | None = None,
     seed: int = 0,
     exhaustive: bool = False,
+    trust_pickle: bool = False,
+    isolate: bool = False,
     progress: bool | None = None,
 ) -> Result:
     """Measure the shift equivariance of one model on one suite.
@@ -70,6 +72,8 @@ def evaluate(
         seed: of the shifts.
         exhaustive: with all shifts, evaluate each of those of a case whose residue classes turn
             out to be none.
+        trust_pickle: read model files that can run code of their own.
+        isolate: run a model that is named in a process of its own.
         progress: show a progress bar; None shows it on a terminal.
 
     Raises:
@@ -95,7 +99,8 @@ def evaluate(
     settings = Settings.of(config)
     label = _label(model)
     if isinstance(model, str):
-        model = load_model(Spec.parse(model), seed).model
+        spec = Spec.parse(model)
+        model = load_model(spec, seed, trust_pickle=trust_pickle, isolate=isolate).model
     suite = suite_of(suite)
     cases = case_names(suite, limit)
     todo = units(suite, settings.plan, cases)

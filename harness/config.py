@@ -26,8 +26,8 @@ __all__ = ["SPLITTING", "Block", "RunConfig", "checked", "read_config", "validat
 M = TypeVar("M", bound=BaseModel)
 
 
-SPLITTING = ("engine", "scheduler", "workers", "shard")
-"""Fields that say who does the work: they change no number."""
+SPLITTING = ("engine", "scheduler", "workers", "shard", "trust_pickle", "isolate")
+"""Fields that say who does the work, and whom it trusts: they change no number."""
 
 
 def _one_of_several(shard: str) -> str:
@@ -66,6 +66,8 @@ class RunConfig(Block):
     workers: PositiveInt | None = None
     shard: Annotated[str, AfterValidator(_one_of_several)] | None = None
     data: dict[str, str] = Field(default_factory=dict)
+    trust_pickle: bool = False
+    isolate: bool = False
 
     @field_validator("scheduler", "workers")
     @classmethod
@@ -83,6 +85,11 @@ class RunConfig(Block):
     def comparison_frame(self) -> Literal["canonical", "reference"]:
         """The frame asked for; by default the paper's for its own shifts, else canonical."""
         return self.frame or ("reference" if self.shifts.startswith("paper") else "canonical")
+
+    @property
+    def loading(self) -> dict[str, bool]:
+        """How ``load_model`` is to load the models."""
+        return {"trust_pickle": self.trust_pickle, "isolate": self.isolate}
 
     @property
     def digest(self) -> str:
@@ -126,11 +133,14 @@ def checked(model: type[M], fields: Mapping[str, Any], source: str) -> M:
         # a field that does not exist explains one that is missing
         problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
     problem = problems[0]
+    if not problem["loc"]:  # of the fields together
+        raise UsageError(f"{source}: {problem['msg'].removeprefix('Value error, ')}")
     name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
-        close = get_close_matches(name, model.model_fields, n=1)
+        names = [field.alias or name for name, field in model.model_fields.items()]
+        close = get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."
-        known = ", ".join(model.model_fields)
+        known = ", ".join(names)
         raise UsageError(f"{source}: there is no field {name!r}{hint} There are: {known}")
     if problem["type"] == "missing":
         raise UsageError(f'{source}: {name} is missing; write {name} = ["…"]')

@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 from equibench.api import suite_of
 from equibench.cases import Case, Suite, in_units
 from equibench.errors import UsageError
-from equibench.forward import call, roll
+from equibench.forward import align, call, roll
 from equibench.loading import case_names
 from equibench.metrics import nmse
 from equibench.precision import Precision, numerics, placed, resolve_device
@@ -257,7 +257,7 @@ class _Network:
             images = roll(pixels.expand(self.batch, -1, -1, -1), filled)
             place = f"{self.suite.label}, case {case.name}"
             raw = call(self.forward, images, self.label, place)
-            outputs.append(roll(raw, -filled)[: len(part)].to(torch.float64))
+            outputs.append(align(raw, filled, images)[: len(part)].to(torch.float64))
             choices += [[record[slot] for record in self.recorded] for slot in range(len(part))]
         one = torch.ones(1, dtype=torch.float64)
         scale, offset = (

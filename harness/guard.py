@@ -12,7 +12,7 @@ from torch import Tensor
 from equibench.api import Result, evaluate, suite_of
 from equibench.cases import ImageCases, Suite
 from equibench.errors import UsageError
-from equibench.forward import roll
+from equibench.forward import align, roll
 from equibench.precision import Precision, numerics, placed
 from equibench.rounding import default_limit
 from equibench.summary import Column, columns, worst_at
@@ -167,7 +167,7 @@ def save_worst(
     shift = torch.tensor([[int(row["dy"]), int(row["dx"])]]).expand(len(images), -1)
     with placed(model, torch.device("cpu"), "fp32") as forward, numerics("fp32"):
         output, shifted = forward(images), forward(roll(images, shift))
-    aligned = roll(shifted, -shift)
+    aligned = align(shifted, shift, images)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "worst.npz"
     np.savez(

@@ -3,18 +3,23 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from equibench.adaptation import Adaptation
+from equibench.adapters import Adapted
 from equibench.cases import Suite
+from equibench.entries import Entry, Info
 from equibench.errors import DataError, EquibenchError, ModelError, UsageError
 from equibench.provenance import source_sha256
-from equibench.registry import MODELS, SUITES, Info
+from equibench.registry import MODELS, SUITES
+from equibench.repository import Repository, repository_of, visible
 from equibench.specs import Spec
 from equibench.weights import load_weights
 
@@ -42,26 +47,60 @@ class LoadedModel:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def load_model(spec: Spec, seed: int = 0) -> LoadedModel:
-    """Build a model and load its weights, strictly.
+def load_model(
+    spec: Spec, seed: int = 0, *, trust_pickle: bool = False, isolate: bool = False
+) -> LoadedModel:
+    """Build a model, load its weights, strictly, and put its adapters around it.
 
     Args:
         seed: of what the factory draws from PyTorch's CPU generator, which is left as it was.
+        trust_pickle: read files that can run code of their own as they are unpickled.
+        isolate: build and run it in a process of its own.
 
     Raises:
-        UsageError: an unknown name, a missing extra, an argument the factory does not take.
+        UsageError: an unknown name, a missing extra, an argument the factory does not take, a
+            file that needs ``trust_pickle``.
         ModelError: the factory raises or returns no callable, or the weights do not fit.
     """
+    if isolate:
+        from equibench.isolation import load_isolated
+
+        return load_isolated(spec, seed, trust_pickle=trust_pickle)
     entry = MODELS.get(spec.reference)
     with seeded(seed):  # a plugin may build its model as it is imported
         factory = entry.require()
     entry.check(spec.arguments)
+    adaptation = Adaptation.of(spec.adapters, spec.label)
+    repository = repository_of(spec.reference)
+    with visible(repository):
+        model = _built(entry, factory, spec, seed, trust_pickle)
+        weights = "untrained" if entry.info.details.get("trained") is False else ""
+        trained: Mapping[str, Any] = {}
+        if spec.weights is not None:
+            trained = load_weights(model, spec, trust_pickle=trust_pickle)
+            weights = spec.weights
+        provenance = _provenance(model, factory, entry.info)
+    provenance |= {"trained": trained} if trained else {}
+    if entry.file is not None:
+        weights = entry.file.name
+        provenance["file_sha256"] = hashlib.sha256(entry.file.read_bytes()).hexdigest()
+    if repository is not None:
+        model = _hosted(model, repository)
+    if spec.adapters:
+        model = Adapted(model, adaptation, spec.label)
+        provenance["adapters"] = dict(spec.adapters)
+    return LoadedModel(spec.label, model, weights, provenance)
+
+
+def _built(entry: Entry[Any], factory: Any, spec: Spec, seed: int, trust_pickle: bool) -> Any:
+    arguments = dict(spec.arguments)
+    if trust_pickle and entry.file is not None and "trust_pickle" in entry.parameters:
+        arguments["trust_pickle"] = True
     try:
         with seeded(seed):
             ready = isinstance(factory, nn.Module)
-            model = factory if ready else factory(**spec.arguments)
-        provenance = _provenance(model, factory, entry.info)
-    except UsageError:
+            model = factory if ready else factory(**arguments)
+    except EquibenchError:
         raise
     except (Exception, SystemExit) as error:
         reason = str(error).split("\n")[0]
@@ -73,14 +112,31 @@ def load_model(spec: Spec, seed: int = 0) -> LoadedModel:
             f"{spec.label}: {entry.origin} gave a {type(model).__name__}, "
             "not a callable from (B, C, H, W) to (B, C', H, W)"
         )
-    weights = "untrained" if entry.info.details.get("trained") is False else ""
-    if spec.weights is not None:
-        trained = load_weights(model, spec)
-        weights = spec.weights
-        provenance = _provenance(model, factory, entry.info) | (
-            {"trained": trained} if trained else {}
-        )
-    return LoadedModel(spec.label, model, weights, provenance)
+    return model
+
+
+def _hosted(model: Any, repository: Repository) -> Any:
+    """A model that sees the modules of its repository while it runs, for what it imports then."""
+    if isinstance(model, nn.Module):
+        calls: list[ExitStack] = []
+
+        def enter(*_: object) -> None:
+            calls.append(ExitStack())
+            calls[-1].enter_context(repository.visible())
+
+        def leave(*_: object) -> None:
+            calls.pop().close()
+
+        model.register_forward_pre_hook(enter)
+        model.register_forward_hook(leave, always_call=True)
+        return model
+
+    @wraps(model, updated=())
+    def forward(images: Tensor) -> Any:
+        with repository.visible():
+            return model(images)
+
+    return forward
 
 
 @contextmanager
@@ -104,6 +160,10 @@ def build_suite(spec: Spec, data: Mapping[str, str]) -> Suite:
     Raises:
         UsageError: an unknown name or argument, a missing extra or data root.
     """
+    if spec.adapters:
+        raise UsageError(
+            f"{', '.join(spec.adapters)} at suite {spec.reference!r}: adapters belong to models"
+        )
     entry = SUITES.get(spec.reference)
     arguments = dict(spec.arguments)
     if spec.reference in data:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from equibench.cases import Suite, data_range, in_units
 from equibench.errors import DataError, ModelError
-from equibench.forward import call, roll, shape
+from equibench.forward import align, call, roll, shape
 from equibench.metrics import Metric, Prepared
 from equibench.registry import METRICS
 from equibench.settings import Settings
@@ -44,7 +44,7 @@ def row_columns(metrics: Sequence[Metric]) -> list[str]:
         *(f"delta_{m.column}" for m in changing),
         *(m.column for m in metrics),
         *(f"{m.column}_shifted" for m in changing),
-        *("near_ties", "floor_nmse", "covers", "exact", "spot_deviation", "batch"),
+        *("near_ties", "floor_nmse", "covers", "exact", "spot_deviation", "batch", "padded"),
     ]
 
 
@@ -133,7 +133,8 @@ class Measurement:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         place = f"{self.suite.label}, case {', '.join(names[:3])}{more}"
         raw = call(self.model, images[fill], self.label, place)[: len(items)]
-        outputs = self._in_units(roll(raw, -shifts).to(torch.float64), items)
+        scale = raw.shape[-1] // images.shape[-1]
+        outputs = self._in_units(align(raw, shifts, images).to(torch.float64), items)
         ties = self.near_ties()
         if ties is None or len(ties) != self.settings.batch:
             ties = outputs.new_full((len(items),), torch.nan)
@@ -143,7 +144,7 @@ class Measurement:
                 case.outputs[item.image] = outputs[slot]
                 if len(case.outputs) == len(case.input):
                     self._close(case)
-        origin = None if self.settings.frame == "canonical" else -shifts
+        origin = None if self.settings.frame == "canonical" else -shifts * scale
         compared = [(slot, i, case) for slot, i, case in places if i.draw is not None]
         # one by one they stay within a CPU's cache; a GPU wants them all at once
         together = len(compared) if outputs.is_cuda else 1
@@ -160,11 +161,14 @@ class Measurement:
     def _close(self, case: OpenCase) -> None:
         """Make references of a case's unshifted outputs, and compare them with the truth."""
         outputs = torch.stack([case.outputs.pop(image) for image in range(len(case.input))])
-        target = case.target
+        target, size = case.target, case.input.shape[-2:]
+        if target is not None and target.shape[-2:] == size != outputs.shape[-2:]:
+            target = None  # of what super-resolution makes of a whole image
         if target is not None and target.shape != outputs.shape:
             raise ModelError(
                 f"{self.label} returned {shape(outputs)} on {self.suite.label}, case {case.name}, "
-                f"where the ground truth is {shape(target)}: set its number of output channels"
+                f"where the ground truth is {shape(target)}: set its number of output channels, or "
+                f"out.channels={target.shape[1]}, or out.channel=0"
             )
         if self.closed and (target is None) != (not next(iter(self.closed.values())).quality):
             raise DataError(
@@ -188,7 +192,7 @@ class Measurement:
             case.group,
             case.cluster,
             case.shifts,
-            self.settings.plan.covers((outputs.shape[-2], outputs.shape[-1])),
+            self.settings.plan.covers((size[0], size[1])),
             torch.stack(ranges),
             torch.stack(target_ranges) if target_ranges else none,
             quality,
@@ -239,6 +243,7 @@ class Measurement:
                 "covers": case.covers,
                 "exact": self.settings.plan.exact,
                 "batch": self.settings.batch,
+                "padded": getattr(self.model, "padded", False),
             }
             frames.append(pd.DataFrame(constant | shift | values))
         return pd.concat(frames, ignore_index=True).reindex(columns=row_columns(self.metrics))

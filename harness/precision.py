@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from equibench.errors import UsageError
 
-__all__ = ["Precision", "numerics", "placed", "resolve_device"]
+__all__ = ["Precision", "current_precision", "numerics", "placed", "resolve_device"]
 
 Precision = Literal["fp32", "fp64", "tf32", "bf16", "fp16"]
 
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_AUTOCAST: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
@@ -38,6 +38,17 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
     return torch.device("cuda", int(number or 0))
 
 
+def current_precision(images: Tensor) -> Precision:
+    """The precision that ``placed`` and ``numerics`` have set for what images are given to."""
+    if images.dtype == torch.float64:
+        return "fp64"
+    if torch.is_autocast_enabled(images.device.type):
+        kind = torch.get_autocast_dtype(images.device.type)
+        return next(name for name, dtype in _AUTOCAST.items() if dtype == kind)
+    backends: Any = torch.backends
+    return "tf32" if backends.cuda.matmul.fp32_precision == "tf32" else "fp32"
+
+
 @contextmanager
 def placed(
     model: Callable[[Tensor], Tensor], device: torch.device, precision: Precision
@@ -50,17 +61,29 @@ def placed(
     """
     if precision not in get_args(Precision):
         raise UsageError(f"no precision is called {precision!r}: {', '.join(get_args(Precision))}")
-    work = torch.float64 if precision == "fp64" else torch.float32
-
-    def forward(x: Tensor) -> Tensor:
-        with torch.autocast(device.type, _AUTOCAST.get(precision), precision in _AUTOCAST):
-            return model(x.to(work))
-
+    forward = _Forward(model, device, precision)
     if not isinstance(model, nn.Module):
         yield forward
         return
-    with _moved(model, device, work if precision == "fp64" else None):
+    with _moved(model, device, forward.dtype if precision == "fp64" else None):
         yield forward
+
+
+class _Forward:
+    """A model in its place, with what it says of its output."""
+
+    def __init__(
+        self, model: Callable[[Tensor], Tensor], device: torch.device, precision: Precision
+    ) -> None:
+        self.model, self.device, self.precision = model, device, precision
+        self.dtype = torch.float64 if precision == "fp64" else torch.float32
+        self.output_scale = getattr(model, "output_scale", 1)
+        self.padded = getattr(model, "padded", False)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        casts = self.precision in _AUTOCAST
+        with torch.autocast(self.device.type, _AUTOCAST.get(self.precision), casts):
+            return self.model(images.to(self.dtype))
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from equibench.cases import Suite
 from equibench.errors import DataError
-from equibench.forward import call, roll
+from equibench.forward import align, call, roll
 from equibench.metrics import nmse
 from equibench.rounding import allowance
 from equibench.seeds import generator
@@ -232,7 +233,10 @@ class _Trials:
             (self._outputs(image, [shift]) - reference).square().mean(dim=(0, 1))
             for image, reference in zip(self.images, self.references, strict=True)
         ]
-        return torch.stack(maps).mean(dim=0).cpu()
+        error = torch.stack(maps).mean(dim=0)
+        # of super-resolution, the mean over what one pixel became
+        factor = error.shape[-1] // self.images[0].shape[-1]
+        return avg_pool2d(error[None, None], factor)[0, 0].cpu()
 
     def _outputs(self, image: Tensor, shifts: Sequence[Pair]) -> Tensor:
         """Outputs (n, C, H, W) in float64 for shifts of an image (1, C, H, W), rolled back."""
@@ -242,10 +246,9 @@ class _Trials:
             part = list(shifts[first : first + batch])
             # one batch shape throughout: another would give other bits
             filled = torch.tensor(part * batch, device=image.device)[:batch]
-            raw = call(
-                self.model, roll(image.expand(batch, -1, -1, -1), filled), self.label, self.place
-            )
-            outputs.append(roll(raw[: len(part)], -filled[: len(part)]).to(torch.float64))
+            images = roll(image.expand(batch, -1, -1, -1), filled)
+            raw = call(self.model, images, self.label, self.place)
+            outputs.append(align(raw, filled, images)[: len(part)].to(torch.float64))
             self.forwards += batch
         result = torch.cat(outputs)
         if result.is_cuda:

@@ -5,7 +5,6 @@ import inspect
 import json
 import platform
 import subprocess
-import sys
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import torch
 
-from equibench.registry import FILE_MODULE
+from equibench.repository import sources_beside
 
 __all__ = ["environment", "source_sha256", "version_of"]
 
@@ -42,7 +41,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 def source_sha256(targets: Iterable[object]) -> str:
     """A hash of the files that define classes or functions.
 
-    For a plugin file, the modules that it has loaded from its own folder belong to it. What
+    For a plugin file, the modules that it has loaded from its own repository belong to it. What
     PyTorch defines is left to its version.
     """
     files: set[Path] = set()
@@ -54,10 +53,7 @@ def source_sha256(targets: Iterable[object]) -> str:
             file = Path(inspect.getsourcefile(target) or "")  # type: ignore[arg-type]
         except TypeError:
             continue
-        files.add(file)
-        if module.startswith(FILE_MODULE):
-            others = (getattr(other, "__file__", None) for other in list(sys.modules.values()))
-            files |= {Path(o) for o in others if o and Path(o).is_relative_to(file.parent)}
+        files |= {file, *sources_beside(module)}
     digest = hashlib.sha256()
     for file in sorted(file for file in files if file.is_file()):
         digest.update(file.read_bytes())

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from equibench.adaptation import Adaptation
 from equibench.cases import Suite
 from equibench.config import SPLITTING, RunConfig
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
@@ -17,6 +18,7 @@ from equibench.loading import build_suite, case_names, load_model, seeded
 from equibench.measurement import row_columns, suite_metrics
 from equibench.provenance import environment
 from equibench.registry import MODELS
+from equibench.repository import repository_of
 from equibench.settings import Settings
 from equibench.specs import Spec
 from equibench.store import RunFolder
@@ -116,7 +118,10 @@ class _Run:
                 weights_file(spec)
             try:
                 with seeded(self.config.seed):
-                    MODELS.get(spec.reference).check(spec.arguments)
+                    entry = MODELS.get(spec.reference)
+                    if not (self.config.isolate and repository_of(spec.reference)):
+                        entry.check(spec.arguments)  # else in the process where it belongs
+                Adaptation.of(spec.adapters, spec.label)
                 specs.append(spec)
             except UnavailableError as error:
                 reasons.append(error)
@@ -200,7 +205,9 @@ class _Run:
         for spec in self.specs:
             if spec.label in known and spec.label not in busy:
                 try:
-                    found = described(spec, load_model(spec, self.config.seed))
+                    found = described(
+                        spec, load_model(spec, self.config.seed, **self.config.loading)
+                    )
                 except EquibenchError as error:
                     self._fail(error, model=spec.label)
                     continue

@@ -12,6 +12,7 @@ __all__ = ["Scalar", "Spec", "slug"]
 Scalar = str | int | float | bool
 
 _FIELDS = re.compile(r"""((?:[^,"']|"[^"]*"|'[^']*')*)(?:,|$)""")
+_KEY = re.compile(r"((in|out)\.)?[^\W\d]\w*")
 _RESERVED = ("label", "weights")
 
 
@@ -19,13 +20,15 @@ _RESERVED = ("label", "weights")
 class Spec:
     """A reference to a registered object, a ``module:attribute`` or a ``file.py:attribute``.
 
-    ``label`` and ``weights`` are reserved; every other key is an argument of the factory.
+    ``label`` and ``weights`` are reserved, keys that begin with ``in.`` or ``out.`` adapt a model
+    to what it is given; every other key is an argument of the factory.
     """
 
     reference: str
     arguments: Mapping[str, Scalar] = field(default_factory=dict)
     chosen_label: str | None = None
     weights: str | None = None
+    adapters: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -35,7 +38,8 @@ class Spec:
         path, colon, attribute = self.reference.rpartition(":")
         stem = re.sub(r"\.py$", "", path.replace("\\", "/").rsplit("/", 1)[-1])
         name = f"{stem}:{attribute}" if colon else self.reference
-        return ",".join([name, *(f"{k}={v}" for k, v in self.arguments.items())])
+        given = {**self.arguments, **self.adapters}
+        return ",".join([name, *(f"{k}={v}" for k, v in given.items())])
 
     @classmethod
     def parse(cls, text: str) -> "Spec":
@@ -51,7 +55,7 @@ class Spec:
         for part in parts:
             key, equals, value = part.partition("=")
             key = key.strip().replace("-", "_")
-            if not equals or not key.isidentifier():
+            if not equals or not _KEY.fullmatch(key):
                 raise UsageError(f"{part!r} in {text!r} is not key=value")
             if key in values:
                 raise UsageError(f"{key!r} is given twice in {text!r}")
@@ -59,7 +63,8 @@ class Spec:
         reserved = {key: _unquote(str(values.pop(key))) for key in _RESERVED if key in values}
         return cls(
             reference=reference,
-            arguments=values,
+            arguments={key: value for key, value in values.items() if "." not in key},
+            adapters={key: value for key, value in values.items() if "." in key},
             chosen_label=reserved.get("label"),
             weights=reserved.get("weights"),
         )

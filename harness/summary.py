@@ -91,6 +91,7 @@ def _lines(rows: pd.DataFrame) -> Iterator[dict[str, object]]:
             "frame": part["frame"].iloc[0],
             "precision": part["precision"].iloc[0],
             "exact": bool(shifted["exact"].all()),
+            "padded": "padded" in part and bool(part["padded"].any()),
             "spot_deviation": float(shifted["spot_deviation"].max()),
         }
         for kind in kinds:

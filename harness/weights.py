@@ -26,8 +26,11 @@ class Weights:
     trained: Mapping[str, Any]
 
 
-def load_weights(model: object, spec: Spec) -> Mapping[str, Any]:
+def load_weights(model: object, spec: Spec, *, trust_pickle: bool = False) -> Mapping[str, Any]:
     """Load the weights that a spec names into a model, strictly.
+
+    Args:
+        trust_pickle: unpickle what is no plain state dict.
 
     Returns:
         What the file says of its training.
@@ -43,12 +46,13 @@ def load_weights(model: object, spec: Spec) -> Mapping[str, Any]:
             f"{spec.label}: weights={spec.weights} needs a torch.nn.Module, not a plain callable"
         )
     try:
-        weights = read_weights(file)
+        weights = read_weights(file, trust_pickle=trust_pickle)
     except Exception as error:
         reason = str(error).split("\n")[0]
         raise ModelError(
             f"{spec.label}: cannot read weights from {file}: {type(error).__name__}: {reason}; "
-            "save a state dict, as safetensors or with torch.save"
+            "save a state dict, as safetensors or with torch.save, or, if you know who made it, "
+            "unpickle it with --trust-pickle"
         ) from error
     _refuse_others(weights.trained, spec)
     _refuse_misfit(weights.state, model.state_dict(), spec)
@@ -73,8 +77,12 @@ def weights_file(spec: Spec) -> Path:
     return file
 
 
-def read_weights(file: Path) -> Weights:
-    """Read safetensors, or what ``torch.save`` wrote, without running code from the file."""
+def read_weights(file: Path, *, trust_pickle: bool = False) -> Weights:
+    """Read safetensors, or what ``torch.save`` wrote, without running code from the file.
+
+    Args:
+        trust_pickle: run what the file asks for, as unpickling does.
+    """
     if file.suffix == ".safetensors":
         from safetensors import safe_open
 
@@ -83,7 +91,9 @@ def read_weights(file: Path) -> Weights:
             return Weights({name: content.get_tensor(name) for name in content.keys()}, trained)  # noqa: SIM118
     import torch
 
-    content = torch.load(file, map_location="cpu", weights_only=True)
+    content = torch.load(file, map_location="cpu", weights_only=not trust_pickle)
+    if isinstance(content, nn.Module):
+        content = content.state_dict()
     content = content.get("state_dict", content) if isinstance(content, dict) else {"": content}
     if not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError("it holds no state dict")

@@ -147,7 +147,7 @@ class Worker:
             self._in_place.close()
             self._model = self._ready = None  # not two models in memory
             try:
-                self._model = spec.label, load_model(spec, self.config.seed)
+                self._model = spec.label, load_model(spec, self.config.seed, **self.config.loading)
             except EquibenchError as error:
                 self._model = spec.label, error
         return self._model[1]

@@ -262,4 +262,7 @@ def _notes(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
         notes.append(f"{UNTRAINED}: {who} (networks start from a fixed seed)")
     if "exact" in summary and summary["exact"].all():
         notes.append("worst: over all circular shifts")
+    if "padded" in summary and summary["padded"].any():
+        who = ", ".join(summary.loc[summary["padded"], "model"].unique())
+        notes.append(f"padded and cropped back, which changes equivariance: {who}")
     return notes

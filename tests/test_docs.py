@@ -47,15 +47,31 @@ def test_every_help_has_an_example_of_its_own_command(name):
     assert f"  {name}" in (ALL[name].help or "")
 
 
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """The files that pages name in the first line of a snippet, beside the one that runs."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.DOTALL):
+            (tmp_path / name).write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    sys.modules.pop("net", None)
+
+
 @pytest.mark.parametrize("code", list(snippets("python")))
-def test_python_snippets_run(code, capsys):
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_python_snippets_run(code, files, capsys):
     exec(compile(code, "snippet", "exec"), {"__name__": "snippet"})
     assert ("eq_nmse" in capsys.readouterr().out) == ("print(" in code)
 
 
 @pytest.mark.parametrize("code", list(snippets("sh")))
-def test_shell_snippets_run(code, tmp_path):
+def test_shell_snippets_run(code, files):
     """All but the two that install everything: CI itself is the second."""
+    if "net.onnx" in code:
+        subprocess.run([sys.executable, "export.py"], cwd=files, check=True, capture_output=True)
     for line in filter(None, code.splitlines()):
         if "tox" in line:
             ini = (ROOT / "tox.ini").read_text(encoding="utf-8")
@@ -64,7 +80,7 @@ def test_shell_snippets_run(code, tmp_path):
         program, *arguments = shlex.split(line)
         assert program == "equibench"
         command = [sys.executable, "-c", "from equibench.cli import main; main()", *arguments]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        subprocess.run(command, cwd=files, check=True, capture_output=True)
 
 
 def test_links_between_pages_lead_somewhere():

@@ -395,18 +395,20 @@ def test_in_the_canonical_frame_errors_follow_the_residue_class(images, tmp_path
 BAD_MODELS = {
     "tuple": (
         lambda x: (x, x),
-        "<lambda> returned a tuple (Tensor, Tensor) on images, case 00000 (input (2, 1, 32, 48)), "
-        "not one tensor (2, C, 32, 48): wrap it so that it returns the image alone",
+        "<lambda> returned a tuple (Tensor (2, 1, 32, 48), Tensor (2, 1, 32, 48)) on images, "
+        "case 00000 (input (2, 1, 32, 48)), not one tensor (2, C, 32, 48): name the image among "
+        "them, out.select=0",
     ),
     "dict": (
         lambda x: {"out": x},
         "<lambda> returned a dict with the keys out on images, case 00000 (input (2, 1, 32, 48)), "
-        "not one tensor (2, C, 32, 48): wrap it so that it returns the image alone",
+        "not one tensor (2, C, 32, 48): name the image among them, out.select=out",
     ),
     "size": (
         lambda x: x[..., ::2],
         "<lambda> returned a tensor (2, 1, 32, 24) on images, case 00000 (input (2, 1, 32, 48)), "
-        "not one tensor (2, C, 32, 48): wrap it so that the output has the size of the input",
+        "not one tensor (2, C, 32, 48): set in.pad=32 (or its total stride), or give images of a "
+        "size that it keeps",
     ),
     "labels": (
         lambda x: x.long(),
@@ -426,7 +428,8 @@ BAD_MODELS = {
     "channels": (
         lambda x: x.expand(-1, 3, -1, -1),
         "<lambda> returned (1, 3, 32, 48) on images, case 00000, where the ground truth is "
-        "(1, 1, 32, 48): set its number of output channels",
+        "(1, 1, 32, 48): set its number of output channels, or out.channels=1, or "
+        "out.channel=0",
     ),
 }
 

@@ -88,6 +88,35 @@ def test_the_commands_of_the_guide_run_in_their_order(tmp_path):
     assert [line for line in said if f"E       {line}" not in done.stdout.splitlines()] == []
 
 
+def test_the_plugin_package_installs_and_is_found(tmp_path):
+    source = shutil.copytree(ROOT / "examples/plugin", tmp_path / "plugin")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
+               "--no-build-isolation", "--target", tmp_path, source]  # fmt: skip
+    subprocess.run(install, check=True, capture_output=True)
+    commands = re.findall(r"^((?:equibench|pytest) .*)$", (source / "README.md").read_text(), re.M)
+    assert len(commands) == 3
+    for command in commands:
+        done = execute(command.replace("examples/plugin", "plugin"), tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        if " ls " in command:
+            assert "✓ example-resnet  three residual blocks" in done.stdout
+            assert "(equibench-example 1.0)" in done.stdout
+
+
+def test_the_run_of_libraries_names_twelve_of_six_and_the_nine_variants():
+    from equibench.config import read_config, validated
+    from equibench.registry import MODELS
+    from equibench.specs import Spec
+
+    config = validated(read_config(ROOT / "examples/libraries.toml"), "libraries.toml")
+    theirs, *ours = ([Spec.parse(m) for m in block.models] for block in config.blocks)
+    assert len(theirs) == 12
+    assert len({spec.reference.partition("-")[0] for spec in theirs}) >= 6
+    assert [len(block) for block in ours] == [9, 9]
+    for spec in [*theirs, *ours[0], *ours[1]]:
+        MODELS.get(spec.reference).check(spec.arguments)
+
+
 def test_benchmarks_keep_speed_and_equivariance_in_one_file(tmp_path):
     quick = "--benchmark-min-rounds=1 --benchmark-max-time=0.01 --benchmark-json=bench.json"
     shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")

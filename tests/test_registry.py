@@ -51,7 +51,7 @@ def installed(monkeypatch, tmp_path):
 def test_an_installed_package_announces_models_by_entry_points(installed):
     installed("good-plugin", "net-a = net_a:build", net_a="def build(): 'A net.'\n")
     assert MODELS.get("net-a").origin == "good-plugin 1.0"
-    assert "✓ net-a          A net. (good-plugin 1.0)" in listing("models", width=120)
+    assert "✓ net-a       A net. (good-plugin 1.0)" in listing("models", "net-a", width=120)
 
 
 def test_a_broken_plugin_is_listed_with_its_reason_and_stops_nobody_else(installed):
@@ -129,7 +129,7 @@ def test_an_unknown_name_is_answered_with_the_closest_and_then_the_full_list():
         MODELS.get("unet-asp")
     message = str(caught.value)
     assert message.startswith("no model is called 'unet-asp'. Did you mean unet-aps")
-    assert message.partition("There are: ")[2].split(", ")[:2] == ["unet-aps", "unet-aps-2"]
+    assert message.partition("There are: ")[2].split(", ")[:2] == [".ckpt", ".onnx"]
 
 
 @pytest.mark.parametrize("how", ["file", "module"])
@@ -179,3 +179,34 @@ def test_help_and_the_list_of_models_do_not_import_torch():
         "l.listing('suites'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_ls_of_one_name_shows_all_that_it_says_of_itself():
+    from equibench.models.variants import unet_aps_3
+
+    parameters = sum(p.numel() for p in unet_aps_3().parameters())
+    text = listing("models", "unet-aps-3", width=100)
+    assert text.splitlines()[3:] == [
+        "    arguments: width=1.0, in_channels=1, out_channels=1",
+        f"    parameters: {parameters:,}",
+        "    padding: circular",
+        "    total stride: 16",
+        "    paper: APS-3",
+        "    trained: False",
+        "    weights: ct-sample, mri-sample",
+    ]
+
+
+def test_what_a_plugin_says_of_itself_is_shown_and_of_a_network_that_is_built_too(installed):
+    source = (
+        "import equibench as eb\n"
+        "@eb.register_model('net-e', licence='MIT', citation='Me, 2026', trained_on='knees')\n"
+        "def build(width: int, depth=3, **more): ...\n"
+    )
+    installed("good-plugin", "net-e = net_e:build", net_e=source)
+    assert listing("models", "net-e", width=100).splitlines()[3:] == [
+        "    arguments: width, depth=3, …",
+        "    licence: MIT",
+        "    citation: Me, 2026",
+        "    trained on: knees",
+    ]

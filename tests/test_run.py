@@ -34,7 +34,7 @@ def test_a_run_folder_holds_rows_manifest_summary_and_failures(cli, tmp_path):
     assert list(rows.columns) == [
         "model", "suite", "group", "cluster", "case", "draw", "dy", "dx", "frame", "precision",
         "eq_nmse", "eq_psnr", "eq_ssim", "delta_psnr", "nmse", "psnr", "ssim", "psnr_shifted",
-        "near_ties", "floor_nmse", "covers", "exact", "spot_deviation", "batch",
+        "near_ties", "floor_nmse", "covers", "exact", "spot_deviation", "batch", "padded",
     ]  # fmt: skip
     summary = pd.read_csv(folder / "summary.csv")
     assert summary["eq_nmse_worst"][0] == rows["eq_nmse"].max()
@@ -169,13 +169,15 @@ FAILING = {
     ),
     "tuple": (
         "lambda x: (x, x)",
-        "failed: bad returned a tuple (Tensor, Tensor) on noise, case 00000 (input (2, 1, 32, 32)"
-        "), not one tensor (2, C, 32, 32): wrap it so that it returns the image alone",
+        "failed: bad returned a tuple (Tensor (2, 1, 32, 32), Tensor (2, 1, 32, 32)) on noise, "
+        "case 00000 (input (2, 1, 32, 32)), not one tensor (2, C, 32, 32): name the image among "
+        "them, out.select=0",
     ),
     "shape": (
         "lambda x: x[:, :, 1:]",
         "failed: bad returned a tensor (2, 1, 31, 32) on noise, case 00000 (input (2, 1, 32, 32)),"
-        " not one tensor (2, C, 32, 32): wrap it so that the output has the size of the input",
+        " not one tensor (2, C, 32, 32): set in.pad=32 (or its total stride), or give images of a "
+        "size that it keeps",
     ),
     "nan": (
         "lambda x: x * torch.nan",
@@ -287,7 +289,10 @@ def test_weights_that_would_unpickle_code_are_not_read(cli, tmp_path):
     assert status == 1
     (message,) = mistakes(err)
     assert message.startswith("failed: base: cannot read weights from evil.pt: UnpicklingError: ")
-    assert message.endswith("; save a state dict, as safetensors or with torch.save")
+    assert message.endswith(
+        "; save a state dict, as safetensors or with torch.save, or, if you know who made it, "
+        "unpickle it with --trust-pickle"
+    )
 
 
 def test_a_size_that_the_stride_does_not_divide_is_named(cli):
@@ -563,7 +568,7 @@ def test_a_user_s_mistake_is_one_line_and_exit_status_2(mistake, cli, tmp_path):
             'modles = ["a"]',
             "bench.toml: there is no field 'modles'; did you mean models? There are: models, "
             "suites, also, shifts, device, precision, batch, limit, frame, seed, exhaustive, "
-            "engine, scheduler, workers, shard, data",
+            "engine, scheduler, workers, shard, data, trust_pickle, isolate",
         ),
         ('models = ["a"]', 'bench.toml: suites is missing; write suites = ["…"]'),
         (

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equibench.commands.options import INTERRUPTED, Data, Out, roots, suite_of
+from equibench.commands.options import (
+    INTERRUPTED,
+    Data,
+    Isolate,
+    Out,
+    TrustPickle,
+    roots,
+    suite_of,
+)
 from equibench.commands.reporting import finish, report, show
 from equibench.errors import UsageError
 
@@ -79,6 +87,8 @@ def run(
         str | None, typer.Option(metavar="I/N", help="Only every n-th unit of work, from the i-th.")
     ] = None,
     data: Data = None,
+    trust_pickle: TrustPickle = False,
+    isolate: Isolate = False,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML with these options as fields.")
     ] = None,
@@ -113,6 +123,8 @@ def run(
         "workers": workers,
         "shard": shard,
         "data": roots(data),
+        "trust_pickle": trust_pickle or None,
+        "isolate": isolate or None,
     }
     given = {name: value for name, value in options.items() if value not in (None, [], {})}
     if not config and not (model and suite):
@@ -143,6 +155,8 @@ def probe(
     precision: Annotated[str, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = "fp32",
     seed: Annotated[int, typer.Option(help="Of the noise and of untrained networks.")] = 0,
     data: Data = None,
+    trust_pickle: TrustPickle = False,
+    isolate: Isolate = False,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="DIR", help="Where figures are written.")
     ] = None,
@@ -166,7 +180,7 @@ def probe(
     options = {"device": device, "precision": precision, "seed": seed, "shifts": shifts}
     config = validated({"models": [model], "suites": [suite], **options}, "probe")
     images = suite_of(suite, data)
-    loaded = load_model(Spec.parse(model), seed)
+    loaded = load_model(Spec.parse(model), seed, trust_pickle=trust_pickle, isolate=isolate)
     declared = loaded.provenance["details"].get("total_stride")
     settings = Settings.of(config)
     evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)

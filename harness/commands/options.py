@@ -7,7 +7,18 @@ import typer
 
 from equibench.errors import UsageError
 
-__all__ = ["INTERRUPTED", "Data", "Format", "Out", "Run", "Shown", "roots", "suite_of"]
+__all__ = [
+    "INTERRUPTED",
+    "Data",
+    "Format",
+    "Isolate",
+    "Out",
+    "Run",
+    "Shown",
+    "TrustPickle",
+    "roots",
+    "suite_of",
+]
 
 INTERRUPTED = 130
 """The exit status of what was stopped by Ctrl-C."""
@@ -18,6 +29,10 @@ Data = Annotated[
     list[str] | None,
     typer.Option("--data", help="Where a suite's data are; repeatable.", metavar="SUITE=DIR"),
 ]
+TrustPickle = Annotated[
+    bool, typer.Option("--trust-pickle", help="Read model files that can run code of their own.")
+]
+Isolate = Annotated[bool, typer.Option("--isolate", help="Run each model in a process of its own.")]
 Shown = Annotated[
     Literal["table", "json", "junit", "github"], typer.Option("--format", help="How it is written.")
 ]
