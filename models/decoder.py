@@ -68,7 +68,7 @@ class TimmUNet(nn.Module):
 
 def _backbone(name: str, options: Mapping[str, Any]) -> Any:
     import timm
-    from timm.layers import BlurPool2d
+    from timm.layers.blur_pool import BlurPool2d
 
     blurs = {"blur": BlurPool2d, "avg": nn.AvgPool2d}
     if "aa_layer" in options:  # some of timm's models want the class, not its name
