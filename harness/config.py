@@ -61,6 +61,7 @@ class RunConfig(Block):
     frame: Literal["canonical", "reference"] | None = None
     seed: int = 0
     exhaustive: bool = False
+    optimize: tuple[Literal["fuse", "channels-last", "compile"], ...] = ()
     engine: Literal["local", "dask"] = "local"
     scheduler: str | None = None
     workers: PositiveInt | None = None

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from equibench.cases import Suite
 from equibench.config import RunConfig
-from equibench.errors import EquibenchError
+from equibench.errors import DataError, EquibenchError
 from equibench.evaluation import Evaluation, Ready, units
 from equibench.loading import LoadedModel, build_suite, load_model
 from equibench.measurement import Measured
@@ -22,6 +22,7 @@ from equibench.rowfiles import unit_name
 from equibench.settings import Settings
 from equibench.shifts import ShiftPlan
 from equibench.specs import Spec, slug
+from equibench.stream import load_case
 
 __all__ = ["Job", "Outcome", "Say", "Unit", "Worker", "described", "in_turn", "split"]
 
@@ -168,7 +169,16 @@ class Worker:
             self._suites[job.suite.label] = build_suite(job.suite, self.config.data)
         suite = self._suites[job.suite.label]
         declared = loaded.provenance["details"].get("total_stride")
-        evaluation = Evaluation(loaded.model, loaded.label, suite, self.settings, declared)
+        model = loaded.model
+        if self.config.optimize:
+            from equibench.optimize import optimized
+
+            case = load_case(suite, job.probed[0])
+            if isinstance(case, DataError):
+                raise case
+            wanted = self.config.optimize
+            model = optimized(model, wanted, case.input[:1], self.settings, loaded.label)
+        evaluation = Evaluation(model, loaded.label, suite, self.settings, declared)
         with evaluation.ready(job.probed) as ready:
             if ready.probe is not None:
                 self.say(ready.probe.cost(loaded.label, suite, job.cases))

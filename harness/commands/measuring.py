@@ -74,6 +74,9 @@ def run(
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="All shifts of what has no residue classes.")
     ] = False,
+    optimize: Annotated[
+        str | None, typer.Option(help="fuse, channels-last, compile: several with commas.")
+    ] = None,
     engine: Annotated[
         str | None, typer.Option(help="local, or dask: several processes or machines.")
     ] = None,
@@ -118,6 +121,7 @@ def run(
         "frame": frame,
         "seed": seed,
         "exhaustive": exhaustive or None,
+        "optimize": optimize.split(",") if optimize else None,
         "engine": engine or ("dask" if scheduler or workers else None),
         "scheduler": scheduler,
         "workers": workers,
