@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from torch import Tensor
@@ -17,6 +17,7 @@ from equibench.evaluation import Evaluation, units
 from equibench.loading import build_suite, case_names, load_model
 from equibench.precision import Precision
 from equibench.probing import PROBED, Probe
+from equibench.registry import DISPLAYS
 from equibench.settings import Frame, Settings
 from equibench.specs import Spec
 from equibench.summary import summarize
@@ -40,6 +41,19 @@ class Result:
     def summary(self) -> pd.DataFrame:
         """One line for each model × suite × group: mean, interval, median, worst."""
         return summarize(self.rows)
+
+    @property
+    def plot(self) -> Any:
+        """Figures: ``plot.heatmap()``, ``.distribution()``, ``.ranking()``, ``.pareto()`` and more.
+
+        Raises:
+            UnavailableError: the extra ``report`` is missing.
+        """
+        return DISPLAYS.get("plot").require()(self)
+
+    def _repr_html_(self) -> str:
+        """The summary, as a notebook shows it."""
+        return str(DISPLAYS.get("html").require()(self))
 
 
 def evaluate(

@@ -20,6 +20,7 @@ from equibench.errors import UsageError
 from equibench.repository import load_file
 
 __all__ = [
+    "DISPLAYS",
     "METRICS",
     "MODELS",
     "REPORTS",
@@ -179,6 +180,8 @@ MODELS: Registry[Callable[..., Any]] = Registry("model")
 SUITES: Registry[Callable[..., Any]] = Registry("suite")
 METRICS: Registry[Any] = Registry("metric")
 REPORTS: Registry[Callable[..., Any]] = Registry("report")
+DISPLAYS: Registry[Callable[..., Any]] = Registry("display")
+"""How a result shows itself in a notebook."""
 
 register_model = MODELS.register
 register_suite = SUITES.register

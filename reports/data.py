@@ -1,7 +1,7 @@
 """What every report starts from: one run, read once, in the order in which it was asked for."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,13 +23,14 @@ class RunData:
     """A run folder in memory.
 
     Args:
+        load: reads the rows.
         summary: one line for each model × suite × group, suite by suite, and in each suite the
             models as they were named; empty where every unit failed.
         manifest: ``run.json``.
         failures: ``failures.json``.
     """
 
-    run: RunFolder
+    load: Callable[[], pd.DataFrame]
     summary: pd.DataFrame
     manifest: Mapping[str, Any]
     failures: Sequence[Mapping[str, Any]]
@@ -42,7 +43,7 @@ class RunData:
             summary = run.summary()
         except UsageError:
             summary = pd.DataFrame()
-        return cls(run, summary, manifest, failures)
+        return cls(run.rows, summary, manifest, failures)
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -50,7 +51,7 @@ class RunData:
 
         There may be millions: they are read when they are needed.
         """
-        return self.run.rows() if len(self.summary) else pd.DataFrame()
+        return self.load() if len(self.summary) else pd.DataFrame()
 
     @property
     def shifted(self) -> pd.DataFrame:

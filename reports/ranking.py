@@ -40,7 +40,7 @@ def ranking_figure(data: RunData, width: float = PAGE) -> "Figure":
     every = data.summary[["eq_nmse_mean", "eq_nmse_worst"]].to_numpy(np.float64).ravel()
     axis, names = LogAxis.of(every), short_names(data.models, 24)
     with style():
-        figure = new_figure(width, 0.8 + lines * (0.4 + 0.17 * most))
+        figure = new_figure(width, 1.3 + lines * (0.45 + 0.17 * most))
         grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
         for panel, ((suite, group), part) in zip(grid.ravel(), parts, strict=False):
             y = np.arange(len(part))

@@ -19,6 +19,7 @@ __all__ = [
     "STATISTICS",
     "Format",
     "applies",
+    "as_table",
     "measured",
     "number",
     "place",
@@ -97,7 +98,7 @@ def summary_table(
         summary = _sorted(summary, sort)
     if format == "csv":
         return summary.to_csv(index=False)
-    table = _table(summary, metrics, statistics, _notes(summary, weights or {}))
+    table = as_table(summary, weights, metrics, statistics)
     if format == "text":
         return terminal(table, width, colour)
     return markdown(table) if format == "markdown" else latex(table)
@@ -176,9 +177,13 @@ def _of(name: str, column: Column) -> bool:
     return name in [f"{column.name}_{statistic}" for statistic in statistics]
 
 
-def _table(
-    summary: pd.DataFrame, metrics: Sequence[str], statistics: Sequence[str], notes: Sequence[str]
+def as_table(
+    summary: pd.DataFrame,
+    weights: Mapping[str, str] | None = None,
+    metrics: Sequence[str] = METRICS_SHOWN,
+    statistics: Sequence[str] = (),
 ) -> Table:
+    """A summary as a table for any writer; arguments as of ``summary_table``."""
     chosen = measured(summary, metrics)
     grouped = bool((summary["group"] != "all").any())
     keys = ["suite", *(["group"] if grouped else []), "model"]
@@ -204,7 +209,7 @@ def _table(
             cells += _cells(line, column, shown[column], best)
         cells += [Cell(_cell_of_all(line, name)) for name in of_all]
         lines.append(cells)
-    return Table(headings, lines, notes)
+    return Table(headings, lines, _notes(summary, weights or {}))
 
 
 _Best: TypeAlias = Mapping[tuple[object, object, str], float]

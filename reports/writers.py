@@ -1,15 +1,16 @@
-"""A table as Markdown, LaTeX (booktabs and siunitx), and text that fits a terminal."""
+"""A table as Markdown, LaTeX (booktabs and siunitx), HTML, and text that fits a terminal."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import groupby
 
 from equibench.reports.data import shorten
 from equibench.reports.grid import Cell
 from equibench.reports.markup import escape_latex, escape_markdown
 
-__all__ = ["Heading", "Table", "latex", "markdown", "terminal"]
+__all__ = ["Heading", "Table", "html", "latex", "markdown", "terminal"]
 
 _NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:e([+-])(\d+))?")
 _SHORTEST = 12
@@ -105,6 +106,32 @@ def latex(table: Table) -> str:
             "",
         ]
     )
+
+
+def html(table: Table) -> str:
+    """A bare ``<table>``, the best bold, for a page that has a style of its own."""
+    above = "".join(
+        f'<th colspan="{width}" style="text-align: center">{escape(heading)}</th>'
+        for heading, width in table.spans()
+    )
+    sides = ["left" if heading.left else "right" for heading in table.headings]
+    names = "".join(
+        f'<th style="text-align: {side}">{escape(heading.text)}</th>'
+        for heading, side in zip(table.headings, sides, strict=True)
+    )
+    lines = [
+        "".join(_html_cell(cell, side) for cell, side in zip(line, sides, strict=True))
+        for line in table.lines
+    ]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    notes = "".join(f"<p>{escape(note)}</p>" for note in table.notes)
+    head = f"<thead><tr>{above}</tr><tr>{names}</tr></thead>"
+    return f"<table>{head}<tbody>{body}</tbody></table>{notes}"
+
+
+def _html_cell(cell: Cell, side: str) -> str:
+    text = f"<b>{escape(cell.text)}</b>" if cell.best else escape(cell.text)
+    return f'<td style="text-align: {side}">{text}</td>'
 
 
 def terminal(table: Table, width: int, colour: bool = False) -> str:

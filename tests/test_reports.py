@@ -501,3 +501,37 @@ def test_importing_reports_imports_nothing_that_draws():
         [sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_only_picks_reports_tables_and_figures(cli, two_suites, tmp_path):
+    assert cli("report", "run", "-o", "out", "--only", "ranking,leaderboard") == (0, "", "")
+    written = sorted(file.name for file in (tmp_path / "out").rglob("*.*"))
+    assert written == [
+        *("leaderboard.csv", "leaderboard.md", "leaderboard.tex"),
+        *("ranking-column.pdf", "ranking-column.png", "ranking.pdf", "ranking.png"),
+    ]
+    status, out, _ = cli("report", "run", "-o", "page", "--only", "html", "--image-seconds", "0")
+    assert (status, out) == (0, "report: page/index.html\n")
+    assert [file.name for file in (tmp_path / "page").iterdir()] == ["index.html"]
+    status, _, err = cli("report", "run", "-o", "out", "--only", "heat")
+    assert status == 2
+    assert "--only heat: choose among figures, html, tables, summary, leaderboard, " in err
+
+
+def test_the_table_is_markdown_where_there_is_no_terminal(cli, two_suites):
+    status, out, _ = cli("table", "run", "--metrics", "psnr", "--sort", "psnr_mean")
+    assert status == 0
+    assert out.startswith("| suite        | model         |   PSNR [dB] ↑ mean |")
+    status, out, _ = cli("table", "run", "--format", "text")
+    assert "\x1b" not in out
+    assert max(map(len, out.split("\nleft out")[0].splitlines())) <= 120
+
+
+def test_on_a_terminal_the_table_has_colour_unless_it_is_not_wanted(cli, two_suites, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "70")
+    assert "\x1b[1m" in cli("table", "run")[1]
+    monkeypatch.setenv("NO_COLOR", "1")
+    _, out, _ = cli("table", "run")
+    assert "\x1b" not in out
+    assert "left out for width" in out

@@ -30,7 +30,7 @@ function panelsLayout(place) {
         }
       });
       if (shiftView.scale === "shared" && shown.length)
-        colourBar(context, shared, metric, left, lines * line + 8, Math.min(width - left - 10, 420));
+        colourBar(context, shared, metric, left, lines * line + 8, Math.min(width - left - 90, 420));
       return marks;
     };
     return { height: lines * line + bar, paint };
@@ -71,7 +71,8 @@ function axisTicks(context, [low, high], cell, x, y, side, vertical) {
   for (const i of size >= 22 ? all : new Set(few)) {
     const words = signed(low + i * cell), at = (i + 0.5) * size;
     if (vertical) caption(context, words, x - 5, y + at, "right");
-    else caption(context, words, x + at, y + side + 9, "center");
+    else if (size >= 22 || (i && i < count - 1)) caption(context, words, x + at, y + side + 9, "center");
+    else caption(context, words, i ? x + side : x, y + side + 9, i ? "right" : "left");
   }
 }
 
@@ -103,9 +104,9 @@ function octavesLayout(place) {
     const lines = shown.map((s) => s.octaves[shiftView.axis]);
     const scale = new LogScale(lines.flatMap((l) => l.mean), metric.zero);
     const powers = [...new Set(lines.flatMap((l) => l.power))].sort((a, b) => a - b);
-    const height = 250, top = 12, bottom = height - 40, left = 40;
+    const height = 264, top = 28, bottom = height - 40, right = 44;
     const names = shown.map(titleOf);
-    const right = labelWidth(context, names, width * 0.34) + 10;
+    const left = labelWidth(context, names, width * 0.36) + 24;
     const wide = width - left - right;
     const x = (power) => left + ((powers.indexOf(power) + 0.5) / powers.length) * wide;
     const y = (value) => bottom - scale.place(value) * (bottom - top);
@@ -118,11 +119,11 @@ function octavesLayout(place) {
         context.moveTo(left, at);
         context.lineTo(left + wide, at);
         context.stroke();
-        tickLabel(context, label, left - 18, at);
+        tickLabel(context, label, left + wide + 18, at);
       }
       for (const power of powers) caption(context, String(power), x(power), bottom + 12, "center");
       caption(context, "shift is a multiple of (and not of the next)", left + wide / 2, bottom + 30, "center");
-      const marks = [], ends = [];
+      const marks = [], starts = [];
       shown.forEach((series, i) => {
         const { power, mean, worst, shifts } = lines[i];
         context.strokeStyle = ink("mean");
@@ -141,27 +142,33 @@ function octavesLayout(place) {
           ];
           marks.push({ x: x(p), y: y(mean[k]), r: 3.5, lines: what });
         });
-        if (power.length) ends.push([y(mean.at(-1)), x(power.at(-1)), names[i]]);
+        if (power.length) starts.push([y(mean[0]), x(power[0]), names[i]]);
       });
-      // labels at the ends of lines, pushed apart
-      ends.sort((a, b) => a[0] - b[0]);
-      let free = top - 6;
-      for (const [at, from, name] of ends) {
-        const place = Math.max(at, free);
-        if (place < bottom + 6) {
-          context.strokeStyle = ink("line");
-          context.beginPath();
-          context.moveTo(from + 6, at);
-          context.lineTo(left + wide + 2, place);
-          context.stroke();
-          caption(context, fitted(context, name, right - 10), left + wide + 6, place, "left", "text");
-        }
-        free = place + 14;
-      }
+      startLabels(context, starts, left, bottom);
       return marks;
     };
     return { height, paint };
   };
+}
+
+// names at the left of their lines, pushed apart; lines that start in one place share a name
+function startLabels(context, starts, left, bottom) {
+  starts.sort((a, b) => b[0] - a[0]);
+  let free = bottom + 8;
+  starts.forEach(([at, to, name], i) => {
+    if (i && starts[i - 1][0] - at < 1) return;
+    const same = starts.filter(([other], j) => j > i && at - other < 1).length;
+    const place = Math.min(at, free), more = same ? ` +${same}` : "";
+    context.strokeStyle = ink("none");
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(left - 12, place);
+    context.lineTo(to - 6, at);
+    context.stroke();
+    const room = left - 18 - context.measureText(more).width;
+    caption(context, fitted(context, name, room) + more, left - 16, place, "right", "text");
+    free = place - 14;
+  });
 }
 
 function shifts() {

@@ -1,0 +1,81 @@
+"""A result in a notebook: its table as HTML, and its figures in line."""
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from equibench.api import Result
+from equibench.errors import UsageError
+from equibench.registry import DISPLAYS
+from equibench.reports import writers
+from equibench.reports.data import RunData
+from equibench.reports.figures import FIGURES, save
+from equibench.reports.style import PAGE
+from equibench.reports.summary_table import as_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Drawing", "Plot", "html"]
+
+_DPI = 110
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure that a notebook shows, whatever its matplotlib backend."""
+
+    figure: "Figure"
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        save(self.figure, stream, "png", _DPI)
+        return stream.getvalue()
+
+
+@DISPLAYS.register("plot", extra="report", modules=("matplotlib", "seaborn"))
+class Plot:
+    """The figures of a result; every width is in inches."""
+
+    def __init__(self, result: Result) -> None:
+        self._data = _data(result)
+
+    def distribution(self, width: float = PAGE) -> Drawing:
+        """Every error of every model, with median and worst."""
+        return self._drawn("distribution", width)
+
+    def heatmap(self, width: float = PAGE) -> Drawing:
+        """Mean error over cases at each shift (dy, dx)."""
+        return self._drawn("heatmap", width)
+
+    def pareto(self, width: float = PAGE) -> Drawing:
+        """Worst ΔPSNR against PSNR.
+
+        Raises:
+            UsageError: no suite has a ground truth.
+        """
+        return self._drawn("pareto", width)
+
+    def power_of_two(self, width: float = PAGE) -> Drawing:
+        """Mean error of shifts by multiples of 1, 2, 4, …"""
+        return self._drawn("power-of-two", width)
+
+    def ranking(self, width: float = PAGE) -> Drawing:
+        """Mean error with its interval, and the worst, of every model."""
+        return self._drawn("ranking", width)
+
+    def _drawn(self, name: str, width: float) -> Drawing:
+        figure: Any = FIGURES[name](self._data, width)
+        if figure is None:
+            raise UsageError(f"{name} needs a ground truth: choose a suite that has one")
+        return Drawing(figure)
+
+
+@DISPLAYS.register("html")
+def html(result: Result) -> str:
+    """The summary as an HTML table."""
+    return writers.html(as_table(result.summary))
+
+
+def _data(result: Result) -> RunData:
+    return RunData(lambda: result.rows, result.summary, {}, ())

@@ -1,0 +1,61 @@
+"""Write ``reports/gallery/``: screenshots of the page of the published run.
+
+It needs Chromium and the extra ``test``:
+
+    python tools/make_gallery.py
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from equibench.reports.page import html
+from equibench.store import RunFolder
+
+ROOT = Path(__file__).parent.parent
+RUN = ROOT / "results/published/width-0.125"
+GALLERY = ROOT / "reports/gallery"
+
+SHOTS: dict[str, dict[str, Any]] = {
+    "overview": {"width": 1400, "height": 880, "scheme": "light", "section": "overview"},
+    "shifts": {"width": 1400, "height": 900, "scheme": "light", "section": "shifts"},
+    "quality": {"width": 1400, "height": 700, "scheme": "dark", "section": "quality"},
+    "worst": {"width": 1400, "height": 600, "scheme": "dark", "section": "worst"},
+    "phone": {"width": 390, "height": 844, "scheme": "dark", "section": "overview"},
+}
+"""By the stem of its file: the window in pixels, the theme, and what is scrolled to."""
+
+
+def main() -> None:
+    """Make the page, all worst cases included, and photograph it."""
+    chromium = shutil.which("chromium")
+    if not chromium:
+        sys.exit("no chromium here: apt-get install chromium")
+    GALLERY.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        (page,) = html(RunFolder(RUN), Path(folder), image_seconds=600)
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for name, shot in SHOTS.items():
+            size = {"width": shot["width"], "height": shot["height"]}
+            tab = browser.new_page(viewport=size, color_scheme=shot["scheme"])
+            tab.goto(page.as_uri())
+            if shot["section"] != "overview":
+                tab.evaluate("id => { location.hash = id }", shot["section"])
+            tab.wait_for_timeout(1500)
+            file = GALLERY / f"{name}.png"
+            tab.screenshot(path=file)
+            # a palette is a third of the size
+            image = Image.open(file).convert("RGB")
+            palette = image.quantize(192, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            palette.save(file, optimize=True)
+            print(f"{file.relative_to(ROOT)}: {file.stat().st_size // 1000} kB")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
