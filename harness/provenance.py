@@ -17,7 +17,10 @@ from equibench.repository import sources_beside
 
 __all__ = ["environment", "source_sha256", "version_of"]
 
-_PACKAGES = ("equibench", "torch", "numpy", "pandas", "scipy", "fastmri", "dival", "timm")
+_PACKAGES = (
+    *("equibench", "torch", "numpy", "pandas", "scipy", "fastmri", "dival", "timm"),
+    *("segmentation-models-pytorch", "monai", "deepinv", "onnxruntime"),
+)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from equibench.errors import EquibenchError
+from equibench.forward import align, roll
 from equibench.reports.data import RunData
 from equibench.reports.leaderboard import place_of
 from equibench.reports.rerun import Rerun
@@ -152,8 +153,8 @@ def _picture(run: str, place: str, row: "pd.Series[Any]", rerun: Rerun) -> Pictu
 
 def _aligned(forward: Callable[[Tensor], Tensor], images: Tensor, shift: tuple[int, int]) -> Tensor:
     """T⁻¹ G(T x) of images (N, C, H, W)."""
-    moved = forward(torch.roll(images, shift, (-2, -1)))
-    return torch.roll(moved, (-shift[0], -shift[1]), (-2, -1))
+    shifts = torch.tensor([shift]).expand(len(images), 2)
+    return align(forward(roll(images, shifts)), shifts, images)
 
 
 def _encoded(image: Image, low: float, high: float) -> str:

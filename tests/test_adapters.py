@@ -299,6 +299,15 @@ def test_adapters_belong_to_models(cli):
     assert "equibench: in.pad at suite 'noise': adapters belong to models" in err
 
 
+def test_a_network_is_trained_without_adapters(cli):
+    status, _, err = cli("train", "unet-aps,in.pad=16", "-s", "mri-sample")
+    assert status == 2
+    assert err == (
+        "equibench: in.pad at unet-aps: a network is trained as it is; adapt it where it is "
+        "measured\n"
+    )
+
+
 def test_layers_and_tensors_of_an_adapted_network_stay_where_the_harness_finds_them():
     adapted = eb.adapt(nn.Conv2d(1, 1, 3), "in.pad=2")
     assert isinstance(adapted, Adapted)

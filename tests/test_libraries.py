@@ -105,6 +105,7 @@ def test_networks_start_alike_from_a_seed_and_download_nothing():
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
 
+@pytest.mark.slow
 def test_one_command_runs_all_libraries_and_reports_the_broken_one(cli, tmp_path):
     models = [
         "smp-unet", "smp-fpn", "timm-unet,encoder=convnext_atto,width=4",

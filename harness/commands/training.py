@@ -65,13 +65,18 @@ def train(
     from equibench.registry import MODELS
     from equibench.specs import Spec, slug
 
+    network, images = Spec.parse(variant), Spec.parse(suite)
+    if network.adapters:
+        raise UsageError(
+            f"{', '.join(network.adapters)} at {network.reference}: a network is trained as it is; "
+            "adapt it where it is measured"
+        )
     if importlib.util.find_spec("pytorch_lightning") is None:
         raise UsageError("train needs pytorch_lightning; pip install 'equibench[train]'")
     from equibench.models.recipes import preset_for, recipe
     from equibench.models.training import Hardware
     from equibench.models.training import train as fit
 
-    network, images = Spec.parse(variant), Spec.parse(suite)
     if width is not None:
         network = replace(network, arguments={**network.arguments, "width": width})
     MODELS.get(network.reference).check(network.arguments)
