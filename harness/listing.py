@@ -79,14 +79,15 @@ def _arguments(entry: Entry[object]) -> list[str]:
 
 
 def _parameters(entry: Entry[object]) -> str | None:
-    """How many a model has that is built with its defaults; counted without memory for them."""
+    """How many a model has that is built with its defaults, if it can be without arguments."""
     import torch
 
-    try:
-        with torch.device("meta"):
-            network = entry.object() if callable(entry.object) else None
-    except Exception:  # it needs arguments, or cannot be built so
-        return None
-    if not isinstance(network, torch.nn.Module):
-        return None
-    return f"{sum(p.numel() for p in network.parameters()):,}"
+    for place in ("meta", "cpu"):  # without memory for them, if the library can
+        try:
+            with torch.device(place):
+                network = entry.object() if callable(entry.object) else None
+        except Exception:  # it needs arguments, or cannot be built there
+            continue
+        if isinstance(network, torch.nn.Module):
+            return f"{sum(p.numel() for p in network.parameters()):,}"
+    return None
