@@ -44,7 +44,7 @@ class Adapted(nn.Module):
         super().__init__()
         self.network, self.adaptation, self.label = network, adaptation, label
         self.output_scale = adaptation.out_scale
-        self.padded = adaptation.in_pad is not None
+        self.padded = False  # whether the last images were
         self.mean, self.std, self.mask = adaptation.mean, adaptation.std, adaptation.mask
         if isinstance(stride := getattr(network, "total_stride", None), int):
             self.total_stride = stride
@@ -118,6 +118,7 @@ class Adapted(nn.Module):
         if multiple is None or x is None or x.ndim < 4:
             return x
         height, width = (-size % multiple for size in x.shape[-2:])
+        self.padded = bool(height or width)
         return pad(x, (0, width, 0, height), self.adaptation.in_pad_mode)
 
     def _call(self, x: Tensor, second: Tensor | None) -> object:

@@ -12,6 +12,7 @@ import sys
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import IO, Any, NoReturn
 
 import torch
@@ -37,7 +38,7 @@ def load_isolated(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> L
     """
     model = Isolated(spec, seed, trust_pickle)
     found = model.described
-    model.output_scale, model.padded = found["output_scale"], found["padded"]
+    model.output_scale = found["output_scale"]
     if found["total_stride"] is not None:
         model.total_stride = found["total_stride"]
     return LoadedModel(spec.label, model, found["weights"], found["provenance"])
@@ -50,7 +51,7 @@ class Isolated:
     """
 
     output_scale: int
-    padded: bool
+    padded = False
     total_stride: int
 
     def __init__(self, spec: Spec, seed: int, trust_pickle: bool) -> None:
@@ -69,8 +70,9 @@ class Isolated:
         if self.process is None:
             self._start()
         request = {"device": str(images.device), "precision": current_precision(images)}
-        _, output = self._ask(request, images, f" on an input {shape(images)}")
+        answer, output = self._ask(request, images, f" on an input {shape(images)}")
         assert output is not None
+        self.padded = answer["padded"]
         return output.to(images.device)
 
     def _start(self) -> None:
@@ -126,7 +128,7 @@ def serve() -> None:
             request, images = _receive(requests)
         except EOFError:
             return
-        _answer(answers, lambda r=request, i=images: (None, {}, _forward(loaded, r, i)))  # type: ignore[misc]
+        _answer(answers, partial(_forward, loaded, request, images))
 
 
 def _build(spec: Spec, start: Mapping[str, Any]) -> tuple[LoadedModel, dict[str, Any], None]:
@@ -137,19 +139,20 @@ def _build(spec: Spec, start: Mapping[str, Any]) -> tuple[LoadedModel, dict[str,
         "weights": loaded.weights,
         "provenance": loaded.provenance,
         "output_scale": getattr(model, "output_scale", 1),
-        "padded": getattr(model, "padded", False),
         "total_stride": stride if isinstance(stride, int) else None,
     }
     return loaded, found, None
 
 
-def _forward(loaded: LoadedModel, request: Mapping[str, Any], images: Tensor) -> Tensor:
+def _forward(
+    loaded: LoadedModel, request: Mapping[str, Any], images: Tensor
+) -> tuple[None, dict[str, Any], Tensor]:
     device, precision = torch.device(request["device"]), request["precision"]
     with placed(loaded.model, device, precision) as forward, numerics(precision):
         output = forward(images.to(device))
     if not isinstance(output, Tensor):
         raise TypeError(f"it returned {described(output)}, not one tensor: add out.select=0")
-    return output
+    return None, {"padded": getattr(loaded.model, "padded", False)}, output
 
 
 def _answer(

@@ -60,6 +60,7 @@ class _Closed:
     ranges: Tensor
     target_ranges: Tensor
     quality: list[Tensor]
+    padded: bool
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,7 @@ class Measurement:
             torch.stack(ranges),
             torch.stack(target_ranges) if target_ranges else none,
             quality,
+            bool(getattr(self.model, "padded", False)),
         )
 
     def _compare(
@@ -243,7 +245,7 @@ class Measurement:
                 "covers": case.covers,
                 "exact": self.settings.plan.exact,
                 "batch": self.settings.batch,
-                "padded": getattr(self.model, "padded", False),
+                "padded": case.padded,
             }
             frames.append(pd.DataFrame(constant | shift | values))
         return pd.concat(frames, ignore_index=True).reindex(columns=row_columns(self.metrics))

@@ -78,7 +78,11 @@ class _Forward:
         self.model, self.device, self.precision = model, device, precision
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
         self.output_scale = getattr(model, "output_scale", 1)
-        self.padded = getattr(model, "padded", False)
+
+    @property
+    def padded(self) -> bool:
+        """Whether the last images were padded to a multiple."""
+        return bool(getattr(self.model, "padded", False))
 
     def __call__(self, images: Tensor) -> Tensor:
         casts = self.precision in _AUTOCAST

@@ -273,18 +273,20 @@ def test_adapters_stand_in_the_manifest_and_padding_marks_the_results(cli, tmp_p
     (tmp_path / "net.py").write_text(
         "import torch\ndef build(): return torch.nn.Conv2d(3, 3, 3, padding=1)\n"
     )
-    net = "net.py:build,in.channels=3,out.channels=1,in.pad=16,label=net"
+    net = "net.py:build,in.channels=3,out.channels=1,in.pad=32,label=net"
     status, out, err = cli("run", "-m", net, "-m", "unet-aps,width=0.05", "-s",
                            "noise,n=1,size=48", "--out", "run")  # fmt: skip
     assert status == 0, err
     assert "padded and cropped back, which changes equivariance: net" in out
     described = json.loads((tmp_path / "run/run.json").read_text())["models"]["net"]
-    assert described["adapters"] == {"in.channels": 3, "out.channels": 1, "in.pad": 16}
+    assert described["adapters"] == {"in.channels": 3, "out.channels": 1, "in.pad": 32}
     rows = pd.read_parquet(tmp_path / "run/rows")
     assert rows.groupby("model")["padded"].all().to_dict() == {
         "net": True,
         "unet-aps,width=0.05": False,
     }
+    assert cli("run", "-m", net, "-s", "noise,n=1,size=64", "--out", "whole")[0] == 0
+    assert not pd.read_parquet(tmp_path / "whole/rows")["padded"].any()  # nothing to pad
 
 
 def test_a_mistyped_adapter_stops_a_run_before_it_starts(cli):
