@@ -117,7 +117,7 @@ def evaluate(
         model = load_model(spec, seed, trust_pickle=trust_pickle, isolate=isolate).model
     suite = suite_of(suite)
     cases = case_names(suite, limit)
-    todo = units(suite, settings.plan, cases)
+    todo = units(suite, settings.plan, cases, settings.device.type)
     silent = None if progress is None else not progress
     with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:
         if measure.probe is not None and not silent:

@@ -20,20 +20,28 @@ from equibench.settings import Settings
 from equibench.shifts import All, ShiftPlan
 from equibench.stream import Loader
 
-__all__ = ["Evaluation", "Ready", "units"]
+__all__ = ["Evaluation", "Ready", "forwards_per_case", "units"]
 
 T = TypeVar("T")
 
-FORWARDS_PER_UNIT = 64
+FORWARDS_PER_UNIT = {"cpu": 64, "cuda": 4096}
 """About how many images a unit of work passes through the model, unless one case has more."""
 
 
-def units(suite: Suite, plan: ShiftPlan, cases: Sequence[str]) -> list[Sequence[str]]:
+def units(
+    suite: Suite, plan: ShiftPlan, cases: Sequence[str], device: str = "cpu"
+) -> list[Sequence[str]]:
     """Split cases into units of work; a longer list fills the last one and adds others."""
-    count = plan.count()
-    forwards = (2 + count) * suite.images_per_case if count else FORWARDS_PER_UNIT
-    size = max(1, FORWARDS_PER_UNIT // forwards)
+    wanted = FORWARDS_PER_UNIT[device]
+    forwards = forwards_per_case(suite, plan) or wanted
+    size = max(1, wanted // forwards)
     return [cases[i : i + size] for i in range(0, len(cases), size)]
+
+
+def forwards_per_case(suite: Suite, plan: ShiftPlan) -> int | None:
+    """About how many images a case passes through the model; None where its size decides."""
+    count = plan.count()
+    return (2 + count) * suite.images_per_case if count else None
 
 
 @dataclass(frozen=True)

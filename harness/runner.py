@@ -165,7 +165,7 @@ class _Run:
             for label in wanted:
                 if label in self.suites:
                     suite, cases = self.suites[label]
-                    units += split(model, self.suite_specs[label], suite, self.settings.plan, cases)
+                    units += split(model, self.suite_specs[label], suite, self.settings, cases)
         return units
 
     def _shard(self) -> tuple[int, int]:

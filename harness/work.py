@@ -11,18 +11,21 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal
 
+from torch import Tensor
+
 from equibench.cases import Suite
 from equibench.config import RunConfig
 from equibench.errors import DataError, EquibenchError
-from equibench.evaluation import Evaluation, Ready, units
+from equibench.evaluation import Evaluation, Ready, forwards_per_case, units
 from equibench.loading import LoadedModel, build_suite, load_model
 from equibench.measurement import Measured
+from equibench.optimize import optimized
 from equibench.probing import PROBED
 from equibench.rowfiles import unit_name
 from equibench.settings import Settings
-from equibench.shifts import ShiftPlan
 from equibench.specs import Spec, slug
 from equibench.stream import load_case
+from equibench.tuning import tuned, worth_tuning
 
 __all__ = ["Job", "Outcome", "Say", "Unit", "Worker", "described", "in_turn", "split"]
 
@@ -82,14 +85,14 @@ class Outcome:
 
 
 def split(
-    model: Spec, spec: Spec, suite: Suite, plan: ShiftPlan, cases: Sequence[str]
+    model: Spec, spec: Spec, suite: Suite, settings: Settings, cases: Sequence[str]
 ) -> list[Unit]:
     """The units of one model on one suite; a longer list of cases keeps those of a shorter one."""
     # labels are data and never a path
     digest = hashlib.sha256(f"{model.label}\n{suite.label}".encode()).hexdigest()[:8]
     stem = f"{slug(model.label)}_{slug(suite.label)}_{digest}"
     job = Job(stem, model, spec, suite.label, tuple(cases[:PROBED]), len(cases))
-    parts = units(suite, plan, cases)
+    parts = units(suite, settings.plan, cases, settings.device.type)
     return [Unit(job, unit_name(stem, number), tuple(part)) for number, part in enumerate(parts)]
 
 
@@ -169,20 +172,27 @@ class Worker:
             self._suites[job.suite.label] = build_suite(job.suite, self.config.data)
         suite = self._suites[job.suite.label]
         declared = loaded.provenance["details"].get("total_stride")
-        model = loaded.model
+        model, settings = loaded.model, self.settings
         if self.config.optimize:
-            from equibench.optimize import optimized
-
-            case = load_case(suite, job.probed[0])
-            if isinstance(case, DataError):
-                raise case
-            wanted = self.config.optimize
-            model = optimized(model, wanted, case.input[:1], self.settings, loaded.label)
-        evaluation = Evaluation(model, loaded.label, suite, self.settings, declared)
+            image = self._image(suite, job)
+            model = optimized(model, self.config.optimize, image, settings, loaded.label)
+        forwards = job.cases * (forwards_per_case(suite, settings.plan) or 0)
+        if self.config.batch == "auto" and worth_tuning(settings.device, forwards):
+            conditions = described(job.model, loaded) | {"optimize": self.config.optimize}
+            image = self._image(suite, job)
+            settings = replace(settings, batch=tuned(model, image, settings, str(conditions)))
+        evaluation = Evaluation(model, loaded.label, suite, settings, declared)
         with evaluation.ready(job.probed) as ready:
             if ready.probe is not None:
                 self.say(ready.probe.cost(loaded.label, suite, job.cases))
             yield ready
+
+    def _image(self, suite: Suite, job: Job) -> Tensor:
+        """One image (1, C, H, W) to try the model with."""
+        case = load_case(suite, job.probed[0])
+        if isinstance(case, DataError):
+            raise case
+        return case.input[:1]
 
 
 def in_turn(worker: Worker, units: Sequence[Unit]) -> Iterable[Outcome]:
