@@ -91,7 +91,10 @@ class RowFiles:
         schema = schema.with_metadata({**(schema.metadata or {}), **names})
         with (
             replacing(self._file(stem)) as temporary,
-            pq.ParquetWriter(temporary, schema) as writer,
+            # what else there is are numbers that hardly ever repeat
+            pq.ParquetWriter(
+                temporary, schema, use_dictionary=LABELS, compression="zstd"
+            ) as writer,
         ):
             for table in _batches(files, schema):
                 writer.write_table(table, row_group_size=_ROWS)
@@ -132,7 +135,7 @@ class RowFiles:
 
         names = [str(file) for file in files]
         table = pq.read_table(names, read_dictionary=LABELS if compact else None)
-        rows: pd.DataFrame = table.to_pandas()
+        rows: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
         return rows
 
     def _merged(self, stem: str) -> frozenset[str]:

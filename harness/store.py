@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from csv import reader
 from pathlib import Path
@@ -246,9 +247,20 @@ class RunFolder:
                 for known, label in zip(ranks.values(), place, strict=True)
             ]
 
-        for suite, model in sorted(places, key=rank):
-            rows = self._rows.read(places[suite, model], compact=True)
-            yield rows[(rows["suite"] == suite) & (rows["model"] == model)]
+        def read(place: tuple[str, str]) -> pd.DataFrame:
+            rows = self._rows.read(places[place], compact=True)
+            mine = (rows["suite"] == place[0]) & (rows["model"] == place[1])
+            return rows if mine.all() else rows[mine]
+
+        with ThreadPoolExecutor(1) as pool:  # one ahead of their use
+            waiting = None
+            for place in sorted(places, key=rank):
+                following = pool.submit(read, place)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = following
+            if waiting is not None:
+                yield waiting.result()
 
     def _ranks(self) -> dict[str, dict[str, int]]:
         """The places of suites and models in the order in which they were named."""

@@ -1,8 +1,11 @@
 """From rows to one line for each model, suite and group."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import fsum
+from functools import partial
+from math import ceil, fsum
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +20,15 @@ from equibench.seeds import generator
 __all__ = ["Column", "columns", "interval", "non_finite", "summarize", "worst_at"]
 
 _RESAMPLES = 2000
+_THREADS = 4
+"""Columns that are summed up at once; resampling thousands of clusters takes memory."""
 KEYS = ["model", "suite", "group"]
 """What a line of a summary is about."""
+_OF_SHIFTS = (
+    *("cluster", "case", "dy", "dx", "precision"),
+    *("near_ties", "covers", "exact", "spot_deviation"),
+)
+"""Columns that say of shifts what no metric does."""
 
 
 @dataclass(frozen=True)
@@ -81,30 +91,58 @@ def summarize(rows: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 def _lines(rows: pd.DataFrame) -> Iterator[dict[str, object]]:
     kinds = columns(list(rows.columns))
-    for key, part in rows.groupby(KEYS, sort=False):
-        unshifted, shifted = part[part["draw"] == 0], part[part["draw"] > 0]
-        line: dict[str, object] = dict(zip(KEYS, key, strict=True))
-        line |= {
-            "cases": len(unshifted),
-            "shifts": int(shifted["covers"].sum()),
-            "evaluated": len(shifted),
-            "frame": part["frame"].iloc[0],
-            "precision": part["precision"].iloc[0],
-            "exact": bool(shifted["exact"].all()),
-            "padded": "padded" in part and bool(part["padded"].any()),
-            "spot_deviation": float(shifted["spot_deviation"].max()),
-        }
-        for kind in kinds:
-            over = shifted if kind.shifted else unshifted
-            # a model that returns nothing but NaN still has an error
-            if kind.name == "eq_nmse" or over[kind.name].notna().any():
-                line |= _statistics(over, kind)
-        counted = shifted["near_ties"].dropna()
-        line["near_ties"] = float((counted > 0).mean()) if len(counted) else np.nan
-        floor = float(unshifted["floor_nmse"].max())
-        line["floor_nmse"] = floor
-        line["flips"], line["flips_error"] = _flips(shifted, floor)
-        yield line
+    over_shifts = [*_OF_SHIFTS, *(kind.name for kind in kinds if kind.shifted)]
+    number = _numbered(rows)
+    draw = rows["draw"].to_numpy()
+    for group in range(number.max() + 1):
+        mine = number == group
+        first = rows.iloc[int(mine.argmax())]
+        unshifted = rows[mine & (draw == 0)]
+        shifted = rows.loc[mine & (draw > 0), over_shifts]
+        yield {key: first[key] for key in KEYS} | _line(first, unshifted, shifted, kinds)
+
+
+def _numbered(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Which group each row belongs to, groups counted in the order in which they appear."""
+    number = np.zeros(len(rows), dtype=np.int64)
+    for key in KEYS:
+        labels = rows[key].astype("category").cat
+        number = number * len(labels.categories) + labels.codes.to_numpy()
+    return pd.factorize(number)[0]
+
+
+def _line(
+    first: "pd.Series[Any]", unshifted: pd.DataFrame, shifted: pd.DataFrame, kinds: Sequence[Column]
+) -> dict[str, object]:
+    line: dict[str, object] = {
+        "cases": len(unshifted),
+        "shifts": int(shifted["covers"].sum()),
+        "evaluated": len(shifted),
+        "frame": first["frame"],
+        "precision": first["precision"],
+        "exact": bool(shifted["exact"].all()),
+        "padded": "padded" in unshifted and bool(unshifted["padded"].any()),
+        "spot_deviation": float(shifted["spot_deviation"].max()),
+    }
+    for over in (shifted, unshifted):
+        # a model that returns nothing but NaN still has an error
+        mine = [
+            kind
+            for kind in kinds
+            if kind.shifted == (over is shifted)
+            and (kind.name == "eq_nmse" or over[kind.name].notna().any())
+        ]
+        clusters = _cluster_sums(over, [kind.name for kind in mine])
+        statistics = partial(_statistics, over, _reduced(over["covers"]), clusters)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for found in pool.map(statistics, mine):
+                line |= found
+    counted = shifted["near_ties"].dropna()
+    line["near_ties"] = float((counted > 0).mean()) if len(counted) else np.nan
+    floor = float(unshifted["floor_nmse"].max())
+    line["floor_nmse"] = floor
+    line["flips"], line["flips_error"] = _flips(shifted, floor)
+    return line
 
 
 def _flips(shifted: pd.DataFrame, floor: float) -> tuple[float, float]:
@@ -126,44 +164,93 @@ def worst_at(values: NDArray[np.float64], kind: Column) -> int:
     return int(values.argmin() if kind.higher_is_better else values.argmax())
 
 
-def _statistics(part: pd.DataFrame, kind: Column) -> dict[str, object]:
-    values = part[kind.name].to_numpy(dtype=np.float64)
-    covers = part["covers"].to_numpy(dtype=np.int64)
-    covers = covers // np.gcd.reduce(covers)
+def _statistics(
+    over: pd.DataFrame, covers: NDArray[np.int64], clusters: pd.DataFrame, kind: Column
+) -> dict[str, object]:
+    values = over[kind.name].to_numpy(dtype=np.float64)
     worst = worst_at(values, kind)
-    row = part.iloc[worst]
-    every = np.repeat(values, covers)
-    sign = -1 if kind.higher_is_better else 1
-    low, high = _interval(part, kind)
+    place = over[["case", "dy", "dx"]].iloc[worst]
+    *middle, q95 = _quantiles(values, covers, kind.higher_is_better)
+    sums, counts = (clusters[name].to_numpy() for name in (kind.name, "covers"))
+    low, high = interval(sums, counts, generator("bootstrap", kind.name))
     found: dict[str, object] = {
         "mean": _mean(values, covers),
         "ci_low": low,
         "ci_high": high,
-        "median": float(np.median(every)),
-        "q95": float(sign * np.quantile(sign * every, 0.95, method="inverted_cdf")),
+        "median": float(np.mean(middle)),
+        "q95": q95,
         "worst": float(values[worst]),
-        "worst_case": row["case"],
+        "worst_case": place["case"],
     }
     if kind.shifted:
-        found |= {"worst_dy": int(row["dy"]), "worst_dx": int(row["dx"])}
+        found |= {"worst_dy": int(place["dy"]), "worst_dx": int(place["dx"])}
     return {f"{kind.name}_{name}": value for name, value in found.items()}
+
+
+def _reduced(covers: "pd.Series[int]") -> NDArray[np.int64]:
+    """How often each row counts, in the smallest whole numbers."""
+    found = covers.to_numpy(dtype=np.int64)
+    return found // (found[0] if np.ptp(found) == 0 else np.gcd.reduce(found))
 
 
 def _mean(values: NDArray[np.float64], covers: NDArray[np.int64]) -> float:
     """The exactly rounded mean: however the rows are split and ordered, it is one number."""
     if not np.isfinite(values).all():
         return float(values.mean())
-    return fsum(values * covers) / int(covers.sum())
+    return exact_sum(values * covers) / int(covers.sum())
 
 
-def _interval(part: pd.DataFrame, kind: Column) -> tuple[float, float]:
-    """Of the mean, by a bootstrap over clusters of cases: it is those that were sampled."""
-    weights = part["covers"].astype("float64")
-    sums = pd.DataFrame(
-        {"cluster": part["cluster"], "n": weights, "sum": weights * part[kind.name]}
-    )
-    clusters = sums.groupby("cluster", sort=True)[["sum", "n"]].sum().to_numpy()
-    return interval(clusters[:, 0], clusters[:, 1], generator("bootstrap", kind.name))
+def exact_sum(values: NDArray[np.float64]) -> float:
+    """What ``math.fsum`` gives of finite values (n,), n < 2²⁶, several times as fast.
+
+    Mantissas are integers of 53 bits; the sums of their halves, one for each exponent, are exact
+    in float64.
+    """
+    mantissas, exponents = np.frexp(values)
+    mantissas = np.ldexp(mantissas, 26)
+    high = np.floor(mantissas)
+    low = np.ldexp(mantissas - high, 27)
+    least = int(exponents.min(initial=0))
+    found = []
+    for halves, place in ((high, 26), (low, 53)):
+        sums = np.bincount(exponents - least, halves)
+        found.append(np.ldexp(sums, np.arange(len(sums)) + least - place))
+    return fsum(np.concatenate(found).tolist())
+
+
+def _quantiles(
+    values: NDArray[np.float64], covers: NDArray[np.int64], higher_is_better: bool
+) -> tuple[float, float, float]:
+    """The two values in the middle, and what 95 % are no worse than, each value ``covers`` times.
+
+    The last is the value at the first place that has at least 95 % at or before it, counted from
+    the best.
+    """
+    if np.isnan(values).any():
+        return np.nan, np.nan, np.nan
+    total = int(covers.sum())
+    place = max(ceil(total * 0.95 - 1), 0)
+    ranks = [(total - 1) // 2, total // 2, total - 1 - place if higher_is_better else place]
+    if len(values) == total:
+        found = np.partition(values, ranks)[ranks]
+    else:
+        order = np.argsort(values, kind="stable")
+        places = np.searchsorted(np.cumsum(covers[order]), ranks, side="right")
+        found = values[order[places]]
+    low, high, q95 = found.tolist()
+    return low, high, q95
+
+
+def _cluster_sums(over: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The sums of columns in every cluster, clusters by name, and how much each of them covers."""
+    weights = over["covers"].astype("float64")
+    sums = {name: weights * over[name] for name in names} | {"covers": weights}
+    cluster = over["cluster"]
+    if isinstance(cluster.dtype, pd.CategoricalDtype):
+        cluster = cluster.cat.reorder_categories(sorted(cluster.cat.categories))
+    grouped = pd.DataFrame(sums).groupby(cluster, sort=True, observed=True)
+    # one by one: together, an infinite value of one column would round another's sums otherwise
+    return pd.DataFrame({name: grouped[name].sum() for name in sums})
 
 
 def interval(
@@ -185,18 +272,16 @@ def interval(
         return float(sums[0] / counts[0]), float(sums[0] / counts[0])
     n = len(sums)
     tail = norm.cdf(np.sqrt(n / (n - 1)) * t.ppf(0.025, n - 1))
+    uniform = np.ptp(counts) == 0
+
+    def mean(sums: NDArray[np.float64], *counted: NDArray[np.float64], axis: int) -> Any:
+        return sums.sum(axis=axis) / (n * counts[0] if uniform else counted[0].sum(axis=axis))
+
     found = bootstrap(
-        (sums, counts), _ratio, paired=True, method="percentile", n_resamples=_RESAMPLES,
-        confidence_level=1 - 2 * tail, rng=random,
+        (sums,) if uniform else (sums, counts), mean, paired=True, method="percentile",
+        n_resamples=_RESAMPLES, confidence_level=1 - 2 * tail, rng=random,
     ).confidence_interval  # fmt: skip
     return float(found.low), float(found.high)
-
-
-def _ratio(
-    sums: NDArray[np.float64], counts: NDArray[np.float64], axis: int
-) -> NDArray[np.float64]:
-    ratio: NDArray[np.float64] = sums.sum(axis=axis) / counts.sum(axis=axis)
-    return ratio
 
 
 def non_finite(rows: pd.DataFrame) -> list[dict[str, object]]:
