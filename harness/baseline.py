@@ -6,7 +6,7 @@ Sorted, rounded to six digits and one line for each metric, so that a change rea
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from equibench.cases import Suite
     from equibench.store import RunFolder
+    from equibench.summary import Column
 
 __all__ = [
     "SCHEMA",
@@ -64,41 +65,26 @@ class Baseline:
     @classmethod
     def of_rows(
         cls,
-        rows: "pd.DataFrame",
+        rows: "pd.DataFrame | Iterable[pd.DataFrame]",
         conditions: Mapping[str, Any],
         suites: Mapping[str, Mapping[str, Any]],
         outputs: Sequence[float] = (),
     ) -> "Baseline":
-        """The figures of rows as a run folder holds them.
+        """The figures of rows as a run folder holds them, or of parts for a model and suite each.
 
         A metric whose best value is infinite (PSNR) is left out: there is no distance to it, and
         NMSE says the same.
         """
-        from equibench.summary import KEYS, columns, summarize
+        import pandas as pd
 
-        kinds = [c for c in columns(list(rows.columns)) if math.isfinite(c.best)]
+        from equibench.summary import columns
+
+        parts = [rows] if isinstance(rows, pd.DataFrame) else rows
+        kinds: list[Column] = []
         lines: dict[Key, Line] = {}
-        parts = dict(list(rows.groupby(KEYS, sort=False)))
-        for _, summary in summarize(rows).iterrows():
-            model, suite, group = (str(summary[key]) for key in KEYS)
-            part = parts[model, suite, group]
-            line: dict[str, Mapping[str, Any]] = {}
-            for kind in kinds:
-                over = part[(part["draw"] > 0) == kind.shifted][kind.name]
-                # a model that returns nothing but NaN still has an error
-                if kind.name != "eq_nmse" and over.isna().all():
-                    continue
-                figures = {name: float(summary[f"{kind.name}_{name}"]) for name in STATISTICS}
-                at = str(summary[f"{kind.name}_worst_case"])
-                if kind.shifted:
-                    dy, dx = (int(summary[f"{kind.name}_worst_{axis}"]) for axis in ("dy", "dx"))
-                    at += f" ({dy}, {dx})"
-                    finite = math.isfinite(figures["worst"])
-                    # rounded to what is no rounding error, which would show in every diff
-                    figures["sd"] = round(float(over.std(ddof=0)), 12) if finite else math.nan
-                line[kind.name] = figures | {"at": at, "rows": len(over)}
-            line["floor"] = {"nmse": float(summary["floor_nmse"])}
-            lines[model, suite, group] = line
+        for part in parts:
+            kinds = [c for c in columns(list(part.columns)) if math.isfinite(c.best)]
+            lines |= _lines(part, kinds)
         used = {column for line in lines.values() for column in line}
         metrics = {
             kind.name: {
@@ -129,7 +115,7 @@ class Baseline:
         }
         chosen = shift_conditions(same["shifts"], same["plan"], same["seed"])
         asked = {"frame": same["frame"], "precision": same["precision"], **chosen}
-        return cls.of_rows(folder.rows(), asked, suites)
+        return cls.of_rows(folder.parts(), asked, suites)
 
     @classmethod
     def read(cls, path: Path, rewrite: str = "--update") -> "Baseline":
@@ -238,6 +224,35 @@ def suite_conditions(suite: "Suite", cases: Sequence[str]) -> dict[str, Any]:
         "arguments": dict(suite.configuration),
         "cases": f"{len(cases)} ({digest})",
     }
+
+
+def _lines(rows: "pd.DataFrame", kinds: Sequence["Column"]) -> dict[Key, Line]:
+    """The figures of each model × suite × group."""
+    from equibench.summary import KEYS, summarize
+
+    lines: dict[Key, Line] = {}
+    parts = dict(list(rows.groupby(KEYS, sort=False)))
+    for _, summary in summarize(rows).iterrows():
+        model, suite, group = (str(summary[key]) for key in KEYS)
+        part = parts[model, suite, group]
+        line: dict[str, Mapping[str, Any]] = {}
+        for kind in kinds:
+            over = part[(part["draw"] > 0) == kind.shifted][kind.name]
+            # a model that returns nothing but NaN still has an error
+            if kind.name != "eq_nmse" and over.isna().all():
+                continue
+            figures = {name: float(summary[f"{kind.name}_{name}"]) for name in STATISTICS}
+            at = str(summary[f"{kind.name}_worst_case"])
+            if kind.shifted:
+                dy, dx = (int(summary[f"{kind.name}_worst_{axis}"]) for axis in ("dy", "dx"))
+                at += f" ({dy}, {dx})"
+                finite = math.isfinite(figures["worst"])
+                # rounded to what is no rounding error, which would show in every diff
+                figures["sd"] = round(float(over.std(ddof=0)), 12) if finite else math.nan
+            line[kind.name] = figures | {"at": at, "rows": len(over)}
+        line["floor"] = {"nmse": float(summary["floor_nmse"])}
+        lines[model, suite, group] = line
+    return lines
 
 
 def _check(baseline: Baseline) -> None:

@@ -189,8 +189,10 @@ def _statistics(
 
 def _reduced(covers: "pd.Series[int]") -> NDArray[np.int64]:
     """How often each row counts, in the smallest whole numbers."""
-    found = covers.to_numpy(dtype=np.int64)
-    return found // (found[0] if np.ptp(found) == 0 else np.gcd.reduce(found))
+    counts: NDArray[np.int64] = np.asarray(covers, dtype=np.int64)
+    if len(counts) and (counts == counts[0]).all():
+        return np.ones_like(counts)
+    return np.asarray(counts // np.gcd.reduce(counts))
 
 
 def _mean(values: NDArray[np.float64], covers: NDArray[np.int64]) -> float:
