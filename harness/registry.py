@@ -132,12 +132,10 @@ class Registry(Generic[T]):
     def _entry_points(self) -> Iterator[Entry[T]]:
         """Entry points of installed distributions, equibench's own first, each name once."""
         found: dict[str, Entry[T]] = {}
-        points = metadata.entry_points(group=self.group)
-        own_first = sorted(
-            points, key=lambda p: (_distribution(p) != "equibench", _distribution(p))
-        )
-        for point in own_first:
-            distribution = _distribution(point)
+        # reading a distribution's name parses its metadata: once is enough
+        points = [(_distribution(p), p) for p in metadata.entry_points(group=self.group)]
+        own_first = sorted(points, key=lambda named: (named[0] != "equibench", named[0]))
+        for distribution, point in own_first:
             version = point.dist.version if point.dist else ""
             origin = f"{distribution} {version}".strip()
             entry: Entry[T] = Entry(self.kind, point.name, origin, distribution, point.load)

@@ -166,9 +166,9 @@ class RunFolder:
         return any(self._rows.path.glob("*.parquet"))
 
     @property
-    def units(self) -> int:
-        """How many units of work the run comes to."""
-        return len(_expected(self.manifest))
+    def units(self) -> list[str]:
+        """The names of all units of work that the run comes to."""
+        return _expected(self.manifest)
 
     @property
     def lacking(self) -> list[str]:
@@ -277,7 +277,7 @@ class RunFolder:
         lacking = self.lacking
         if lacking and self.manifest.get("state") == "finished":
             raise EquibenchError(
-                f"{self.path} lacks {len(lacking)} of {self.units} units "
+                f"{self.path} lacks {len(lacking)} of {len(self.units)} units "
                 f"({lacking[0]}{' …' if len(lacking) > 1 else ''}): run the same command again"
             )
 
@@ -290,7 +290,7 @@ class RunFolder:
         """While one process reads and writes what shards share."""
         with ExitStack() as stack:
             with writable(self.path):
-                stack.enter_context(locked(self.path / ".run.json.lock", wait=True))
+                stack.enter_context(locked(self.path / ".lock.manifest", wait=True))
             yield
 
     def _read_json(self, name: str, default: Any) -> Any:

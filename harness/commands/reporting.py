@@ -52,7 +52,7 @@ def table(
     typer.echo(_table(folder, format, **given))
     state = folder.manifest.get("state")
     if state != "finished":
-        lacking, units = len(folder.lacking), folder.units
+        lacking, units = len(folder.lacking), len(folder.units)
         missed = f" and lacks {lacking} of {units} units" if lacking else ""
         typer.echo(f"not all of it: this run is {state}{missed}; its command resumes it", err=True)
     _show_failures(folder)
