@@ -17,7 +17,7 @@ from equibench.registry import METRICS
 from equibench.rounding import allowance
 from equibench.seeds import generator
 
-__all__ = ["Column", "columns", "interval", "non_finite", "summarize", "worst_at"]
+__all__ = ["Column", "columns", "exact_sum", "interval", "non_finite", "summarize", "worst_at"]
 
 _RESAMPLES = 2000
 _THREADS = 4

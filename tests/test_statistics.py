@@ -1,5 +1,7 @@
 """Uncertainty of means, paired tests of models, and how often shifts change more than rounding."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from equibench.errors import UsageError
 from equibench.paired import holm, paired
 from equibench.reports.summary_table import summary_table
 from equibench.seeds import generator
-from equibench.summary import interval, summarize
+from equibench.summary import exact_sum, interval, summarize
 
 
 @pytest.mark.slow
@@ -82,6 +84,26 @@ def test_what_is_not_finite_is_no_rounding():
 def test_the_quantile_is_what_95_percent_are_no_worse_than():
     summary = summarize(rows([np.arange(1, 101.0)]))
     assert summary["eq_nmse_q95"].item() == 95
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1.0, 1e250])
+def test_the_exact_sum_is_that_of_the_standard_library(scale):
+    random = np.random.default_rng(0)
+    values = random.standard_normal(5000) * 10 ** random.uniform(-30, 30, 5000) * scale
+    assert exact_sum(values) == math.fsum(values)
+    assert exact_sum(np.concatenate((values, -values))) == 0
+    assert exact_sum(np.zeros(3)) == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_rows_that_cover_several_shifts_count_as_if_they_were_written_out(share):
+    random = np.random.default_rng(0)
+    covers = np.where(random.random(300) < share, 1, 7)
+    short = rows([random.random(300)]).assign(covers=[7, *covers])
+    long = short.loc[[0, *np.repeat(np.arange(1, 301), covers)]].assign(covers=1)
+    for statistic in ("median", "q95", "worst"):
+        name = f"eq_nmse_{statistic}"
+        assert summarize(short)[name].item() == summarize(long)[name].item()
 
 
 def test_the_interval_is_over_clusters():
