@@ -243,7 +243,7 @@ def workers_here(device: str, number: int | None, units: int) -> list[dict[str, 
 
     gpus = _gpus() if device == "cuda" else []
     number = min(number or len(gpus) or os.cpu_count() or 1, max(1, units))
-    threads = max(1, (os.cpu_count() or 1) // number)
+    threads = os.environ.get("OMP_NUM_THREADS", max(1, (os.cpu_count() or 1) // number))
     environment = {"OMP_NUM_THREADS": str(threads), "DASK_LOGGING__DISTRIBUTED": "error"}
     pinned = [{"CUDA_VISIBLE_DEVICES": gpus[n % len(gpus)]} if gpus else {} for n in range(number)]
     common = {"nthreads": 1, "memory_limit": 0}
