@@ -114,14 +114,15 @@ class _Run:
         """Specs of the models that can run here; a mistyped one stops the run at once."""
         specs, reasons = [], []
         for spec in _specs("models", [block.models for block in self.config.blocks]).values():
+            Adaptation.of(spec.adapters, spec.label)
+            if self.config.isolate and repository_of(spec.reference):
+                specs.append(spec)  # it is looked at in its own process, and nowhere else
+                continue
             if spec.weights is not None:
                 weights_file(spec)
             try:
                 with seeded(self.config.seed):
-                    entry = MODELS.get(spec.reference)
-                    if not (self.config.isolate and repository_of(spec.reference)):
-                        entry.check(spec.arguments)  # else in the process where it belongs
-                Adaptation.of(spec.adapters, spec.label)
+                    MODELS.get(spec.reference).check(spec.arguments)
                 specs.append(spec)
             except UnavailableError as error:
                 reasons.append(error)

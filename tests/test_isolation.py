@@ -1,7 +1,6 @@
 """Models in processes of their own: the same rows, and a crash that is named."""
 
 import os
-import sys
 
 import pandas as pd
 import pytest
@@ -53,7 +52,20 @@ def test_an_isolated_model_gives_the_rows_that_it_gives_in_process(cli, net, pre
     inside = rows(cli, "inside", *arguments)
     outside = rows(cli, "outside", *arguments, "--isolate")
     pd.testing.assert_frame_equal(inside, outside)
-    assert "equibench_file" not in str([m for m in sys.modules if m == "net"])
+
+
+def test_the_harness_itself_never_imports_what_is_isolated(cli, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import os, pathlib\n"
+        "pathlib.Path(__file__).with_name('pids').open('a').write(f'{os.getpid()}\\n')\n"
+        "import torch\n"
+        "def build(): return torch.nn.Conv2d(1, 1, 1)\n"
+    )
+    torch.save(torch.nn.Conv2d(1, 1, 1).state_dict(), tmp_path / "w.pt")
+    rows(cli, "run", "-m", "net.py:build,weights=w.pt", "--isolate")
+    pids = set((tmp_path / "pids").read_text().split())
+    assert pids
+    assert str(os.getpid()) not in pids
 
 
 def test_what_an_isolated_model_prints_and_raises_stays_what_it_was(net):
