@@ -24,7 +24,7 @@ __all__ = ["heatmap_figure"]
 
 _PANEL = 0.6
 """The least side of a panel, in inches."""
-_TICKS = 4
+_TICKS = 3
 _TITLE = 14
 _GREY = "#bdbdbd"
 

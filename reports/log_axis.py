@@ -40,7 +40,7 @@ class LogAxis:
     @property
     def zero(self) -> float:
         """Where zeros are drawn."""
-        return self.low - max(0.5, 0.1 * self.span) if self.has_zero else self.low
+        return self.low - max(0.5, 0.14 * self.span) if self.has_zero else self.low
 
     @property
     def ticks(self) -> tuple[list[float], list[str]]:

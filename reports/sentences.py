@@ -110,9 +110,15 @@ def _card(place: str, about: str, part: pd.DataFrame) -> Card:
     low, high = float(badness.min()), float(badness.max())
     best, worst = (_extreme(part[badness == end], end) for end in (low, high))
     ratio = f"{sqrt(high / low):.3g}" if 0 < low < high < float("inf") else ""
-    cases, shifts = int(part["cases"].max()), int(part["shifts"].max())
-    measured = f"{cases} {'case' if cases == 1 else 'cases'}, {shifts:,} shifted images a model"
+    cases, shifts = (_range(part[column]) for column in ("cases", "shifts"))
+    measured = f"{cases} {'case' if cases == '1' else 'cases'}, {shifts} shifted images a model"
     return Card(place, about, measured, best, None if low == high else worst, ratio)
+
+
+def _range(counts: "pd.Series[int]") -> str:
+    """A count, or the smallest and the largest where models differ."""
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _extreme(part: pd.DataFrame, error: float) -> Extreme:

@@ -33,7 +33,12 @@ const shows = ({ run, place, model }) =>
   (run === undefined || state.runs.has(run)) &&
   (place === undefined || state.places.has(place)) &&
   (model === undefined || matches(model));
-const seriesOf = (place) => data.series.filter((s) => s.place === place && shows(s));
+// in the order of the models, the runs of each side by side
+const order = [...new Set(data.series.map((s) => s.model))];
+const seriesOf = (place) =>
+  data.series
+    .filter((s) => s.place === place && shows(s))
+    .sort((a, b) => order.indexOf(a.model) - order.indexOf(b.model));
 
 // ---- numbers as the tables write them: the format is Python's
 function text(value, format = ".1e") {

@@ -10,7 +10,7 @@ function dotsLayout(place) {
     );
     const row = 19, top = 6, bottom = top + row * shown.length;
     const names = shown.map(titleOf);
-    const left = labelWidth(context, names, width * 0.42) + 10;
+    const left = labelWidth(context, names, width * (several ? 0.5 : 0.42)) + 10;
     const wide = width - left - 22;
     const x = (value) => left + scale.place(value) * wide;
     const paint = () => {

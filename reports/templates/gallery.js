@@ -62,14 +62,14 @@ function coloured(canvas, image) {
 function gallery() {
   const host = byId("gallery");
   if (!host) return;
+  const fill = (holder) => {
+    if (!holder.firstChild) holder.append(...shot(data.pictures[holder.index]).childNodes);
+  };
   // made as it comes near: decoding them all would hold the page up
   const make = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries)
-      if (isIntersecting && !target.filled) {
-        target.filled = true;
-        target.replaceChildren(...shot(data.pictures[target.index]).childNodes);
-      }
+    for (const { target, isIntersecting } of entries) if (isIntersecting) fill(target);
   }, { rootMargin: "800px" });
+  addEventListener("beforeprint", () => [...host.children].forEach(fill));
   data.pictures.forEach((picture, index) => {
     const { run, place, model } = picture;
     const holder = element("figure", {

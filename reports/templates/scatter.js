@@ -3,6 +3,14 @@
 const SHADES = ["other-1", "other-2", "other-3", "other-4"];
 const shade = (run) => ink(SHADES[data.runs.indexOf(run) % SHADES.length]);
 
+function runKey() {
+  const keys = data.runs.map((run, i) => {
+    const dot = element("i", { style: `background: var(--${SHADES[i % SHADES.length]})` });
+    return element("span", { class: "key" }, dot, run);
+  });
+  return element("p", { class: "muted" }, ...keys);
+}
+
 class LinearScale {
   constructor(values) {
     const finite = values.filter(Number.isFinite);
@@ -119,7 +127,7 @@ function pareto(place) {
           `worst ΔPSNR ${text(x, ".2g")} dB, ${s.stats[metric.key].case}`,
           `mean PSNR ${text(s.quality.psnr, quality.format)} dB`,
         ];
-        return { x, y: s.quality.psnr, name: titleOf(s), run: s.run, lines };
+        return { x, y: s.quality.psnr, name: s.model, run: s.run, lines };
       });
     return {
       points,
@@ -144,7 +152,7 @@ function pairs(view) {
         `${view.x}: mean ${metric.title} ${text(x)}`,
         `${view.y}: mean ${metric.title} ${text(y)}`,
       ];
-      return [{ x, y, name: titleOf(a), run: a.run, lines }];
+      return [{ x, y, name: a.model, run: a.run, lines }];
     });
     const xScale = new LogScale(points.map((p) => p.x), metric.zero);
     const yScale = new LogScale(points.map((p) => p.y), metric.zero);
@@ -176,6 +184,7 @@ function scatters() {
   const titled = (title, note) => {
     const host = element("div", { class: "chart" });
     const box = element("div", {}, element("h3", {}, title), element("p", { class: "muted" }, note), host);
+    if (several) host.before(runKey());
     charts.append(box);
     return [box, host];
   };
