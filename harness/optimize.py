@@ -89,6 +89,12 @@ class _ChannelsLast(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
+        self.output_scale = getattr(model, "output_scale", 1)
+
+    @property
+    def padded(self) -> bool:
+        """Whether the last images were padded to a multiple."""
+        return bool(getattr(self.model, "padded", False))
 
     def forward(self, x: Tensor) -> Tensor:
         output: Tensor = self.model(x.to(memory_format=torch.channels_last))

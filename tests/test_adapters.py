@@ -301,6 +301,16 @@ def test_adapters_belong_to_models(cli):
     assert "equibench: in.pad at suite 'noise': adapters belong to models" in err
 
 
+def test_a_faster_copy_of_an_adapted_network_is_held_to_the_same_shifts(cli, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import torch\ndef build(): return torch.nn.Upsample(scale_factor=2)\n"
+    )
+    options = ("-s", "noise,n=1,size=32", "--optimize", "channels-last", "--out", "run")
+    status, _, err = cli("run", "-m", "net.py:build,out.scale=2,label=net", *options)
+    assert status == 0, err
+    assert pd.read_parquet(tmp_path / "run/rows")["eq_nmse"].max() == 0
+
+
 def test_a_network_is_trained_without_adapters(cli):
     status, _, err = cli("train", "unet-aps,in.pad=16", "-s", "mri-sample")
     assert status == 2
