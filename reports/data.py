@@ -53,7 +53,7 @@ class RunData:
         """
         return self.load() if len(self.summary) else pd.DataFrame()
 
-    @property
+    @cached_property
     def shifted(self) -> pd.DataFrame:
         """The rows of shifts, without the unshifted pass of each case."""
         return self.rows[self.rows["draw"] > 0] if len(self.rows) else self.rows
