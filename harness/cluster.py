@@ -226,10 +226,18 @@ def _own_cluster(config: RunConfig, device: torch.device, units: int) -> Iterato
     from distributed import Scheduler, SpecCluster
 
     workers = workers_here(device.type, config.workers, units)
-    with SpecCluster(
-        scheduler={"cls": Scheduler, "options": {"dashboard": False, "port": 0}},
-        workers=dict(enumerate(workers)),
-    ) as cluster:
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(
+                SpecCluster(
+                    scheduler={"cls": Scheduler, "options": {"dashboard": False, "port": 0}},
+                    workers=dict(enumerate(workers)),
+                )
+            )
+        except RuntimeError as error:
+            raise EquibenchError(
+                f"{len(workers)} worker processes cannot be started ({error}): try fewer --workers"
+            ) from error
         yield cluster
 
 

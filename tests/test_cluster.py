@@ -1,14 +1,22 @@
 """Scale-out: whoever does the work, the rows are the same, and nothing is lost with a worker."""
 
 import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from equibench.config import validated
 from equibench.errors import UnavailableError, UsageError
 from equibench.runner import run
+from equibench.store import RunFolder
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -132,3 +140,91 @@ def test_gpus_are_pinned_by_the_environment(monkeypatch):
     assert pinned == ["5", "GPU-7"]
     assert len(workers_here("cpu", None, 100)) == os.cpu_count()
     assert len(workers_here("cpu", 8, 3)) == 3
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A cluster of one machine: ``sbatch`` runs its script, in a job array once for each task."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    stubs = {
+        "sbatch": """
+            script=$(mktemp) && cp "$1" $script && shift
+            tasks=$(sed -n 's/^#SBATCH --array=1-//p' $script)
+            export SLURM_ARRAY_TASK_ID SLURM_ARRAY_TASK_COUNT=${tasks:-1}
+            for SLURM_ARRAY_TASK_ID in $(seq ${tasks:-1}); do
+                bash $script "$@" > "$JOBS.log" 2>&1 &
+                echo $! >> "$JOBS"
+            done
+            echo "Submitted batch job 1"
+            """,
+        "scancel": 'kill $(cat "$JOBS") 2>/dev/null; true',
+    }
+    for name, lines in stubs.items():
+        file = folder / name
+        file.write_text("#!/bin/bash\n" + textwrap.dedent(lines))
+        file.chmod(0o755)
+    scripts = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{folder}:{scripts}:{os.environ['PATH']}")
+    monkeypatch.setenv("JOBS", str(tmp_path / "jobs"))
+    monkeypatch.chdir(tmp_path)
+
+
+EXAMPLES = Path(__file__).parents[1] / "examples/cluster"
+OPTIONS = ("-m", "unet-aps,width=0.05", "-s", SUITE, "--shifts", "random:n=30,max=8")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
+def test_an_array_of_jobs_shares_one_folder(tmp_path):
+    subprocess.run(["sbatch", EXAMPLES / "shards.sh", *OPTIONS, "--out", "run"], check=True)
+    until = time.monotonic() + 120
+    while time.monotonic() < until and _state("run") != "finished":
+        time.sleep(0.2)
+    alone = measured(tmp_path / "alone", ["unet-aps,width=0.05"])
+    pd.testing.assert_frame_equal(RunFolder("run").rows(), alone.rows(), check_exact=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
+def test_workers_may_be_slurm_jobs(tmp_path):
+    command = [sys.executable, EXAMPLES / "slurm.py", "2", *OPTIONS, "--out", "run"]
+    subprocess.run(command, check=True, timeout=120)
+    alone = measured(tmp_path / "alone", ["unet-aps,width=0.05"])
+    pd.testing.assert_frame_equal(RunFolder("run").rows(), alone.rows(), check_exact=True)
+
+
+def _state(out):
+    return RunFolder(out).manifest["state"] if Path(out, "run.json").exists() else None
+
+
+@pytest.mark.slow
+def test_killed_workers_lose_nothing(tmp_path):
+    models = ["unet-aps,width=0.05", "unet-baseline,width=0.05"]
+    alone = measured(tmp_path / "alone", models)
+    random = np.random.default_rng(0)
+    stop = threading.Event()
+
+    def kill():
+        while not stop.wait(random.uniform(0.5, 2.0)):
+            if not list((tmp_path / "together").glob("rows/*.parquet")):
+                continue  # a cluster that does not start is another matter
+            workers = psutil.Process().children(recursive=True)
+            running = [w for w in workers if "spawn_main" in " ".join(w.cmdline())]
+            if running:
+                killed.append(running[random.integers(len(running))])
+                killed[-1].kill()
+
+    killed: list[psutil.Process] = []
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        together = measured(tmp_path / "together", models, **DASK)
+    finally:
+        stop.set()
+        killer.join()
+    assert killed
+    # a unit may have met two of these kills, the second one alone: the same command measures it
+    together = measured(tmp_path / "together", models, **DASK)
+    assert together.failures == []
+    pd.testing.assert_frame_equal(alone.rows(), together.rows(), check_exact=True)
