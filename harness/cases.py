@@ -111,9 +111,9 @@ def in_units(outputs: Tensor, clamp: float | None, scale: Tensor, offset: Tensor
         scale, offset: (N,) each.
     """
     if clamp is not None:
-        # an infinite output is no finite one
-        outputs = outputs.clamp(-clamp, clamp).where(outputs.isfinite(), float("nan"))
-    return outputs * scale[:, None, None, None] + offset[:, None, None, None]
+        # nothing is added, but to what is infinite: that becomes NaN
+        outputs = outputs.clamp(-clamp, clamp).add(outputs, alpha=0)
+    return offset[:, None, None, None].addcmul(outputs, scale[:, None, None, None])
 
 
 def data_range(rule: DataRange, reference: Tensor) -> Tensor:

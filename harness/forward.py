@@ -13,6 +13,9 @@ __all__ = ["align", "attempt", "call", "described", "out_of_memory", "roll", "sh
 
 def roll(images: Tensor, shifts: Tensor) -> Tensor:
     """Shift every image of (B, C, H, W) circularly by its own (dy, dx) of shifts (B, 2)."""
+    if images.device.type == "cpu":
+        pairs = zip(images, shifts.tolist(), strict=True)
+        return torch.stack([image.roll(shift, (-2, -1)) for image, shift in pairs])
     batch, channels, height, width = images.shape
     rows = (torch.arange(height, device=images.device) - shifts[:, :1]) % height
     columns = (torch.arange(width, device=images.device) - shifts[:, 1:]) % width

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from equibench.cases import Suite, data_range, in_units
+from equibench.cores import on_one_core
 from equibench.errors import DataError, ModelError
-from equibench.forward import align, call, roll, shape
+from equibench.forward import call, roll, shape
 from equibench.metrics import Metric, Prepared
 from equibench.registry import METRICS
 from equibench.settings import Settings
@@ -69,6 +70,44 @@ class Measured:
 
     rows: pd.DataFrame
     broken: dict[str, DataError]
+
+
+_Place = tuple[int, Item, OpenCase]
+"""A slot of a batch, and whose image is in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """What a forward pass gave.
+
+    Args:
+        raw: (B, C, sH, sW), of images that were rolled by ``shifts`` (B, 2) and are ``width`` wide.
+        ties: near-ties of each image, (B,).
+    """
+
+    raw: Tensor
+    shifts: Tensor
+    width: int
+    ties: Tensor
+
+    def moves(self, group: Sequence[_Place]) -> Tensor:
+        """By how much some outputs are rolled, (N, 2)."""
+        return self.shifts[_slots(group)] * (self.raw.shape[-1] // self.width)
+
+    def aligned(self, group: Sequence[_Place]) -> Tensor:
+        """Some outputs, rolled back, in float64."""
+        return roll(self.raw[_slots(group)], -self.moves(group)).to(torch.float64)
+
+
+def _groups(places: Sequence[_Place], batch: _Batch) -> list[Sequence[_Place]]:
+    """What is worked on at once: all on a GPU, one image in a CPU's cache."""
+    size = max(1, len(places)) if batch.raw.is_cuda else 1
+    return [places[first : first + size] for first in range(0, len(places), size)]
+
+
+def _slots(group: Sequence[_Place]) -> slice | list[int]:
+    first = group[0][0]
+    return slice(first, first + 1) if len(group) == 1 else [slot for slot, _, _ in group]
 
 
 class Measurement:
@@ -128,36 +167,39 @@ class Measurement:
         inputs = [blank if i.case is None else i.case.input[i.image] for i in items]
         shifts = torch.tensor([i.shift for i in items], device=self.settings.device)
         images = roll(torch.stack(inputs), shifts)
-        # a last batch is filled up: another shape would give other bits
-        fill = torch.arange(self.settings.batch, device=self.settings.device) % len(items)
+        if len(items) < self.settings.batch:
+            # a last batch is filled up: another shape would give other bits
+            fill = torch.arange(self.settings.batch, device=images.device) % len(items)
+            images = images[fill]
         names = list(dict.fromkeys(case.name for _, _, case in places))
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         place = f"{self.suite.label}, case {', '.join(names[:3])}{more}"
-        raw = call(self.model, images[fill], self.label, place)[: len(items)]
-        scale = raw.shape[-1] // images.shape[-1]
-        outputs = self._in_units(align(raw, shifts, images).to(torch.float64), items)
+        raw = call(self.model, images, self.label, place)[: len(items)]
         ties = self.near_ties()
         if ties is None or len(ties) != self.settings.batch:
-            ties = outputs.new_full((len(items),), torch.nan)
-        ties = ties[: len(items)].to(outputs)
-        for slot, item, case in places:
-            if item.draw is None:
-                case.outputs[item.image] = outputs[slot]
+            ties = raw.new_full((len(items),), torch.nan)
+        batch = _Batch(raw, shifts, images.shape[-1], ties.double())
+        if raw.is_cuda:
+            self._take(batch, places)
+        else:
+            on_one_core(lambda: self._take(batch, places))
+
+    def _take(self, batch: _Batch, places: Sequence[_Place]) -> None:
+        """Keep unshifted outputs as references, and compare the others with theirs."""
+        for group in _groups([p for p in places if p[1].draw is None], batch):
+            for (_, item, case), output in zip(group, self._outputs(batch, group), strict=True):
+                case.outputs[item.image] = output
                 if len(case.outputs) == len(case.input):
                     self._close(case)
-        origin = None if self.settings.frame == "canonical" else -shifts * scale
-        compared = [(slot, i, case) for slot, i, case in places if i.draw is not None]
-        # one by one they stay within a CPU's cache; a GPU wants them all at once
-        together = len(compared) if outputs.is_cuda else 1
-        for first in range(0, len(compared), max(1, together)):
-            self._compare(compared[first : first + together], outputs, origin, ties)
+        for group in _groups([p for p in places if p[1].draw is not None], batch):
+            self.sums.append(self._compare(batch, group))
+            self.keys += [(case.name, item.draw or 0) for _, item, case in group]
 
-    def _in_units(self, outputs: Tensor, items: Sequence[Item]) -> Tensor:
-        """Outputs (B, C, H, W) in the units of the ground truth."""
-        one = outputs.new_ones(())
-        scale = [one if i.case is None else i.case.scale[i.image] for i in items]
-        offset = [one if i.case is None else i.case.offset[i.image] for i in items]
-        return in_units(outputs, self.suite.clamp, torch.stack(scale), torch.stack(offset))
+    def _outputs(self, batch: _Batch, group: Sequence[_Place]) -> Tensor:
+        """Outputs (N, C, H, W) in the coordinates of the images and the units of the truth."""
+        scale = torch.stack([case.scale[item.image] for _, item, case in group])
+        offset = torch.stack([case.offset[item.image] for _, item, case in group])
+        return in_units(batch.aligned(group), self.suite.clamp, scale, offset)
 
     def _close(self, case: OpenCase) -> None:
         """Make references of a case's unshifted outputs, and compare them with the truth."""
@@ -180,10 +222,10 @@ class Measurement:
         for metric in self.metrics:
             rule = self.suite.data_range.get(metric.name, "max")
             ranges.append(data_range(rule, outputs))
-            case.references.append(metric.prepare(outputs, ranges[-1].expand(len(outputs))))
+            case.references.append(self._prepare(metric, outputs, ranges[-1]))
             if target is not None:
                 target_ranges.append(data_range(rule, target))
-                truth = metric.prepare(target, target_ranges[-1].expand(len(target)))
+                truth = self._prepare(metric, target, target_ranges[-1])
                 quality.append(metric.partials(truth, outputs, None).sum(dim=0))
                 if metric in self.changing:
                     case.truths.append(truth)
@@ -200,30 +242,26 @@ class Measurement:
             bool(getattr(self.model, "padded", False)),
         )
 
-    def _compare(
-        self,
-        compared: Sequence[tuple[int, Item, OpenCase]],
-        outputs: Tensor,
-        origin: Tensor | None,
-        near_ties: Tensor,
-    ) -> None:
-        """Compare some slots of a batch of outputs (B, C, H, W) with their references."""
-        slots = [slot for slot, _, _ in compared]
-        wanted = slice(slots[0], slots[0] + 1) if len(slots) == 1 else slots
-        outputs, near_ties = outputs[wanted], near_ties[wanted]
-        origin = None if origin is None else origin[wanted]
+    def _prepare(self, metric: Metric, references: Tensor, data_range: Tensor) -> Prepared:
+        single = metric.single and self.settings.precision != "fp64"
+        references = references.to(torch.float32 if single else torch.float64)
+        return metric.prepare(references, data_range.expand(len(references)))
+
+    def _compare(self, batch: _Batch, group: Sequence[_Place]) -> Tensor:
+        """Sums (N, K) of some outputs and their references."""
+        outputs = self._outputs(batch, group)
+        origin = None if self.settings.frame == "canonical" else -batch.moves(group)
         sums = []
         for number, metric in enumerate(self.metrics):
-            prepared = _gather([(case.references[number], i.image) for _, i, case in compared])
+            prepared = _gather([(case.references[number], i.image) for _, i, case in group])
             sums.append(metric.partials(prepared, outputs, origin))
-        if compared[0][2].truths:
+        if group[0][2].truths:
             for number, metric in enumerate(self.changing):
-                truths = _gather([(case.truths[number], i.image) for _, i, case in compared])
+                truths = _gather([(case.truths[number], i.image) for _, i, case in group])
                 sums.append(metric.partials(truths, outputs, origin))
-        sums.append(near_ties[:, None])
+        sums.append(batch.ties[_slots(group)][:, None])
         self.widths = [part.shape[1] for part in sums]
-        self.sums.append(torch.cat(sums, dim=1))
-        self.keys += [(case.name, i.draw or 0) for _, i, case in compared]
+        return torch.cat(sums, dim=1)
 
     def _table(self) -> pd.DataFrame:
         """One row for each case and shift, from sums that now leave the device together."""

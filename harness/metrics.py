@@ -21,8 +21,8 @@ Prepared = tuple[Tensor, ...]
 """What a metric keeps of its references; every tensor's first dimension is the image."""
 
 
-_NEXT_TO_NOTHING = 1e-154
-"""Its square is still a number, and added to any image's moments it changes nothing."""
+_BAND = 2**15 - 2**12
+"""Pixels that are worked on at a time on a CPU: they stay in its cache, and in one thread."""
 
 
 class Metric(ABC):
@@ -38,6 +38,9 @@ class Metric(ABC):
     """Format specification of its values in tables."""
     delta_format: ClassVar[str | None] = None
     """Set where the change of the metric under a shift is reported (ΔPSNR): its format."""
+
+    single: ClassVar[bool] = False
+    """Whether float32 is enough for the outputs of networks that work in it."""
 
     @property
     def column(self) -> str:
@@ -71,13 +74,24 @@ class Metric(ABC):
         return self.value(self.partials(self.prepare(reference, r), prediction, None), r)
 
 
-def _total(images: Tensor) -> Tensor:
-    """The sum of each image, (B,): rows first, or its last bits would depend on the threads."""
-    return images.sum(dim=-1).sum(dim=(1, 2))
+def _squares(image: Tensor, other: Tensor | None = None) -> Tensor:
+    """The sum of squares of each image (B, C, H, W), or of its difference to another.
+
+    Rows are added up first: their sums do not depend on the number of threads.
+    """
+    rows = []
+    for band in _bands(image):
+        part = image[..., band, :]
+        part = part.clone() if other is None else part - other[..., band, :]
+        rows.append(part.mul_(part).sum(dim=-1))
+    return torch.cat(rows, dim=-1).sum(dim=(1, 2))
 
 
-def _squares(images: Tensor) -> Tensor:
-    return _total(images.square())
+def _bands(image: Tensor) -> list[slice]:
+    """Rows to work on at a time."""
+    height, width = image.shape[-2:]
+    step = _BAND // width + 1 if image.device.type == "cpu" else height
+    return [slice(top, top + step) for top in range(0, height, step)]
 
 
 def _running_sums(x: Tensor, side: int, dim: int) -> Tensor:
@@ -107,7 +121,7 @@ class NMSE(Metric):
 
     def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
         reference, energy = prepared
-        error = _squares(reference - prediction)
+        error = _squares(reference, prediction)
         return torch.stack((error, energy.expand_as(error)), dim=1)
 
     def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
@@ -127,7 +141,7 @@ class PSNR(Metric):
     delta_format = ".3g"
 
     def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
-        error = _squares(prepared[0] - prediction)
+        error = _squares(prepared[0], prediction)
         return torch.stack((error, torch.full_like(error, prediction[0].numel())), dim=1)
 
     def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
@@ -140,65 +154,103 @@ class SSIM(Metric):
     """Wang 2004: uniform 7×7 window, sample covariance, mean over full windows and channels.
 
     The window moments are taken on the circular image, so one set serves every frame of
-    comparison: a frame only decides which windows are full, and so which count.
+    comparison: a frame only decides which windows are full, and so which count. Similarities are
+    computed in the dtype of the references.
     """
 
     name = "ssim"
     title = "SSIM"
+    single = True
     higher_is_better = True
     bounds = (-1.0, 1.0)
     format = ".4f"
     window: ClassVar[tuple[int, int]] = (7, 7)
 
     def prepare(self, reference: Tensor, data_range: Tensor) -> Prepared:
-        a = reference.to(torch.float64)
-        if any(size < side for size, side in zip(a.shape[-2:], self.window, strict=True)):
+        if any(size < side for size, side in zip(reference.shape[-2:], self.window, strict=True)):
             raise UsageError(
                 f"{self.title} needs images of at least {self.window[0]}×{self.window[1]} pixels, "
-                f"not {a.shape[-2]}×{a.shape[-1]}"
+                f"not {reference.shape[-2]}×{reference.shape[-1]}"
             )
         n = self.window[0] * self.window[1]
-        r2 = data_range.square()[:, None, None, None]
-        total = self._sums(a, wrap=True)
-        variance = n * self._sums(a * a, wrap=True) - total * total
-        # the last term makes 1 of 0/0: two windows of zeros under R = 0 are the same window
-        luminance = 2 * total * total + (0.01 * n) ** 2 * r2 + _NEXT_TO_NOTHING
-        contrast = 2 * variance + n * (n - 1) * 0.03**2 * r2 + _NEXT_TO_NOTHING
-        return a, total, luminance, contrast
+        # in units of R, so that no square is too small or too large for float32
+        per_unit = torch.where(data_range == 0, 1, 1 / data_range.abs())[:, None, None, None]
+        r2 = (data_range != 0)[:, None, None, None]
+        per_unit = per_unit.to(reference)
+        a = reference * per_unit
+        wrapped = self._wrapped(a.to(torch.float64))
+        total = self._sums(wrapped)
+        variance = n * self._sums(wrapped * wrapped) - total * total
+        # makes 1 of 0/0: two windows of zeros under R = 0 are the same window
+        work = reference.dtype
+        tiny = torch.finfo(work).tiny ** 0.5
+        luminance = 2 * total * total + (0.01 * n) ** 2 * r2 + tiny
+        contrast = 2 * variance + n * (n - 1) * 0.03**2 * r2 + tiny
+        return per_unit, a, total.to(work), luminance.to(work), contrast.to(work)
 
     def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
+        per_unit, a, *moments = prepared
+        b = prediction
+        if origin is None:
+            moments = [self._inner(moment) for moment in moments]
+        else:
+            a, b = self._wrapped(a), self._wrapped(b)
+        height, width = moments[0].shape[-2:]
+        columns = None if origin is None else self._full(width, self.window[1], origin, 1)[:, None]
+        rows = []
+        for band in _bands(moments[0]):
+            around = slice(band.start, band.stop + self.window[0] - 1)
+            similarity = self._similarity(
+                per_unit,
+                a[..., around, :],
+                b[..., around, :],
+                *(moment[..., band, :] for moment in moments),
+            ).mean(dim=1)
+            similarity = similarity if columns is None else similarity * columns
+            rows.append(similarity.sum(dim=-1, dtype=torch.float64))
+        total = torch.cat(rows, dim=-1)
+        if origin is None:
+            mean = total.sum(dim=-1) / (height * width)
+        else:
+            mean = (total * self._full(height, self.window[0], origin, 0)).sum(dim=-1)
+        return torch.stack((mean, torch.ones_like(mean)), dim=1)
+
+    def _similarity(
+        self,
+        per_unit: Tensor,
+        a: Tensor,
+        b: Tensor,
+        a_sum: Tensor,
+        luminance: Tensor,
+        contrast: Tensor,
+    ) -> Tensor:
+        """SSIM of every full window of (B, C, H, W), given the reference's moments there.
+
+        Numerators and denominators differ by moments of the difference alone: equal windows have
+        exactly 1, and a small difference keeps its digits.
+        """
         n = self.window[0] * self.window[1]
-        a, *moments = prepared
-        a_sum, luminance, contrast = (m if origin is not None else self._inner(m) for m in moments)
-        d = prediction - a
-        wrap = origin is not None
-        d_sum, ad_sum = self._sums(d, wrap), self._sums(a * d, wrap)
-        d2_sum = self._sums(d.mul_(d), wrap)
-        # numerators and denominators differ by the moments of d alone: what is small stays exact
+        d = b.to(a.dtype).mul(per_unit).sub_(a)
+        d_sum, ad_sum = self._sums(d), self._sums(a * d)
+        d2_sum = self._sums(d.mul_(d))
         square, cross = d_sum * d_sum, d_sum.mul_(a_sum)
         above1 = torch.add(luminance, cross, alpha=2)
         above2 = torch.add(contrast, ad_sum, alpha=2 * n).sub_(cross, alpha=2)
         below2 = torch.add(above2, d2_sum, alpha=n).sub_(square)
         below1 = square.add_(above1)
-        similarity = above1.mul_(above2).div_(below1.mul_(below2))
-        if origin is None:
-            mean = _total(similarity) / similarity[0].numel()
-        else:
-            similarity = similarity.mean(dim=1)
-            rows = self._full(similarity.shape[-2], self.window[0], origin, 0, similarity)
-            columns = self._full(similarity.shape[-1], self.window[1], origin, 1, similarity)
-            mean = (rows[:, None, :] @ similarity @ columns[:, :, None]).flatten()
-        return torch.stack((mean, torch.ones_like(mean)), dim=1)
+        return above1.mul_(above2).div_(below1.mul_(below2))
 
     def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
         return totals[..., 0] / totals[..., 1]
 
-    def _sums(self, x: Tensor, wrap: bool) -> Tensor:
-        """Sums over windows: around every pixel of the circular image, or the full ones alone."""
-        if wrap:
-            up, left = (side // 2 for side in self.window)
-            x = pad(x, (left, left, up, up), mode="circular")
+    def _sums(self, x: Tensor) -> Tensor:
+        """Sums over all full windows."""
         return _running_sums(_running_sums(x, self.window[0], -2), self.window[1], -1)
+
+    def _wrapped(self, x: Tensor) -> Tensor:
+        """A circular image with a window around every pixel."""
+        up, left = (side // 2 for side in self.window)
+        return pad(x, (left, left, up, up), mode="circular")
 
     def _inner(self, x: Tensor) -> Tensor:
         """What belongs to full windows, of something around every pixel."""
@@ -207,13 +259,13 @@ class SSIM(Metric):
         return x
 
     @staticmethod
-    def _full(size: int, side: int, origin: Tensor, axis: int, like: Tensor) -> Tensor:
+    def _full(size: int, side: int, origin: Tensor, axis: int) -> Tensor:
         """Weights (B, size) of the windows that do not cross the frame's border."""
         margin = (side - 1) // 2
-        position = torch.arange(size, device=like.device)[None]
+        position = torch.arange(size, device=origin.device)[None]
         position = (position - origin[:, axis, None]) % size
         inside = (position >= margin) & (position < size - margin)
-        return inside.to(like.dtype) / (size - 2 * margin)
+        return inside.double() / (size - 2 * margin)
 
 
 class SSIMColumns(SSIM):
