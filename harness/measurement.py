@@ -18,7 +18,7 @@ from torch import Tensor
 from equibench.cases import Suite, data_range, in_units
 from equibench.cores import on_one_core
 from equibench.errors import DataError, ModelError
-from equibench.forward import call, roll, shape
+from equibench.forward import align, call, roll, shape
 from equibench.metrics import Metric, Prepared
 from equibench.registry import METRICS
 from equibench.settings import Settings
@@ -81,22 +81,24 @@ class _Batch:
     """What a forward pass gave.
 
     Args:
-        raw: (B, C, sH, sW), of images that were rolled by ``shifts`` (B, 2) and are ``width`` wide.
+        raw: (B, C, sH, sW).
+        images: (B, C, H, W), that were rolled by ``shifts`` (B, 2).
         ties: near-ties of each image, (B,).
     """
 
     raw: Tensor
+    images: Tensor
     shifts: Tensor
-    width: int
     ties: Tensor
-
-    def moves(self, group: Sequence[_Place]) -> Tensor:
-        """By how much some outputs are rolled, (N, 2)."""
-        return self.shifts[_slots(group)] * (self.raw.shape[-1] // self.width)
 
     def aligned(self, group: Sequence[_Place]) -> Tensor:
         """Some outputs, rolled back, in float64."""
-        return roll(self.raw[_slots(group)], -self.moves(group)).to(torch.float64)
+        slots = _slots(group)
+        return align(self.raw[slots], self.shifts[slots], self.images).to(torch.float64)
+
+    def corners(self, group: Sequence[_Place]) -> Tensor:
+        """Where the corners of some shifted outputs lie on the unshifted ones, (N, 2)."""
+        return -self.shifts[_slots(group)] * (self.raw.shape[-1] // self.images.shape[-1])
 
 
 def _groups(places: Sequence[_Place], batch: _Batch) -> list[Sequence[_Place]]:
@@ -178,7 +180,7 @@ class Measurement:
         ties = self.near_ties()
         if ties is None or len(ties) != self.settings.batch:
             ties = raw.new_full((len(items),), torch.nan)
-        batch = _Batch(raw, shifts, images.shape[-1], ties.double())
+        batch = _Batch(raw, images, shifts, ties.double())
         if raw.is_cuda:
             self._take(batch, places)
         else:
@@ -250,7 +252,7 @@ class Measurement:
     def _compare(self, batch: _Batch, group: Sequence[_Place]) -> Tensor:
         """Sums (N, K) of some outputs and their references."""
         outputs = self._outputs(batch, group)
-        origin = None if self.settings.frame == "canonical" else -batch.moves(group)
+        origin = None if self.settings.frame == "canonical" else batch.corners(group)
         sums = []
         for number, metric in enumerate(self.metrics):
             prepared = _gather([(case.references[number], i.image) for _, i, case in group])

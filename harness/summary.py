@@ -83,7 +83,8 @@ def summarize(rows: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
     equivariance columns its shift as well. ``flips`` is the share of shifts with an NMSE above
     rounding, ``flips_error`` the share of the mean NMSE that they make. NaN is worse than any
     number. Columns that are empty for a suite stay empty. A row counts for as many shifts as it
-    covers; ``exact`` says whether they are all the circular shifts there are.
+    covers; ``exact`` says whether they are all the circular shifts there are, ``inexact`` how many
+    cases have residue classes that their spot checks contradict.
     """
     parts = [rows] if isinstance(rows, pd.DataFrame) else rows
     return pd.DataFrame([line for part in parts for line in _lines(part)])
@@ -137,12 +138,20 @@ def _line(
         with ThreadPoolExecutor(_THREADS) as pool:
             for found in pool.map(statistics, mine):
                 line |= found
-    counted = shifted["near_ties"].dropna()
-    line["near_ties"] = float((counted > 0).mean()) if len(counted) else np.nan
+    line["near_ties"] = _tied(shifted)
+    # cases whose spot checks deviate, and whether near-ties may be why
+    line["inexact"] = int((~unshifted["exact"] & unshifted["spot_deviation"].notna()).sum())
+    line["inexact_near_ties"] = _tied(shifted[~shifted["exact"].astype(bool)])
     floor = float(unshifted["floor_nmse"].max())
     line["floor_nmse"] = floor
     line["flips"], line["flips_error"] = _flips(shifted, floor)
     return line
+
+
+def _tied(rows: pd.DataFrame) -> float:
+    """The share of rows with near-ties; NaN where no model counts them."""
+    counted = rows["near_ties"].dropna()
+    return float((counted > 0).mean()) if len(counted) else np.nan
 
 
 def _flips(shifted: pd.DataFrame, floor: float) -> tuple[float, float]:

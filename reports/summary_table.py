@@ -267,7 +267,22 @@ def _notes(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
         notes.append(f"{UNTRAINED}: {who} (networks start from a fixed seed)")
     if "exact" in summary and summary["exact"].all():
         notes.append("worst: over all circular shifts")
+    for line in summary[summary["inexact"] > 0].to_dict("records") if "inexact" in summary else []:
+        notes.append(_inexact(line))
     if "padded" in summary and summary["padded"].any():
         who = ", ".join(summary.loc[summary["padded"], "model"].unique())
         notes.append(f"padded and cropped back, which changes equivariance: {who}")
     return notes
+
+
+def _inexact(line: Mapping[Any, Any]) -> str:
+    """Why the worst case over all shifts is not known for some cases."""
+    tied = float(line["inexact_near_ties"])
+    why = f" (near-ties of adaptive layers in {tied:.0%} of their shifts)" if tied > 0 else ""
+    deviation = number(float(line["spot_deviation"]), ".1e")
+    cases = f"{line['inexact']} of {line['cases']} cases"
+    return (
+        f"not exact: {line['model']} on {line['suite']}, {cases}, "
+        f"where shifts of one class differ by up to {deviation}{why}; --exhaustive evaluates "
+        "every shift of them"
+    )

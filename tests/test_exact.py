@@ -9,6 +9,7 @@ from torch import nn
 
 import equibench as eb
 from equibench.models.variants import VARIANTS
+from equibench.reports.summary_table import as_table
 
 
 class Strided(nn.Module):
@@ -173,6 +174,22 @@ def test_one_image_in_a_hundred_that_has_no_classes_is_caught_by_its_spot_checks
     assert set(rows.loc[~rows["exact"], "case"]) == {"00057"}
     assert rows.loc[rows["case"] == "00057", "spot_deviation"].min() > 1e-6
     assert not result.summary["exact"].item()
+    assert result.summary["inexact"].item() == 1
+
+
+def test_a_table_says_which_cases_are_not_exact_and_why():
+    images = noise(4, (16, 16))
+    images[3] += 3
+    summary = all_shifts(Moody(4), images).summary
+    deviation = f"{summary['spot_deviation'].item():.1e}"
+    said = (
+        f"not exact: Moody on images, 1 of 4 cases, where shifts of one class differ by up to "
+        f"{deviation}%s; --exhaustive evaluates every shift of them"
+    )
+    assert as_table(summary).notes == [said % ""]
+    tied = summary.assign(inexact_near_ties=0.25)
+    why = " (near-ties of adaptive layers in 25% of their shifts)"
+    assert as_table(tied).notes == [said % why]
 
 
 def test_such_an_image_has_every_shift_evaluated_on_demand():

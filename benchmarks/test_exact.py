@@ -1,0 +1,54 @@
+"""The worst of all shifts by residue classes, beside every shift of an image in turn."""
+
+from dataclasses import replace
+
+import torch
+from race import race
+
+import equibench as eb
+from equibench.config import validated
+from equibench.evaluation import Evaluation
+from equibench.loading import load_model
+from equibench.settings import Settings
+from equibench.shifts import All, Fixed
+from equibench.specs import Spec
+
+SIZE, SOME = 320, 300
+
+
+def test_all_shifts_of_an_image(benchmark, report):
+    """Brute force is measured on some shifts, and its time for all of them follows."""
+    spec = Spec.parse("unet-lpf-3,width=0.125")
+    model = load_model(spec).model
+    suite = eb.ImageCases(torch.rand(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)))
+    suite.label = suite.name
+    cases = suite.cases()
+
+    def evaluation(plan):
+        fields = {"models": ["m"], "suites": ["s"], "shifts": "all", "device": "cpu"}
+        settings = Settings.of(validated(fields, "benchmark"))
+        return Evaluation(model, "unet", suite, replace(settings, plan=plan))
+
+    every = All().shifts(0, "", "", (SIZE, SIZE))
+    some = Fixed(tuple(map(tuple, every[:: len(every) // SOME][:SOME])))
+    batches = []
+
+    def short():
+        with evaluation(All()).ready(cases) as ready:
+            return ready(cases).rows
+
+    def brute():
+        with evaluation(some).ready() as ready:
+            return ready(cases).rows
+
+    hook = model.register_forward_hook(lambda module, inputs, output: batches.append(len(output)))
+    rows = short()
+    hook.remove()
+    assert rows["exact"].all()
+    assert rows.query("draw > 0")["covers"].sum() == SIZE**2
+    times = race({"short": short, "brute": brute}, rounds=2)
+    benchmark.pedantic(short)
+    report(
+        times_as_fast_as_brute_force=times["brute"] * len(every) / SOME / times["short"],
+        forwards_beside_the_classes=sum(batches) / 256 - 1,
+    )
