@@ -20,8 +20,12 @@ from equibench.seeds import generator
 __all__ = ["Column", "columns", "exact_sum", "interval", "non_finite", "summarize", "worst_at"]
 
 _RESAMPLES = 2000
+_DRAWN = 2**17
+"""Clusters that are drawn at a time: memory does not grow with the number of cases."""
+
 _THREADS = 4
-"""Columns that are summed up at once; resampling thousands of clusters takes memory."""
+"""Columns that are summed up at once."""
+
 KEYS = ["model", "suite", "group"]
 """What a line of a summary is about."""
 _OF_SHIFTS = (
@@ -290,7 +294,8 @@ def interval(
 
     found = bootstrap(
         (sums,) if uniform else (sums, counts), mean, paired=True, method="percentile",
-        n_resamples=_RESAMPLES, confidence_level=1 - 2 * tail, rng=random,
+        n_resamples=_RESAMPLES, batch=max(1, _DRAWN // n), confidence_level=1 - 2 * tail,
+        rng=random,
     ).confidence_interval  # fmt: skip
     return float(found.low), float(found.high)
 
