@@ -105,7 +105,9 @@ class RunFolder:
                 file.unlink(missing_ok=True)
 
     def write_summary(self, summary: pd.DataFrame) -> None:
-        self._write("summary.csv", summary.to_csv(index=False).encode())
+        # every digit, whatever print options a library has set for NumPy
+        text = summary.to_csv(index=False, float_format=lambda x: repr(float(x)))
+        self._write("summary.csv", text.encode())
 
     def write_rows(self, unit: str, rows: pd.DataFrame, *, complete: bool = True) -> None:
         """Add the rows of one unit; those of an incomplete one are measured again on resuming."""

@@ -1,5 +1,6 @@
 """Documentation that runs, and that leaves nothing out."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -71,7 +72,9 @@ def test_python_snippets_run(code, files, capsys):
 def test_shell_snippets_run(code, files):
     """All but the two that install everything: CI itself is the second."""
     if "net.onnx" in code:
-        subprocess.run([sys.executable, "export.py"], cwd=files, check=True, capture_output=True)
+        path = {**os.environ, "PYTHONPATH": str(files)}
+        command = [sys.executable, "export.py"]
+        subprocess.run(command, cwd=files, env=path, check=True, capture_output=True)
     for line in filter(None, code.splitlines()):
         if "tox" in line:
             ini = (ROOT / "tox.ini").read_text(encoding="utf-8")

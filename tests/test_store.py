@@ -221,6 +221,13 @@ def test_the_summary_of_a_finished_run_is_read_and_equals_what_its_rows_give(who
     assert whole.summary()["cases"].tolist() == [5, 2]
 
 
+def test_a_summary_keeps_every_digit_whatever_a_library_makes_numpy_print(whole):
+    third = pd.DataFrame({"third": [1 / 3, np.nan], "case": ["a", "b"]})
+    with np.printoptions(legacy="1.13"):
+        whole.write_summary(third)
+    assert (whole.path / "summary.csv").read_text() == "third,case\n0.3333333333333333,a\n,b\n"
+
+
 @contextmanager
 def full_disk(size):
     """No file can grow beyond a size: the kernel refuses it as it does on a full disk."""
