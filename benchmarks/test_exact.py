@@ -49,6 +49,6 @@ def test_all_shifts_of_an_image(benchmark, report):
     times = race({"short": short, "brute": brute}, rounds=2)
     benchmark.pedantic(short)
     report(
-        times_as_fast_as_brute_force=times["brute"] * len(every) / SOME / times["short"],
+        times_as_fast_as_brute_force=times.ratio("brute", "short") * len(every) / SOME,
         forwards_beside_the_classes=sum(batches) / 256 - 1,
     )

@@ -27,7 +27,7 @@ def test_ssim_of_a_pair(benchmark, report, size):
         times = race(runners, rounds=50)
         benchmark(runners["ours"])
     report(
-        milliseconds=1000 * times["ours"],
-        times_as_fast_as_scikit_image=times["scikit_image"] / times["ours"],
-        times_as_fast_as_torchmetrics=times["torchmetrics"] / times["ours"],
+        milliseconds=1000 * times.seconds("ours"),
+        times_as_fast_as_scikit_image=times.ratio("scikit_image", "ours"),
+        times_as_fast_as_torchmetrics=times.ratio("torchmetrics", "ours"),
     )
