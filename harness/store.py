@@ -106,7 +106,7 @@ class RunFolder:
 
     def write_summary(self, summary: pd.DataFrame) -> None:
         # every digit, whatever print options a library has set for NumPy
-        text = summary.to_csv(index=False, float_format=lambda x: repr(float(x)))
+        text = summary.to_csv(index=False, float_format=_every_digit)
         self._write("summary.csv", text.encode())
 
     def write_rows(self, unit: str, rows: pd.DataFrame, *, complete: bool = True) -> None:
@@ -352,6 +352,10 @@ def _empty(path: Path) -> bool:
 
 def _ours(path: Path) -> bool:
     return path.name.startswith(".lock") or path.name.endswith(TEMPORARY)
+
+
+def _every_digit(value: Any) -> str:
+    return repr(float(value))
 
 
 def _json(value: object) -> bytes:
