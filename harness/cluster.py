@@ -26,6 +26,9 @@ __all__ = ["on_cluster", "workers_here"]
 _AHEAD = 2
 """Units that a worker holds at a time, so that it never waits for the next."""
 
+_TURN = 2
+"""Seconds after which workers are counted again."""
+
 _LINES = "equibench"
 """The topic under which workers send lines for the user."""
 
@@ -64,7 +67,7 @@ class _Window:
     def __init__(self, client: "Client", config: RunConfig) -> None:
         self.client, self.config = client, config
         self.workers = _Workers(client, config.device)
-        self.out: dict[Future, Unit] = {}
+        self.out: dict[Future, tuple[Unit, list[str]]] = {}
 
     def measure(self, units: Sequence[Unit]) -> Iterator[Outcome]:
         waiting, suspects = deque(units), deque[Unit]()
@@ -84,19 +87,25 @@ class _Window:
             yield outcome or Outcome(unit, _killer(unit))
 
     def _submit(self, unit: Unit) -> None:
+        workers = self.workers.fitting()
         future = self.client.submit(
             _measure, self.config, unit, key=f"equibench-{unit.name}-{os.urandom(4).hex()}",
-            workers=self.workers.fitting(), retries=0, pure=False,
+            workers=workers, retries=0, pure=False,
         )  # fmt: skip
-        self.out[future] = unit
+        self.out[future] = unit, workers
 
     def _finished(self) -> Iterator[tuple[Unit, Outcome | None]]:
         """Wait for the first, and give all that are there; None where a worker has died."""
         from distributed import wait
 
-        done, _ = wait(list(self.out), return_when="FIRST_COMPLETED")
+        done: set[Future] = set()
+        while not done:
+            try:
+                done = wait(list(self.out), _TURN, return_when="FIRST_COMPLETED").done
+            except TimeoutError:
+                self._bring_back()
         for future in done:
-            unit = self.out.pop(future)
+            unit, _ = self.out.pop(future)
             if future.status == "finished":
                 yield unit, future.result()
             elif _died(future):
@@ -106,6 +115,15 @@ class _Window:
                 reason = f"{type(error).__name__}: {error}".split("\n")[0]
                 yield unit, Outcome(unit, EquibenchError(f"a worker raised {reason}"))
 
+    def _bring_back(self) -> None:
+        """Submit again what waits for workers that are gone: their successors have new names."""
+        here = set(self.workers.here())
+        for future, (unit, workers) in list(self.out.items()):
+            if not here.intersection(workers) and future.status == "pending":
+                del self.out[future]
+                future.cancel()
+                self._submit(unit)
+
 
 class _Workers:
     """The workers of a cluster that can measure what is asked for."""
@@ -113,6 +131,10 @@ class _Workers:
     def __init__(self, client: "Client", device: str) -> None:
         self.client, self.device = client, device
         self.unfit: dict[str, str | None] = {}
+
+    def here(self) -> list[str]:
+        """The addresses of all workers."""
+        return list(self.client.scheduler_info(n_workers=-1)["workers"])
 
     def fitting(self) -> list[str]:
         """Their addresses; waits for the first.
@@ -122,12 +144,14 @@ class _Workers:
         """
         until = monotonic() + PATIENCE
         while True:
-            here = list(self.client.scheduler_info(n_workers=-1)["workers"])
+            here = self.here()
             new = [address for address in here if address not in self.unfit]
             if new:
-                self.unfit |= self.client.run(
-                    _unfit, self.device, version_of("equibench"), workers=new
+                said = self.client.run(
+                    _unfit, self.device, version_of("equibench"), workers=new, on_error="return"
                 )
+                # one that dies before it answers is asked again, or gone
+                self.unfit |= {a: why for a, why in said.items() if not isinstance(why, Exception)}
             fit = [address for address in here if self.unfit.get(address, "gone") is None]
             if fit:
                 return fit
