@@ -33,7 +33,7 @@ _LINES = "equibench"
 """The topic under which workers send lines for the user."""
 
 ANSWER = 10
-"""Seconds that a scheduler has to answer."""
+"""Seconds that a scheduler or a worker has to answer."""
 
 PATIENCE = 60
 """Seconds without a worker that fits before a run gives up."""
@@ -81,7 +81,6 @@ class _Window:
                 else:
                     yield outcome
         for unit in suspects:
-            self.workers.fitting()
             self._submit(unit)
             ((_, outcome),) = self._finished()
             yield outcome or Outcome(unit, _killer(unit))
@@ -230,6 +229,7 @@ def _client(config: RunConfig, device: torch.device, units: int) -> "Iterator[Cl
         "distributed.worker.daemon": False,  # a model may start processes of its own
         "distributed.scheduler.allowed-failures": 0,  # we retry ourselves
         "distributed.scheduler.worker-saturation": "inf",  # the window is ours
+        "distributed.comm.timeouts.connect": f"{ANSWER}s",  # a dead worker is not waited for
     }
     with dask.config.set(settings), ExitStack() as stack:
         address: Any = config.scheduler

@@ -94,7 +94,9 @@ class Loader:
         self._pool.shutdown(cancel_futures=True)
 
     def expect(self, names: Iterable[str]) -> None:
-        """Name the cases that will be asked for next, in order."""
+        """Name the cases that will be asked for next, in order; others are forgotten."""
+        names = list(names)
+        self._coming = {name: self._coming[name] for name in names if name in self._coming}
         self._waiting = deque(name for name in names if name not in self._coming)
         self._go_on()
 

@@ -86,6 +86,7 @@ def _backbone(name: str, options: Mapping[str, Any]) -> Any:
             return timm.create_model(name, features_only=True, **{**sizes, **options})
         except TypeError as error:  # it does not take that argument
             refused = error
+        # what architectures raise that cannot give features: each has its own
         except (AttributeError, RuntimeError, AssertionError, NotImplementedError) as error:
             raise _no_features(name, error) from error
     raise _no_features(name, refused) from refused
