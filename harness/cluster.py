@@ -254,7 +254,10 @@ def _own_cluster(config: RunConfig, device: torch.device, units: int) -> Iterato
         try:
             cluster = stack.enter_context(
                 SpecCluster(
-                    scheduler={"cls": Scheduler, "options": {"dashboard": False, "port": 0}},
+                    scheduler={
+                        "cls": Scheduler,
+                        "options": {"dashboard": False, "dashboard_address": ":0", "port": 0},
+                    },
                     workers=dict(enumerate(workers)),
                 )
             )

@@ -4,10 +4,14 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from equibench.config import validated
@@ -193,3 +197,36 @@ def test_workers_may_be_slurm_jobs(tmp_path):
 
 def _state(out):
     return RunFolder(out).manifest["state"] if Path(out, "run.json").exists() else None
+
+
+@pytest.mark.slow
+def test_killed_workers_lose_nothing(tmp_path):
+    models = ["unet-aps,width=0.05", "unet-baseline,width=0.05"]
+    alone = measured(tmp_path / "alone", models)
+    random = np.random.default_rng(0)
+    stop = threading.Event()
+
+    def kill():
+        while not stop.wait(random.uniform(0.5, 2.0)):
+            if not list((tmp_path / "together").glob("rows/*.parquet")):
+                continue  # a cluster that does not start is another matter
+            workers = psutil.Process().children(recursive=True)
+            with suppress(psutil.Error):  # some die on their own meanwhile
+                running = [w for w in workers if "spawn_main" in " ".join(w.cmdline())]
+                for chosen in random.permutation(running)[:1]:
+                    chosen.kill()
+                    killed.append(chosen)
+
+    killed: list[psutil.Process] = []
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        together = measured(tmp_path / "together", models, **DASK)
+    finally:
+        stop.set()
+        killer.join()
+    assert killed
+    # a unit may have met two of these kills, the second one alone: the same command measures it
+    together = measured(tmp_path / "together", models, **DASK)
+    assert together.failures == []
+    pd.testing.assert_frame_equal(alone.rows(), together.rows(), check_exact=True)
