@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from equibench.registry import register_report
 from equibench.reports.data import RunData
 from equibench.reports.distribution import distribution_figure
 from equibench.reports.heatmap import heatmap_figure
@@ -12,9 +11,8 @@ from equibench.reports.pareto import pareto_figure
 from equibench.reports.power_figure import power_figure
 from equibench.reports.ranking import ranking_figure
 from equibench.reports.style import COLUMN, PAGE, style
-from equibench.store import RunFolder
 
-__all__ = ["DPI", "FIGURES", "figures", "save", "write"]
+__all__ = ["DPI", "FIGURES", "save", "write", "write_figures"]
 
 DPI = 300
 
@@ -31,24 +29,10 @@ _WIDTHS = {"": PAGE, "-column": COLUMN}
 """By what the stem ends in."""
 
 
-@register_report(
-    "figures",
-    summary="ranking, distribution, error by shift and by power of two, quality, as PDF and PNG",
-    extra="report",
-    modules=("matplotlib", "seaborn"),
-)
-def figures(run: RunFolder, out: Path, only: Sequence[str] = ()) -> list[Path]:
-    """Write ``figures/NAME`` at two-column width and ``figures/NAME-column``, as PDF and PNG.
-
-    A run without rows has no figures, and one without a ground truth no ``pareto``.
-
-    Args:
-        only: names of figures; all by default.
-    """
-    data = RunData.read(run)
+def write_figures(data: RunData, folder: Path, only: Sequence[str] = ()) -> list[Path]:
+    """Write the figures that there are, or only some, at both widths."""
     if data.rows.empty:
         return []
-    folder = out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in only or FIGURES:

@@ -12,7 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from equibench.registry import register_report
 from equibench.reports.data import RunData
 from equibench.reports.glossary import glossary
 from equibench.reports.leaderboard import leaderboard
@@ -20,16 +19,13 @@ from equibench.reports.paper import CITATION
 from equibench.reports.paper_tables import paper_tables
 from equibench.reports.payload import embedded, payload
 from equibench.reports.provenance import command, facts
+from equibench.reports.registered import IMAGE_SECONDS
 from equibench.reports.sentences import cards, sentences
 from equibench.reports.sheet import sheet
 from equibench.reports.summary_table import number
 from equibench.reports.worst_cases import Gallery, worst_cases
-from equibench.store import RunFolder
 
-__all__ = ["IMAGE_SECONDS", "html", "render", "write_page"]
-
-IMAGE_SECONDS = 20.0
-"""How long models are run again for the images of their worst cases."""
+__all__ = ["render", "write_page"]
 
 _FAILURES = 50
 _PATIENTS, _PHOTOS = ("mri-sample", "ct-sample"), "photo-sample"
@@ -44,17 +40,6 @@ _SCRIPTS = (
     "gallery.js",
     "main.js",
 )
-
-
-@register_report(
-    "html",
-    summary="one self-contained page: tables, charts, worst cases, provenance",
-    extra="report",
-    modules=("jinja2", "PIL"),
-)
-def html(run: RunFolder, out: Path, image_seconds: float = IMAGE_SECONDS) -> list[Path]:
-    """Write ``index.html`` below ``out``; a run with nothing but failures has a page as well."""
-    return [write_page({run.path.resolve().name: RunData.read(run)}, out, image_seconds)]
 
 
 def write_page(

@@ -5,32 +5,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from equibench.registry import register_report
 from equibench.reports.data import RunData
 from equibench.reports.grid import Cell
 from equibench.reports.leaderboard import leaderboard, place_of
 from equibench.reports.octaves import by_power_of_two
 from equibench.reports.summary_table import NONE, number, summary_table
 from equibench.reports.writers import Heading, Table, latex, markdown
-from equibench.store import RunFolder
 
-__all__ = ["TABLES", "tables"]
+__all__ = ["TABLES", "write_tables"]
 
 _EMPTY = "No measurements.\n"
 
 
-@register_report(
-    "tables",
-    summary="summary, leaderboard and error by power of two, as CSV, Markdown and LaTeX",
-)
-def tables(run: RunFolder, out: Path, only: Sequence[str] = ()) -> list[Path]:
-    """Write ``tables/NAME.csv``, ``.md`` and ``.tex`` below ``out``.
-
-    Args:
-        only: names of tables; all by default.
-    """
-    data = RunData.read(run)
-    folder = out / "tables"
+def write_tables(data: RunData, folder: Path, only: Sequence[str] = ()) -> list[Path]:
+    """Write all tables, or only some, in every format."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in only or TABLES:

@@ -10,10 +10,9 @@ import pytest
 from report_runs import HOSTILE, constant, described, rising, rows
 
 from equibench.reports.data import RunData
-from equibench.reports.figures import figures
-from equibench.reports.page import html, render, write_page
+from equibench.reports.page import render, write_page
 from equibench.reports.payload import embedded
-from equibench.reports.tables import tables
+from equibench.reports.registered import figures, html, tables
 from equibench.reports.worst_cases import worst_cases
 from equibench.store import RunFolder
 

@@ -173,12 +173,14 @@ def test_an_argument_that_the_factory_does_not_take_is_answered_with_those_it_do
     )
 
 
-def test_help_and_the_list_of_models_do_not_import_torch():
+@pytest.mark.parametrize("arguments", ["--help", "ls models", "ls suites", "ls reports"])
+def test_help_and_lists_do_not_import_torch(arguments):
     code = (
-        "import sys, equibench.cli, equibench.listing as l; l.listing('models');"
-        "l.listing('suites'); sys.exit('torch' in sys.modules)"
+        "import sys; from equibench.cli import app; app(sys.argv[1:], standalone_mode=False);"
+        "sys.exit('torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    command = [sys.executable, "-c", code, *arguments.split()]
+    assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
 
 
 def test_ls_of_one_name_shows_all_that_it_says_of_itself():

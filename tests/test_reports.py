@@ -15,7 +15,7 @@ from equibench.registry import REPORTS
 from equibench.reports.data import RunData, short_names, shorten
 from equibench.reports.distances import distances
 from equibench.reports.distribution import distribution_figure
-from equibench.reports.figures import FIGURES, figures
+from equibench.reports.figures import FIGURES
 from equibench.reports.heatmap import heatmap_figure
 from equibench.reports.leaderboard import leaderboard
 from equibench.reports.octaves import by_power_of_two, power_of_two
@@ -24,12 +24,13 @@ from equibench.reports.pareto import pareto_figure, pareto_front
 from equibench.reports.power_figure import power_figure
 from equibench.reports.provenance import command
 from equibench.reports.ranking import ranking_figure
+from equibench.reports.registered import figures, tables
 from equibench.reports.sentences import cards, sentences
 from equibench.reports.sheet import sheet
 from equibench.reports.shift_maps import ShiftLattice
 from equibench.reports.style import COLUMN, PAGE
 from equibench.reports.summary_table import summary_table
-from equibench.reports.tables import TABLES, tables
+from equibench.reports.tables import TABLES
 
 MARKDOWN = """\
 | suite        | model         |   NMSE ↓ mean |   median |   worst | worst at    |   SSIM ↑ mean |   worst |   ΔPSNR [dB] ↓ mean |   worst |

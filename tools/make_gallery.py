@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from equibench.reports.page import html
+from equibench.reports.registered import html
 from equibench.store import RunFolder
 
 ROOT = Path(__file__).parent.parent
