@@ -1,12 +1,24 @@
 """What the benchmarks of whole commands share: a child process, its time and its memory."""
 
-import os
+import json
+import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
+
+# a child's peak memory includes that of its parent until it runs a program of its own: a parent
+# that is small makes no difference
+_RUN = """\
+import json, resource, subprocess, sys, time
+begun = time.perf_counter()
+quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+subprocess.run(sys.argv[1:], check=True, **quiet)
+seconds = time.perf_counter() - begun
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(json.dumps([seconds, peak / (2**20 if sys.platform == "darwin" else 2**10)]))
+"""
 
 
 class Cost(NamedTuple):
@@ -21,14 +33,10 @@ def cost() -> Callable[..., Cost]:
     """Run Python with some arguments to its end, in silence."""
 
     def run(*arguments: object) -> Cost:
-        begun = time.perf_counter()
-        silent = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (1, 2)]
         command = [sys.executable, *map(str, arguments)]
-        child = os.posix_spawn(sys.executable, command, os.environ, file_actions=silent)
-        _, status, usage = os.wait4(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 0, command
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        return Cost(time.perf_counter() - begun, usage.ru_maxrss / unit)
+        around = [sys.executable, "-c", _RUN, *command]
+        done = subprocess.run(around, stdout=subprocess.PIPE, text=True, check=True)
+        return Cost(*json.loads(done.stdout))
 
     return run
 

@@ -28,9 +28,11 @@ def test_summary_and_table_of_20_million_rows(benchmark, cost, report, tmp_path)
 @pytest.mark.parametrize(("command", "limit"), [("--help", 0.5), ("ls", 2.0)])
 def test_a_command_answers_soon(benchmark, cost, report, command, limit):
     cost(*MAIN, command)  # files are read from the disk once
-    benchmark.pedantic(cost, (*MAIN, command), rounds=5)
-    report(seconds=benchmark.stats["min"], limit=limit)
-    assert benchmark.stats["min"] < limit
+    costs = []
+    benchmark.pedantic(lambda: costs.append(cost(*MAIN, command)), rounds=5)
+    seconds = min(each.seconds for each in costs)
+    report(seconds=seconds, limit=limit)
+    assert seconds < limit
 
 
 def test_memory_does_not_grow_with_the_number_of_cases(benchmark, cost, report, tmp_path):
