@@ -8,6 +8,10 @@ from typing import NamedTuple
 
 import pytest
 
+from equibench.memory import keep_memory
+
+keep_memory()  # as commands do; bare networks get it, too
+
 # a child's peak memory includes that of its parent until it runs a program of its own: a parent
 # that is small makes no difference
 _RUN = """\

@@ -45,6 +45,7 @@ class Adapted(nn.Module):
         self.network, self.adaptation, self.label = network, adaptation, label
         self.output_scale = adaptation.out_scale
         self.padded = False  # whether the last images were
+        self.thread_safe = isinstance(network, nn.Module)
         self.mean, self.std, self.mask = adaptation.mean, adaptation.std, adaptation.mask
         if isinstance(stride := getattr(network, "total_stride", None), int):
             self.total_stride = stride

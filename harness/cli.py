@@ -12,6 +12,7 @@ from equibench.commands.measuring import probe, quickstart, run
 from equibench.commands.reporting import report, table
 from equibench.commands.training import train
 from equibench.errors import EquibenchError
+from equibench.memory import keep_memory
 
 __all__ = ["app", "main"]
 
@@ -32,6 +33,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names that a locale cannot show stop nobody
             stream.reconfigure(errors="replace")
+    keep_memory()
     try:
         app()
     except EquibenchError as error:

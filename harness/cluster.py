@@ -15,6 +15,7 @@ import torch
 
 from equibench.config import RunConfig
 from equibench.errors import EquibenchError, ModelError, UnavailableError
+from equibench.memory import ENVIRONMENT
 from equibench.provenance import version_of
 from equibench.work import Outcome, Say, Unit, Worker
 
@@ -247,10 +248,13 @@ def _client(config: RunConfig, device: torch.device, units: int) -> "Iterator[Cl
 
 @contextmanager
 def _own_cluster(config: RunConfig, device: torch.device, units: int) -> Iterator[Any]:
+    from dask import config as dask_config
     from distributed import Scheduler, SpecCluster
 
     workers = workers_here(device.type, config.workers, units)
     with ExitStack() as stack:
+        before = {"distributed.nanny.pre-spawn-environ": ENVIRONMENT}
+        stack.enter_context(dask_config.set(before))
         try:
             cluster = stack.enter_context(
                 SpecCluster(

@@ -1,7 +1,7 @@
 """Evaluating one model on one suite: units of work, memory, and what layers report."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from equibench.cases import Suite
 from equibench.errors import ModelError
 from equibench.forward import out_of_memory
-from equibench.measurement import Measured, Measurement, suite_metrics
-from equibench.precision import numerics, placed
+from equibench.lanes import Lanes, side_by_side
+from equibench.measurement import Forward, Measured, Measurement, suite_metrics
+from equibench.precision import Placed, numerics, placed
 from equibench.probing import Probe, probe
 from equibench.residues import Residues, settled
 from equibench.settings import Settings
@@ -96,16 +97,16 @@ class Evaluation:
         metrics = suite_metrics(self.suite)
         with (
             placed(self.model, self.settings.device, self.settings.precision) as forward,
-            _near_ties(self.model) as near_ties,
+            _lanes(forward) as lanes,
             Loader(self.suite, self.settings.device) as load,
         ):
 
             def rows(settings: Settings, cases: Sequence[str]) -> Measured:
                 return self._within_memory(
                     settings,
-                    lambda s: Measurement(
-                        forward, near_ties, self.label, self.suite, metrics, s, load
-                    ).run(cases),
+                    lambda s: Measurement(lanes, self.label, self.suite, metrics, s, load).run(
+                        cases
+                    ),
                 )
 
             if not (isinstance(self.settings.plan, All) and probed):
@@ -166,6 +167,13 @@ class Evaluation:
                     "time: take a smaller model or another --device"
                 )
             batch //= 2
+
+
+@contextmanager
+def _lanes(forward: Placed) -> Iterator[Lanes[Forward]]:
+    with ExitStack() as stack:
+        models = side_by_side(forward)
+        yield Lanes([Forward(m, stack.enter_context(_near_ties(m.model))) for m in models])
 
 
 @contextmanager

@@ -6,8 +6,9 @@ Batches have one fixed shape and mix cases and shifts; which images share a batc
 the cases alone. Sums stay on the device until the last batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,16 @@ import torch
 from torch import Tensor
 
 from equibench.cases import Suite, data_range, in_units
-from equibench.cores import on_one_core
 from equibench.errors import DataError, ModelError
 from equibench.forward import align, call, roll, shape
+from equibench.lanes import Lanes
 from equibench.metrics import Metric, Prepared
 from equibench.registry import METRICS
 from equibench.settings import Settings
 from equibench.shifts import Shifts
 from equibench.stream import Item, Loader, OpenCase, items
 
-__all__ = ["Measured", "Measurement", "row_columns", "suite_metrics"]
+__all__ = ["Forward", "Measured", "Measurement", "row_columns", "suite_metrics"]
 
 _ALWAYS = "nmse"
 """Measured whatever a suite names: the floor and outputs that are not finite are told by it."""
@@ -65,6 +66,19 @@ class _Closed:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """A model in its place.
+
+    Args:
+        model: (B, C, H, W) to (B, C', H, W), on its device and in its precision.
+        near_ties: of the last forward pass, (B,), where the model has APS layers.
+    """
+
+    model: Callable[[Tensor], Tensor]
+    near_ties: Callable[[], Tensor | None]
+
+
+@dataclass(frozen=True)
 class Measured:
     """Rows of a unit, and why the others of its cases have none."""
 
@@ -75,6 +89,9 @@ class Measured:
 _Place = tuple[int, Item, OpenCase]
 """A slot of a batch, and whose image is in it."""
 
+_Sums = list[tuple[list[tuple[str, int]], Tensor]]
+"""The sums (N, K) of some outputs, with case and draw of each."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
@@ -84,12 +101,14 @@ class _Batch:
         raw: (B, C, sH, sW).
         images: (B, C, H, W), that were rolled by ``shifts`` (B, 2).
         ties: near-ties of each image, (B,).
+        padded: whether the model padded them.
     """
 
     raw: Tensor
     images: Tensor
     shifts: Tensor
     ties: Tensor
+    padded: bool
 
     def aligned(self, group: Sequence[_Place]) -> Tensor:
         """Some outputs, rolled back, in float64."""
@@ -116,22 +135,20 @@ class Measurement:
     """One pass over the cases of a unit.
 
     Args:
-        model: (B, C, H, W) to (B, C', H, W), on its device and in its precision.
-        near_ties: of the last forward pass, (B,), where the model has APS layers.
+        lanes: the model, and its copies that work side by side.
         load: gives the cases by name.
     """
 
     def __init__(
         self,
-        model: Callable[[Tensor], Tensor],
-        near_ties: Callable[[], Tensor | None],
+        lanes: Lanes[Forward],
         label: str,
         suite: Suite,
         metrics: Sequence[Metric],
         settings: Settings,
         load: Loader,
     ) -> None:
-        self.model, self.near_ties = model, near_ties
+        self.lanes = lanes
         self.label, self.suite, self.settings, self.load = label, suite, settings, load
         self.metrics = metrics
         self.changing = [m for m in metrics if m.delta_format]
@@ -148,23 +165,57 @@ class Measurement:
             ModelError: the model raises, or returns what cannot be measured.
         """
         broken: dict[str, DataError] = {}
-        waiting: list[Item] = []
-        for item in items(self.suite, cases, self.settings, self.load, broken):
-            sizes = {each.size for each in (*waiting, item)} - {None}
-            if len(waiting) == self.settings.batch or len(sizes) > 1:
-                self._forward(waiting)
-                waiting = []
-            waiting.append(item)
-        self._forward(waiting)
+        for sums in self.lanes.in_order(self._tasks(cases, broken)):
+            for keys, part in sums:
+                self.keys += keys
+                self.sums.append(part)
         if not self.closed:
             raise next(iter(broken.values()))
         return Measured(self._table(), broken)
 
-    def _forward(self, items: Sequence[Item]) -> None:
-        """Pass one batch through the model, and compare what has a reference."""
-        places = [(slot, i, i.case) for slot, i in enumerate(items) if i.case is not None]
-        if not places:
-            return
+    def _tasks(
+        self, cases: Sequence[str], broken: dict[str, DataError]
+    ) -> Iterator[Callable[[Forward], _Sums]]:
+        """What there is to do for each batch."""
+        first: OpenCase | None = None
+        for batch in self._batches(cases, broken):
+            places = [(slot, i, i.case) for slot, i in enumerate(batch) if i.case is not None]
+            for _, _, case in places:
+                first = first or case
+                if (case.target is None) != (first.target is None):
+                    raise DataError(
+                        f"{self.suite.label}: case {case.name} and {first.name} differ in whether "
+                        "they have a ground truth; give all of them one, or none"
+                    )
+            if places:
+                yield partial(self._batch, batch, places)
+
+    def _batches(
+        self, cases: Sequence[str], broken: dict[str, DataError]
+    ) -> Iterator[Sequence[Item]]:
+        """Images that pass through the model together: all of one size."""
+        waiting: list[Item] = []
+        for item in items(self.suite, cases, self.settings, self.load, broken):
+            sizes = {each.size for each in (*waiting, item)} - {None}
+            if len(waiting) == self.settings.batch or len(sizes) > 1:
+                yield waiting
+                waiting = []
+            waiting.append(item)
+        yield waiting
+
+    def _batch(self, items: Sequence[Item], places: Sequence[_Place], forward: Forward) -> _Sums:
+        """Pass one batch through the model, and compare what comes of it."""
+        unshifted = [place for place in places if place[1].draw is None]
+        try:
+            batch = self._forward(items, places, forward)
+            self._refer(batch, unshifted)
+        except BaseException as error:
+            for _, _, case in unshifted:
+                case.fail(error)
+            raise
+        return self._compare(batch, [place for place in places if place[1].draw is not None])
+
+    def _forward(self, items: Sequence[Item], places: Sequence[_Place], forward: Forward) -> _Batch:
         blank = torch.zeros_like(places[0][2].input[0])
         inputs = [blank if i.case is None else i.case.input[i.image] for i in items]
         shifts = torch.tensor([i.shift for i in items], device=self.settings.device)
@@ -176,26 +227,29 @@ class Measurement:
         names = list(dict.fromkeys(case.name for _, _, case in places))
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         place = f"{self.suite.label}, case {', '.join(names[:3])}{more}"
-        raw = call(self.model, images, self.label, place)[: len(items)]
-        ties = self.near_ties()
+        raw = call(forward.model, images, self.label, place)[: len(items)]
+        ties = forward.near_ties()
         if ties is None or len(ties) != self.settings.batch:
             ties = raw.new_full((len(items),), torch.nan)
-        batch = _Batch(raw, images, shifts, ties.double())
-        if raw.is_cuda:
-            self._take(batch, places)
-        else:
-            on_one_core(lambda: self._take(batch, places))
+        padded = bool(getattr(forward.model, "padded", False))
+        return _Batch(raw, images, shifts, ties.double(), padded)
 
-    def _take(self, batch: _Batch, places: Sequence[_Place]) -> None:
-        """Keep unshifted outputs as references, and compare the others with theirs."""
-        for group in _groups([p for p in places if p[1].draw is None], batch):
+    def _refer(self, batch: _Batch, places: Sequence[_Place]) -> None:
+        """Keep unshifted outputs; the last one of a case closes it."""
+        for group in _groups(places, batch):
             for (_, item, case), output in zip(group, self._outputs(batch, group), strict=True):
-                case.outputs[item.image] = output
-                if len(case.outputs) == len(case.input):
-                    self._close(case)
-        for group in _groups([p for p in places if p[1].draw is not None], batch):
-            self.sums.append(self._compare(batch, group))
-            self.keys += [(case.name, item.draw or 0) for _, item, case in group]
+                if case.complete(item.image, output):
+                    self._close(case, batch.padded)
+                    case.closed.set_result(None)
+
+    def _compare(self, batch: _Batch, places: Sequence[_Place]) -> _Sums:
+        """Compare shifted outputs with the references of their cases."""
+        for _, _, case in places:
+            case.closed.result()
+        return [
+            ([(case.name, item.draw or 0) for _, item, case in group], self._sums(batch, group))
+            for group in _groups(places, batch)
+        ]
 
     def _outputs(self, batch: _Batch, group: Sequence[_Place]) -> Tensor:
         """Outputs (N, C, H, W) in the coordinates of the images and the units of the truth."""
@@ -203,7 +257,7 @@ class Measurement:
         offset = torch.stack([case.offset[item.image] for _, item, case in group])
         return in_units(batch.aligned(group), self.suite.clamp, scale, offset)
 
-    def _close(self, case: OpenCase) -> None:
+    def _close(self, case: OpenCase, padded: bool) -> None:
         """Make references of a case's unshifted outputs, and compare them with the truth."""
         outputs = torch.stack([case.outputs.pop(image) for image in range(len(case.input))])
         target, size = case.target, case.input.shape[-2:]
@@ -214,11 +268,6 @@ class Measurement:
                 f"{self.label} returned {shape(outputs)} on {self.suite.label}, case {case.name}, "
                 f"where the ground truth is {shape(target)}: set its number of output channels, or "
                 f"out.channels={target.shape[1]}, or out.channel=0"
-            )
-        if self.closed and (target is None) != (not next(iter(self.closed.values())).quality):
-            raise DataError(
-                f"{self.suite.label}: case {case.name} and {next(iter(self.closed))} differ in "
-                "whether they have a ground truth; give all of them one, or none"
             )
         ranges, target_ranges, quality = [], [], []
         for metric in self.metrics:
@@ -241,7 +290,7 @@ class Measurement:
             torch.stack(ranges),
             torch.stack(target_ranges) if target_ranges else none,
             quality,
-            bool(getattr(self.model, "padded", False)),
+            padded,
         )
 
     def _prepare(self, metric: Metric, references: Tensor, data_range: Tensor) -> Prepared:
@@ -249,7 +298,7 @@ class Measurement:
         references = references.to(torch.float32 if single else torch.float64)
         return metric.prepare(references, data_range.expand(len(references)))
 
-    def _compare(self, batch: _Batch, group: Sequence[_Place]) -> Tensor:
+    def _sums(self, batch: _Batch, group: Sequence[_Place]) -> Tensor:
         """Sums (N, K) of some outputs and their references."""
         outputs = self._outputs(batch, group)
         origin = None if self.settings.frame == "canonical" else batch.corners(group)
@@ -272,7 +321,7 @@ class Measurement:
         index = torch.tensor([place[key] for key in self.keys])
         totals = sums.new_zeros(len(place), sums.shape[1]).index_add_(0, index, sums)
         frames = []
-        for case in self.closed.values():
+        for case in (self.closed[name] for name in dict.fromkeys(name for name, _ in self.keys)):
             mine = totals[[place[case.name, draw] for draw in range(len(case.shifts))]]
             constant = {"model": self.label, "suite": self.suite.label}
             constant |= {"group": case.group, "cluster": case.cluster}

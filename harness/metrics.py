@@ -6,6 +6,7 @@ computed once by ``prepare`` and compared with as many predictions as one likes.
 """
 
 from abc import ABC, abstractmethod
+from math import ceil
 from typing import ClassVar
 
 import torch
@@ -21,8 +22,8 @@ Prepared = tuple[Tensor, ...]
 """What a metric keeps of its references; every tensor's first dimension is the image."""
 
 
-_BAND = 2**15 - 2**12
-"""Pixels that are worked on at a time on a CPU: they stay in its cache, and in one thread."""
+_BAND = 2**16
+"""Pixels that are worked on at a time on a CPU: they stay in the cache of a core."""
 
 
 class Metric(ABC):
@@ -90,7 +91,8 @@ def _squares(image: Tensor, other: Tensor | None = None) -> Tensor:
 def _bands(image: Tensor) -> list[slice]:
     """Rows to work on at a time."""
     height, width = image.shape[-2:]
-    step = _BAND // width + 1 if image.device.type == "cpu" else height
+    count = ceil(height * width / _BAND) if image.device.type == "cpu" else 1
+    step = ceil(height / count)
     return [slice(top, top + step) for top in range(0, height, step)]
 
 

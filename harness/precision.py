@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from equibench.errors import UsageError
 
-__all__ = ["Precision", "current_precision", "numerics", "placed", "resolve_device"]
+__all__ = ["Placed", "Precision", "current_precision", "numerics", "placed", "resolve_device"]
 
 Precision = Literal["fp32", "fp64", "tf32", "bf16", "fp16"]
 
@@ -52,7 +52,7 @@ def current_precision(images: Tensor) -> Precision:
 @contextmanager
 def placed(
     model: Callable[[Tensor], Tensor], device: torch.device, precision: Precision
-) -> Iterator[Callable[[Tensor], Tensor]]:
+) -> Iterator["Placed"]:
     """A model on its device, in ``eval()`` mode and in the precision that is named.
 
     ``fp64`` casts the parameters, ``bf16`` and ``fp16`` use autocast. Yields a callable from and
@@ -61,7 +61,7 @@ def placed(
     """
     if precision not in get_args(Precision):
         raise UsageError(f"no precision is called {precision!r}: {', '.join(get_args(Precision))}")
-    forward = _Forward(model, device, precision)
+    forward = Placed(model, device, precision)
     if not isinstance(model, nn.Module):
         yield forward
         return
@@ -69,7 +69,7 @@ def placed(
         yield forward
 
 
-class _Forward:
+class Placed:
     """A model in its place, with what it says of its output."""
 
     def __init__(
@@ -83,6 +83,10 @@ class _Forward:
     def padded(self) -> bool:
         """Whether the last images were padded to a multiple."""
         return bool(getattr(self.model, "padded", False))
+
+    def of(self, model: nn.Module) -> "Placed":
+        """A copy of the model in the same place."""
+        return Placed(model, self.device, self.precision)
 
     def __call__(self, images: Tensor) -> Tensor:
         casts = self.precision in _AUTOCAST

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from equibench.cases import Case, Suite
 from equibench.errors import DataError, EquibenchError
 from equibench.forward import shape
+from equibench.lanes import one_core
 from equibench.metrics import Prepared
 from equibench.settings import Settings
 from equibench.shifts import Shifts
@@ -23,7 +25,11 @@ AHEAD = {"cpu": 1, "cuda": 4}
 
 
 class OpenCase:
-    """A case while its images pass through the model."""
+    """A case while its images pass through the model.
+
+    Attributes:
+        closed: done once it has references to compare with, or will never have any.
+    """
 
     def __init__(self, case: Case, shifts: Shifts, device: torch.device) -> None:
         self.name, self.group, self.cluster = case.name, case.group, case.cluster or case.name
@@ -33,9 +39,23 @@ class OpenCase:
         ones = torch.ones(len(self.input), dtype=torch.float64, device=device)
         self.scale = ones if case.scale is None else case.scale.to(ones)
         self.offset = 0 * ones if case.offset is None else case.offset.to(ones)
+        self._lock = Lock()
+        self.closed: Future[None] = Future()
         self.outputs: dict[int, Tensor] = {}
         self.references: list[Prepared] = []
         self.truths: list[Prepared] = []
+
+    def complete(self, image: int, output: Tensor) -> bool:
+        """Keep an unshifted output; whether it is the last one."""
+        with self._lock:
+            self.outputs[image] = output
+            return len(self.outputs) == len(self.input)
+
+    def fail(self, error: BaseException) -> None:
+        """Let those who wait for references know that there will be none."""
+        with self._lock:
+            if not self.closed.done():
+                self.closed.set_exception(error)
 
     def items(self, batch: int) -> Iterator["Item"]:
         """First every image unshifted, then (0, 0) once more, then the shifts."""
@@ -85,7 +105,9 @@ class Loader:
         self._waiting: deque[str] = deque()
         self._coming: dict[str, Future[Case | DataError]] = {}
         self._threads = AHEAD[device.type]
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="equibench-load")
+        self._pool = ThreadPoolExecutor(
+            self._threads, thread_name_prefix="equibench-load", initializer=one_core
+        )
 
     def __enter__(self) -> "Loader":
         return self
