@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from equibench.errors import UsageError
-from equibench.registry import register_metric
 
 __all__ = ["Metric", "nmse", "psnr", "ssim", "ssim_columns"]
 
@@ -109,7 +108,7 @@ def _running_sums(x: Tensor, side: int, dim: int) -> Tensor:
 
 
 class NMSE(Metric):
-    """‖a − b‖² / ‖a‖², with no epsilon; 0 where both are zero, ``inf`` where only a is."""
+    """The normalised squared error; 0 where both images are zero, ``inf`` where only a is."""
 
     name = "nmse"
     title = "NMSE"
@@ -132,7 +131,7 @@ class NMSE(Metric):
 
 
 class PSNR(Metric):
-    """10·log10(R² / mean((a − b)²)); ``inf`` where a = b."""
+    """The peak signal-to-noise ratio; ``inf`` where a = b."""
 
     name = "psnr"
     title = "PSNR"
@@ -153,7 +152,7 @@ class PSNR(Metric):
 
 
 class SSIM(Metric):
-    """Wang 2004: uniform 7×7 window, sample covariance, mean over full windows and channels.
+    """The structural similarity, averaged over full windows and channels.
 
     The window moments are taken on the circular image, so one set serves every frame of
     comparison: a frame only decides which windows are full, and so which count. Similarities are
@@ -282,7 +281,7 @@ class SSIMColumns(SSIM):
     window = (7, 1)
 
 
-nmse = register_metric("nmse")(NMSE())
-psnr = register_metric("psnr")(PSNR())
-ssim = register_metric("ssim")(SSIM())
-ssim_columns = register_metric("ssim-columns")(SSIMColumns())
+nmse = NMSE()
+psnr = PSNR()
+ssim = SSIM()
+ssim_columns = SSIMColumns()
