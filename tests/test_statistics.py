@@ -1,18 +1,22 @@
 """Uncertainty of means, paired tests of models, and how often shifts change more than rounding."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import bootstrap, norm, t
 
 import equibench as eb
+from equibench.bootstrap import intervals
 from equibench.comparison import compare_models
 from equibench.errors import UsageError
 from equibench.paired import holm, paired
 from equibench.reports.summary_table import summary_table
-from equibench.seeds import generator
-from equibench.summary import exact_sum, interval, summarize
+from equibench.summary import exact_sum, summarize
 
 
 @pytest.mark.slow
@@ -20,26 +24,76 @@ from equibench.summary import exact_sum, interval, summarize
 def test_95_percent_intervals_cover_between_92_and_98_percent(sizes):
     random, counts = np.random.default_rng(0), np.array(sizes, dtype=float)
     covered = []
-    for trial in range(1000):
+    for _ in range(1000):
         # members of a cluster share most of their value
         shared = random.standard_normal(len(counts))
         sums = counts * shared + np.sqrt(counts) * 0.3 * random.standard_normal(len(counts))
-        low, high = interval(sums, counts, generator("coverage", trial))
+        ((low, high),) = intervals(sums[:, None], counts)
         covered.append(low <= 0 <= high)
     assert 0.92 <= np.mean(covered) <= 0.98
 
 
 def test_intervals_that_take_cases_of_a_cluster_for_independent_cover_far_less():
     random, covered = np.random.default_rng(0), []
-    for trial in range(200):
+    for _ in range(200):
         values = np.repeat(random.standard_normal(12), 10) + 0.1 * random.standard_normal(120)
-        low, high = interval(values, np.ones(120), generator("naive", trial))
+        ((low, high),) = intervals(values[:, None], np.ones(120))
         covered.append(low <= 0 <= high)
     assert np.mean(covered) < 0.6
 
 
 def test_one_cluster_has_no_interval():
-    assert np.isnan(interval(np.ones(1), np.ones(1), generator("one"))).all()
+    assert np.isnan(intervals(np.ones((1, 1)), np.ones(1))).all()
+
+
+def test_a_constant_has_an_interval_of_no_width_and_what_is_not_finite_none():
+    counts = np.array([1.0, 2, 3, 4])
+    sums = np.column_stack((counts * 0.5, counts * [1, np.inf, 2, 3], counts * [1, np.nan, 2, 3]))
+    assert intervals(sums, counts)[0].tolist() == [0.5, 0.5]
+    assert np.isnan(intervals(sums, counts)[1:]).all()
+
+
+_INTERVALS = """
+import numpy as np
+from equibench.bootstrap import intervals
+random = np.random.default_rng(0)
+counts = random.integers(1, 9, 5000).astype(float)
+sums = counts[:, None] * random.lognormal(-8, 5, (5000, 6))
+alone = [intervals(sums[:, [column]], counts)[0].tolist() for column in range(6)]
+assert intervals(sums, counts).tolist() == alone
+print(alone)
+"""
+
+
+def test_intervals_depend_neither_on_threads_nor_on_other_columns():
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", _INTERVALS],
+            env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for threads in "12"
+    }
+    assert len(found) == 1
+
+
+def test_an_interval_keeps_the_digits_of_small_values_beside_a_huge_one():
+    values = np.r_[1.0, 1e-30 * np.arange(1.0, 30)]
+    ((low, _),) = intervals(values[:, None], np.ones(30))
+    assert 5e-30 < low < 15e-30
+
+
+def test_an_interval_is_that_of_scipy_s_bootstrap_at_the_expanded_level():
+    random = np.random.default_rng(0)
+    counts = random.integers(1, 9, 100).astype(float)
+    sums = counts * random.standard_normal(100)
+    level = 2 * norm.cdf(np.sqrt(100 / 99) * t.ppf(0.975, 99)) - 1
+    wanted = bootstrap(
+        (sums, counts), lambda s, c, axis: s.sum(axis) / c.sum(axis), paired=True,
+        method="percentile", confidence_level=level, n_resamples=50_000, batch=1000, rng=0,
+    ).confidence_interval  # fmt: skip
+    np.testing.assert_allclose(intervals(sums[:, None], counts)[0], wanted, atol=0.02)
 
 
 def test_the_paired_test_finds_differences_that_are_none_in_under_6_percent():
