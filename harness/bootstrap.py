@@ -21,6 +21,9 @@ RESAMPLES = 2000
 _DRAWN = 2**20
 """Clusters that are drawn at a time: memory does not grow with their number."""
 
+_PRODUCT = 2**18
+"""Multiplications at a time."""
+
 _PARTS = 3
 """Whole numbers that a sum is split into: together they have 100 bits and more."""
 
@@ -72,11 +75,18 @@ def _resampled(values: Floats) -> Floats:
     split = np.hstack(parts)
     step = max(1, _DRAWN // n)
     firsts = range(0, RESAMPLES, step)
-    sums = np.vstack([_drawn(n, first, step).astype(np.float64) @ split for first in firsts])
+    sums = np.vstack([_product(_drawn(n, first, step), split) for first in firsts])
     total = np.zeros((RESAMPLES, values.shape[1]))
     for part in reversed(np.split(sums, _PARTS, axis=1)):
         total = np.ldexp(total, -bits) + part
     return np.ldexp(total, exponents - bits)
+
+
+def _product(drawn: NDArray[Any], split: Floats) -> Floats:
+    """A few lines at a time: for so little BLAS wakes no threads, which take turns with others."""
+    few = max(1, _PRODUCT // split.size)
+    lines = range(0, len(drawn), few)
+    return np.vstack([drawn[line : line + few].astype(np.float64) @ split for line in lines])
 
 
 @lru_cache(maxsize=32)

@@ -166,8 +166,8 @@ def _flips(shifted: pd.DataFrame, floor: float) -> tuple[float, float]:
     errors, covers = shifted["eq_nmse"].to_numpy(np.float64), shifted["covers"].to_numpy(np.float64)
     # NaN is no rounding
     flipped = ~(errors <= allowance(str(shifted["precision"].iloc[0]), floor))
-    total = float(errors @ covers)
-    made = float((errors * covers)[flipped].sum())
+    weighted = errors * covers
+    total, made = float(weighted.sum()), float(weighted[flipped].sum())
     share = np.nan if not np.isfinite(total) else made / total if total else 0.0
     return float(covers[flipped].sum() / covers.sum()), share
 
