@@ -1,6 +1,5 @@
 """What stands in a registry: a name, where its object comes from, what it says of itself."""
 
-import importlib
 import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
@@ -11,10 +10,9 @@ from typing import Any, Generic, TypeVar
 
 from equibench.errors import UnavailableError, UsageError
 
-__all__ = ["Deferred", "Entry", "Info"]
+__all__ = ["Entry", "Info"]
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -34,18 +32,6 @@ class Info:
     extra: str | None = None
     details: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Deferred:
-    """Stands for an object whose module takes long to import: ``module:attribute``."""
-
-    place: str
-    info: Info
-
-    def resolve(self) -> Any:
-        module, _, attribute = self.place.partition(":")
-        return getattr(importlib.import_module(module), attribute)
 
 
 @dataclass(frozen=True)
@@ -71,16 +57,8 @@ class Entry(Generic[T]):
         Raises:
             UnavailableError: its module cannot be imported; the message says why.
         """
-        found = self._found
-        return self._imported(found.resolve) if isinstance(found, Deferred) else found
-
-    @cached_property
-    def _found(self) -> T | Deferred:
-        return self._imported(self.resolve)
-
-    def _imported(self, resolve: Callable[[], R]) -> R:
         try:
-            return resolve()
+            return self.resolve()
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise UnavailableError(
@@ -90,11 +68,10 @@ class Entry(Generic[T]):
     @property
     def info(self) -> Info:
         """The entry's metadata; an undecorated object has its docstring's first line."""
-        found = self._found
-        info = found.info if isinstance(found, Deferred) else getattr(found, "__equibench__", None)
+        info = getattr(self.object, "__equibench__", None)
         if isinstance(info, Info):
             return info
-        return Info(summary=(inspect.getdoc(found) or "").partition("\n")[0])
+        return Info(summary=(inspect.getdoc(self.object) or "").partition("\n")[0])
 
     def of_file(self, file: str) -> "Entry[T]":
         """An entry for one file, of one that reads files of its kind."""
@@ -113,10 +90,10 @@ class Entry(Generic[T]):
     def unavailable(self) -> str | None:
         """Why the entry cannot run here and what mends it; None where it can."""
         try:
-            self._require_modules()
+            target = self.require()
         except UnavailableError as error:
             return str(error)
-        reason = getattr(self._found, "unavailable", None)
+        reason = getattr(target, "unavailable", None)
         return reason() if callable(reason) else None
 
     def require(self) -> T:
@@ -125,15 +102,12 @@ class Entry(Generic[T]):
         Raises:
             UnavailableError: it is broken, or an extra is missing.
         """
-        self._require_modules()
-        return self.object
-
-    def _require_modules(self) -> None:
         absent = [name for name in self.info.modules if not _importable(name)]
         if absent:
             raise UnavailableError(
                 f"{self.kind} {self.name!r} needs {', '.join(absent)}{self._remedy()}"
             )
+        return self.object
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """See whether the object is a factory that takes these arguments.

@@ -5,19 +5,25 @@ added, and ``value`` turns the totals into the metric. What belongs to the refer
 computed once by ``prepare`` and compared with as many predictions as one likes.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from math import ceil
-from typing import ClassVar
-
-import torch
-from torch import Tensor
-from torch.nn.functional import pad
+from typing import TYPE_CHECKING, ClassVar
 
 from equibench.errors import UsageError
+from equibench.lazily import Lazy
+from equibench.registry import register_metric
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:  # tables and lists ask what a metric is, and compute none
+    torch = Lazy("torch")
 
 __all__ = ["Metric", "nmse", "psnr", "ssim", "ssim_columns"]
 
-Prepared = tuple[Tensor, ...]
+Prepared = tuple["Tensor", ...]
 """What a metric keeps of its references; every tensor's first dimension is the image."""
 
 
@@ -108,7 +114,7 @@ def _running_sums(x: Tensor, side: int, dim: int) -> Tensor:
 
 
 class NMSE(Metric):
-    """The normalised squared error; 0 where both images are zero, ``inf`` where only a is."""
+    """‖a − b‖² / ‖a‖², with no epsilon; 0 where both are zero, ``inf`` where only a is."""
 
     name = "nmse"
     title = "NMSE"
@@ -131,7 +137,7 @@ class NMSE(Metric):
 
 
 class PSNR(Metric):
-    """The peak signal-to-noise ratio; ``inf`` where a = b."""
+    """10·log10(R² / mean((a − b)²)); ``inf`` where a = b."""
 
     name = "psnr"
     title = "PSNR"
@@ -152,7 +158,7 @@ class PSNR(Metric):
 
 
 class SSIM(Metric):
-    """The structural similarity, averaged over full windows and channels.
+    """Wang 2004: uniform 7×7 window, sample covariance, mean over full windows and channels.
 
     The window moments are taken on the circular image, so one set serves every frame of
     comparison: a frame only decides which windows are full, and so which count. Similarities are
@@ -251,7 +257,7 @@ class SSIM(Metric):
     def _wrapped(self, x: Tensor) -> Tensor:
         """A circular image with a window around every pixel."""
         up, left = (side // 2 for side in self.window)
-        return pad(x, (left, left, up, up), mode="circular")
+        return torch.nn.functional.pad(x, (left, left, up, up), mode="circular")
 
     def _inner(self, x: Tensor) -> Tensor:
         """What belongs to full windows, of something around every pixel."""
@@ -281,7 +287,7 @@ class SSIMColumns(SSIM):
     window = (7, 1)
 
 
-nmse = NMSE()
-psnr = PSNR()
-ssim = SSIM()
-ssim_columns = SSIMColumns()
+nmse = register_metric("nmse")(NMSE())
+psnr = register_metric("psnr")(PSNR())
+ssim = register_metric("ssim")(SSIM())
+ssim_columns = register_metric("ssim-columns")(SSIMColumns())

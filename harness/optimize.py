@@ -48,14 +48,14 @@ def optimized(
             fast = _ChannelsLast(fast)
         if "compile" in wanted:
             fast.compile()
-        before, after = (_output(each, image, settings) for each in (model, fast))
+        outputs = [_output(each, image, settings) for each in (model, fast)]
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
         raise ModelError(
             f"{label} cannot be optimised by {', '.join(wanted)} ({reason}): leave one out"
         ) from error
     limit = allowance(settings.precision, 0.0)
-    difference = float(nmse(before, after, 1.0))
+    difference = float(nmse(*outputs, 1.0))
     if not difference <= limit:
         raise ModelError(
             f"{label} optimised by {', '.join(wanted)} differs from itself by an NMSE of "

@@ -173,7 +173,7 @@ def test_an_argument_that_the_factory_does_not_take_is_answered_with_those_it_do
     )
 
 
-@pytest.mark.parametrize("arguments", ["--help", "ls"])
+@pytest.mark.parametrize("arguments", ["--help", "ls", "ls metrics ssim"])
 def test_help_and_lists_do_not_import_torch(arguments):
     code = (
         "import sys; from equibench.cli import app; app(sys.argv[1:], standalone_mode=False);"
