@@ -45,6 +45,11 @@ def cost() -> Callable[..., Cost]:
     return run
 
 
+def pytest_benchmark_update_machine_info(config, machine_info):
+    """Keep what the machine is, not what it is called."""
+    machine_info.pop("node")
+
+
 @pytest.fixture
 def report(benchmark, capsys):
     """Print figures, and keep them in the JSON of the benchmark."""
