@@ -15,7 +15,8 @@ def roll(images: Tensor, shifts: Tensor) -> Tensor:
     """Shift every image of (B, C, H, W) circularly by its own (dy, dx) of shifts (B, 2)."""
     if images.device.type == "cpu":
         pairs = zip(images, shifts.tolist(), strict=True)
-        return torch.stack([image.roll(shift, (-2, -1)) for image, shift in pairs])
+        rolled = [image.roll(shift, (-2, -1)) for image, shift in pairs]
+        return rolled[0][None] if len(rolled) == 1 else torch.stack(rolled)
     batch, channels, height, width = images.shape
     rows = (torch.arange(height, device=images.device) - shifts[:, :1]) % height
     columns = (torch.arange(width, device=images.device) - shifts[:, 1:]) % width

@@ -253,9 +253,12 @@ class Measurement:
 
     def _outputs(self, batch: _Batch, group: Sequence[_Place]) -> Tensor:
         """Outputs (N, C, H, W) in the coordinates of the images and the units of the truth."""
+        outputs = batch.aligned(group)
+        if self.suite.clamp is None and not any(case.in_units for _, _, case in group):
+            return outputs
         scale = torch.stack([case.scale[item.image] for _, item, case in group])
         offset = torch.stack([case.offset[item.image] for _, item, case in group])
-        return in_units(batch.aligned(group), self.suite.clamp, scale, offset)
+        return in_units(outputs, self.suite.clamp, scale, offset)
 
     def _close(self, case: OpenCase, padded: bool) -> None:
         """Make references of a case's unshifted outputs, and compare them with the truth."""
@@ -302,10 +305,14 @@ class Measurement:
         """Sums (N, K) of some outputs and their references."""
         outputs = self._outputs(batch, group)
         origin = None if self.settings.frame == "canonical" else batch.corners(group)
-        sums = []
+        sums: list[Tensor] = []
+        known: dict[tuple[str, object], Tensor] = {}
         for number, metric in enumerate(self.metrics):
-            prepared = _gather([(case.references[number], i.image) for _, i, case in group])
-            sums.append(metric.partials(prepared, outputs, origin))
+            kind = metric.sums or metric.name, type(metric).partials
+            if kind not in known:
+                prepared = _gather([(case.references[number], i.image) for _, i, case in group])
+                known[kind] = metric.partials(prepared, outputs, origin)
+            sums.append(known[kind])
         if group[0][2].truths:
             for number, metric in enumerate(self.changing):
                 truths = _gather([(case.truths[number], i.image) for _, i, case in group])

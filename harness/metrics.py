@@ -45,6 +45,9 @@ class Metric(ABC):
     delta_format: ClassVar[str | None] = None
     """Set where the change of the metric under a shift is reported (ΔPSNR): its format."""
 
+    sums: ClassVar[str | None] = None
+    """Metrics with the same word here add up the same, which is then done once."""
+
     single: ClassVar[bool] = False
     """Whether float32 is enough for the outputs of networks that work in it."""
 
@@ -113,14 +116,10 @@ def _running_sums(x: Tensor, side: int, dim: int) -> Tensor:
     )
 
 
-class NMSE(Metric):
-    """‖a − b‖² / ‖a‖², with no epsilon; 0 where both are zero, ``inf`` where only a is."""
+class _SquaredError(Metric):
+    """What is made of ‖a − b‖², ‖a‖² and the number of pixels."""
 
-    name = "nmse"
-    title = "NMSE"
-    higher_is_better = False
-    bounds = (0.0, float("inf"))
-    format = ".1e"
+    sums = "squared error"
 
     def prepare(self, reference: Tensor, data_range: Tensor) -> Prepared:
         reference = reference.to(torch.float64)
@@ -129,14 +128,25 @@ class NMSE(Metric):
     def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
         reference, energy = prepared
         error = _squares(reference, prediction)
-        return torch.stack((error, energy.expand_as(error)), dim=1)
+        pixels = torch.full_like(error, prediction[0].numel())
+        return torch.stack((error, energy.expand_as(error), pixels), dim=1)
+
+
+class NMSE(_SquaredError):
+    """‖a − b‖² / ‖a‖², with no epsilon; 0 where both are zero, ``inf`` where only a is."""
+
+    name = "nmse"
+    title = "NMSE"
+    higher_is_better = False
+    bounds = (0.0, float("inf"))
+    format = ".1e"
 
     def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
-        error, energy = totals.unbind(-1)
+        error, energy, _ = totals.unbind(-1)
         return torch.where(error == 0, error, error / energy)
 
 
-class PSNR(Metric):
+class PSNR(_SquaredError):
     """10·log10(R² / mean((a − b)²)); ``inf`` where a = b."""
 
     name = "psnr"
@@ -147,13 +157,9 @@ class PSNR(Metric):
     format = ".2f"
     delta_format = ".3g"
 
-    def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
-        error = _squares(prepared[0], prediction)
-        return torch.stack((error, torch.full_like(error, prediction[0].numel())), dim=1)
-
     def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
-        error, count = totals.unbind(-1)
-        decibel = 10 * (2 * data_range.abs().log10() - (error / count).log10())
+        error, _, pixels = totals.unbind(-1)
+        decibel = 10 * (2 * data_range.abs().log10() - (error / pixels).log10())
         return torch.where(error == 0, torch.inf, decibel)
 
 

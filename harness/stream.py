@@ -37,6 +37,7 @@ class OpenCase:
         self.input = case.input.to(device, non_blocking=True)
         self.target = None if case.target is None else case.target.to(device, non_blocking=True)
         ones = torch.ones(len(self.input), dtype=torch.float64, device=device)
+        self.in_units = case.scale is not None or case.offset is not None
         self.scale = ones if case.scale is None else case.scale.to(ones)
         self.offset = 0 * ones if case.offset is None else case.offset.to(ones)
         self._lock = Lock()
