@@ -18,7 +18,7 @@ __all__ = ["intervals"]
 
 RESAMPLES = 2000
 
-_DRAWN = 2**20
+_DRAWN = 2**18
 """Clusters that are drawn at a time: memory does not grow with their number."""
 
 _PRODUCT = 2**18
@@ -89,7 +89,7 @@ def _product(drawn: NDArray[Any], split: Floats) -> Floats:
     return np.vstack([drawn[line : line + few].astype(np.float64) @ split for line in lines])
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def _drawn(n: int, first: int, step: int) -> NDArray[Any]:
     """How often each of some resamples has each of n clusters (at most ``step``, n)."""
     number = min(step, RESAMPLES - first)

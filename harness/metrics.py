@@ -28,7 +28,7 @@ Prepared = tuple["Tensor", ...]
 
 
 _BAND = 2**16
-"""Pixels that are worked on at a time on a CPU: they stay in the cache of a core."""
+"""Pixels that each core of a CPU works on at a time: they stay in its cache."""
 
 
 class Metric(ABC):
@@ -99,8 +99,8 @@ def _squares(image: Tensor, other: Tensor | None = None) -> Tensor:
 def _bands(image: Tensor) -> list[slice]:
     """Rows to work on at a time."""
     height, width = image.shape[-2:]
-    count = ceil(height * width / _BAND) if image.device.type == "cpu" else 1
-    step = ceil(height / count)
+    at_once = _BAND * torch.get_num_threads() if image.device.type == "cpu" else height * width
+    step = ceil(height / ceil(height * width / at_once))
     return [slice(top, top + step) for top in range(0, height, step)]
 
 
