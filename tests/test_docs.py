@@ -1,7 +1,9 @@
 """Documentation that runs, and that leaves nothing out."""
 
+import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -90,3 +92,9 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert link.startswith("http") or (page.parent / link).exists(), (page.name, link)
+
+
+def test_the_readme_has_the_figures_of_the_stored_benchmarks():
+    tool = runpy.run_path(str(ROOT / "tools/benchmark_table.py"))
+    results = json.loads(tool["FIGURES"].read_text(encoding="utf-8"))
+    assert tool["table"](results) in (ROOT / "README.md").read_text(encoding="utf-8")
