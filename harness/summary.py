@@ -167,8 +167,10 @@ def _flips(shifted: pd.DataFrame, floor: float) -> tuple[float, float]:
     # NaN is no rounding
     flipped = ~(errors <= allowance(str(shifted["precision"].iloc[0]), floor))
     weighted = errors * covers
-    total, made = float(weighted.sum()), float(weighted[flipped].sum())
-    share = np.nan if not np.isfinite(total) else made / total if total else 0.0
+    share = np.nan
+    if np.isfinite(weighted).all():
+        total = exact_sum(weighted)
+        share = exact_sum(weighted[flipped]) / total if total else 0.0
     return float(covers[flipped].sum() / covers.sum()), share
 
 
