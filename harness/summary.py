@@ -270,9 +270,10 @@ def _cluster_sums(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The sums (n, K) of columns in every cluster, clusters by name, and what each covers (n,)."""
     labels = over["cluster"].astype("category").cat
+    number = len(labels.categories)
     ranks = np.argsort(np.argsort(labels.categories.to_numpy(object)))
-    cluster, number = ranks[labels.codes.to_numpy()], len(ranks)
-    present = np.bincount(cluster, minlength=number) > 0
+    cluster = np.append(ranks, number)[labels.codes.to_numpy()]  # what is in none is left out
+    present = np.flatnonzero(np.bincount(cluster, minlength=number)[:number])
 
     covers = over["covers"].to_numpy(np.float64)
     weighted = (covers * over[name].to_numpy(np.float64) for name in names)
