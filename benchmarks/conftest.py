@@ -12,21 +12,31 @@ from equibench.memory import keep_memory
 
 keep_memory()  # as commands do; bare networks get it, too
 
-# a child's peak memory includes that of its parent until it runs a program of its own: a parent
-# that is small makes no difference
+# the peak of a process that was started by a large one includes that one's: a small one starts it
 _RUN = """\
-import json, resource, subprocess, sys, time
-begun = time.perf_counter()
+import json, os, subprocess, sys, time
+peak, told = os.pipe()
 quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-subprocess.run(sys.argv[1:], check=True, **quiet)
+begun = time.perf_counter()
+environment = os.environ | {"TELL_PEAK": str(told)}
+subprocess.run(sys.argv[1:], check=True, pass_fds=[told], env=environment, **quiet)
 seconds = time.perf_counter() - begun
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-print(json.dumps([seconds, peak / (2**20 if sys.platform == "darwin" else 2**10)]))
+kilobytes = int(os.read(peak, 20))
+print(json.dumps([seconds, kilobytes / (2**20 if sys.platform == "darwin" else 2**10)]))
+"""
+
+# told before libraries are unloaded, which reads another 130 MiB of their files
+_TELL = """\
+import atexit, os, resource
+def tell():
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    os.write(int(os.environ["TELL_PEAK"]), b"%d" % peak)
+atexit.register(tell)
 """
 
 
 class Cost(NamedTuple):
-    """Of a process: wall-clock seconds and peak memory in MiB."""
+    """Of a process: wall-clock seconds, and peak memory in MiB until it ends."""
 
     seconds: float
     memory: float
@@ -34,10 +44,10 @@ class Cost(NamedTuple):
 
 @pytest.fixture
 def cost() -> Callable[..., Cost]:
-    """Run Python with some arguments to its end, in silence."""
+    """Run some Python code with arguments to its end, in silence."""
 
-    def run(*arguments: object) -> Cost:
-        command = [sys.executable, *map(str, arguments)]
+    def run(code: str, *arguments: object) -> Cost:
+        command = [sys.executable, "-c", _TELL + code, *map(str, arguments)]
         around = [sys.executable, "-c", _RUN, *command]
         done = subprocess.run(around, stdout=subprocess.PIPE, text=True, check=True)
         return Cost(*json.loads(done.stdout))

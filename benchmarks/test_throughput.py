@@ -125,7 +125,7 @@ def test_two_workers_beside_one(benchmark, report, cost, tmp_path, monkeypatch):
 
     def run(workers):
         return cost(
-            "-c", "from equibench.cli import main; main()", "run", "-m", "unet-baseline,width=0.25",
+            "from equibench.cli import main; main()", "run", "-m", "unet-baseline,width=0.25",
             "-s", "noise,n=80,size=320", "--workers", workers, "--out", tmp_path / str(workers),
         )  # fmt: skip
 
