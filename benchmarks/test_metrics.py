@@ -16,7 +16,8 @@ def test_ssim_of_a_pair(benchmark, report, size):
     b = a + 0.1 * torch.randn(a.shape, generator=random)
     x, y = (image[0, 0].numpy() for image in (a, b))
     with torch.inference_mode():
-        reference = ssim.prepare(a, torch.ones(1, dtype=torch.float64))
+        data_range = torch.ones(1, dtype=torch.float64)
+        reference = ssim.prepare(a, data_range)
         runners = {
             "ours": lambda: ssim.partials(reference, b, None),
             "scikit_image": lambda: structural_similarity(x, y, data_range=1.0),
@@ -24,6 +25,8 @@ def test_ssim_of_a_pair(benchmark, report, size):
                 b, a, gaussian_kernel=False, kernel_size=7, data_range=1.0
             ),
         }
+        found = ssim.value(runners["ours"](), data_range)
+        assert found.item() == pytest.approx(runners["scikit_image"](), rel=1e-6)
         times = race(runners, rounds=50)
         benchmark(runners["ours"])
     report(

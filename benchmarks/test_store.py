@@ -27,6 +27,7 @@ def test_summary_and_table_of_20_million_rows(benchmark, cost, report, tmp_path)
         table_seconds=table.seconds,
         table_MiB=table.memory,
     )
+    assert max(summary.memory, table.memory) < 3 * 1024
 
 
 @pytest.mark.parametrize("command", ["--help", "ls"])
@@ -48,3 +49,4 @@ def test_memory_does_not_grow_with_the_number_of_cases(benchmark, cost, report, 
     many = benchmark.pedantic(run, (1000,))
     growth = many.memory / few.memory - 1
     report(MiB_10_cases=few.memory, MiB_1000_cases=many.memory, growth=growth)
+    assert growth < 0.05

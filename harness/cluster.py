@@ -230,6 +230,7 @@ def _client(config: RunConfig, device: torch.device, units: int) -> "Iterator[Cl
         "distributed.worker.daemon": False,  # a model may start processes of its own
         "distributed.scheduler.allowed-failures": 0,  # we retry ourselves
         "distributed.scheduler.worker-saturation": "inf",  # the window is ours
+        "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
         "distributed.comm.timeouts.connect": f"{ANSWER}s",  # a dead worker is not waited for
     }
     with dask.config.set(settings), ExitStack() as stack:
@@ -248,13 +249,10 @@ def _client(config: RunConfig, device: torch.device, units: int) -> "Iterator[Cl
 
 @contextmanager
 def _own_cluster(config: RunConfig, device: torch.device, units: int) -> Iterator[Any]:
-    from dask import config as dask_config
     from distributed import Scheduler, SpecCluster
 
     workers = workers_here(device.type, config.workers, units)
     with ExitStack() as stack:
-        before = {"distributed.nanny.pre-spawn-environ": ENVIRONMENT}
-        stack.enter_context(dask_config.set(before))
         try:
             cluster = stack.enter_context(
                 SpecCluster(
