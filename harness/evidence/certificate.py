@@ -1,0 +1,135 @@
+"""What was proved, or what stands in the way: as text and as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["Obstacle", "Proof", "Step"]
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """The first operator that breaks equivariance along an axis.
+
+    Args:
+        operator: its name in ATen; empty where the network could not be captured.
+        reason: what it does.
+        module: the path of the module that was running, as in ``named_modules()``.
+        file, line: the line that called PyTorch.
+    """
+
+    operator: str
+    reason: str
+    module: str = ""
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.file else ""
+        at = ", ".join(part for part in (self.module, where) if part)
+        return f"{self.operator or 'the network'} {self.reason}" + (f" (at {at})" if at else "")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator of a certificate.
+
+    Args:
+        value: dimensions of what it gives, each with how it moves: ``y/2`` is one sample every
+            two pixels of the input's rows.
+        lattice: the stride (Sy, Sx) that all operators so far need.
+    """
+
+    operator: str
+    value: str
+    lattice: Pair
+    module: str = ""
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Which shifts commute with a network at one size, by its operators.
+
+    The claim is about exact arithmetic: with floating point, both sides are the same sums in
+    another order, equal up to rounding.
+
+    Args:
+        label: the network.
+        size: (H, W) of the images, in pixels.
+        batch, channels: of the images it was captured with; the claim includes that the images of
+            a batch do not depend on each other.
+        stride: (Sy, Sx) whose multiples commute; along an axis with an obstacle, its size.
+        obstacles: by axis (``y``, ``x``), the first operator that breaks it; none if proved.
+        conditions: what must hold of an image besides, for the claim about ``stride``.
+        any_shift: the stride where adaptive layers meet no tie, ``any_shift_conditions``; None
+            where there are none, or it is no finer.
+        steps: of the certificate, one for each operator that depends on the input.
+        seconds: that capturing and reading took.
+    """
+
+    label: str
+    size: Pair
+    batch: int
+    channels: int
+    stride: Pair
+    obstacles: Mapping[str, Obstacle]
+    conditions: tuple[str, ...]
+    any_shift: Pair | None
+    any_shift_conditions: tuple[str, ...]
+    steps: tuple[Step, ...]
+    seconds: float
+
+    @property
+    def proved(self) -> bool:
+        """Whether no operator breaks equivariance along either axis."""
+        return not self.obstacles
+
+    @property
+    def summary(self) -> str:
+        """A line: what is proved, or what stands in the way."""
+        height, width = self.size
+        if self.proved:
+            return (
+                f"{self.label}: proved at {height}×{width}: shifts by multiples of "
+                f"({self.stride[0]}, {self.stride[1]}) commute"
+            )
+        first = next(iter(self.obstacles.values()))
+        return f"{self.label}: not proved at {height}×{width}: {first}"
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        return {"proved": self.proved, **asdict(self)}
+
+    def __str__(self) -> str:
+        lines = [self.summary]
+        if not self.proved:
+            for axis, obstacle in self.obstacles.items():
+                if len(self.obstacles) > 1:
+                    lines.append(f"  along {axis}: {obstacle}")
+            if self.stride != self.size:
+                lines.append(f"  proved all the same: multiples of {self.stride}")
+        lines += [f"  provided that {condition}" for condition in self.conditions]
+        if self.any_shift is not None:
+            lines.append(
+                f"  multiples of {self.any_shift} commute where "
+                + " and ".join(self.any_shift_conditions)
+            )
+        return "\n".join(lines)
+
+    def certificate(self) -> str:
+        """The steps, one a line."""
+        width = max((len(step.operator) for step in self.steps), default=0)
+        shapes = max((len(step.value) for step in self.steps), default=0)
+        lines = []
+        for n, step in enumerate(self.steps, 1):
+            where = f"{step.file}:{step.line}" if step.file else ""
+            lines.append(
+                f"{n:4} {step.operator:{width}}  {step.value:{shapes}}  "
+                f"S=({step.lattice[0]}, {step.lattice[1]})  {step.module} {where}".rstrip()
+            )
+        return "\n".join([str(self), *lines])

@@ -1,0 +1,354 @@
+"""How a value inside a network moves when the network's input moves: the abstract domain.
+
+Every dimension of a tensor is an ordered product of factors, row-major as in a reshape. A factor
+stands still, counts the images of a batch, or moves with an axis of the input. Reshapes,
+permutations, windows, tokens and pixel shuffles then only regroup factors.
+
+When the input moves by k pixels along an axis, a factor of stride s moves by k/s samples of a
+sequence of its period. It shows a window of that sequence: as long as the period for a map, longer
+after circular padding, shorter after a crop. Samples at its ends may be spoiled: what was computed
+from beyond the border does not move, and is forgiven if it is cropped away.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from math import gcd, lcm, prod
+
+from torch import fx
+
+__all__ = [
+    "Axis",
+    "Blame",
+    "Breaks",
+    "Dim",
+    "Factor",
+    "Images",
+    "Lattice",
+    "Lost",
+    "Moving",
+    "Still",
+    "Value",
+    "joined",
+    "normal",
+    "regrouped",
+    "size_of",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """An axis of the input, or the grid that an adaptive layer chose on one.
+
+    Args:
+        size: in samples.
+        parent: of an adaptive grid, the factor that was sampled; any integer motion of the parent
+            makes this grid move by some integer, and nobody knows which.
+    """
+
+    name: str
+    size: int
+    parent: "Moving | None" = None
+
+    @property
+    def root(self) -> "Axis":
+        return self if self.parent is None else self.parent.axis.root
+
+
+@dataclass(frozen=True)
+class Blame:
+    """The operator that is to blame, and what it did."""
+
+    node: fx.Node
+    reason: str
+
+
+class Breaks(Exception):  # noqa: N818 - what a network does, no error of its user
+    """A motion is lost.
+
+    Args:
+        axes: of the input, on which; none for all of them.
+        blame: an operator before this one, whose effect cannot be cropped away any more.
+    """
+
+    def __init__(self, reason: str, axes: Iterable[Axis] = (), blame: Blame | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.blame = reason, blame
+        self.axes = frozenset(axis.root for axis in axes)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A value of which no motion is known, and why; no axes are all of them."""
+
+    blame: Blame
+    axes: frozenset[Axis] = frozenset()
+
+
+@dataclass(frozen=True)
+class Still:
+    """Does not move. ``even``: the same everywhere along it, so that it fits any motion."""
+
+    size: int
+    even: bool = False
+
+    def split(self, outer: int) -> tuple["Still", "Still"]:
+        return Still(outer, self.even), Still(self.size // outer, self.even)
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a batch, each of which moves by a shift of its own."""
+
+    size: int
+
+    def split(self, outer: int) -> tuple["Images", "Images"]:
+        raise Breaks("reshapes the images of a batch")
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A window on a periodic sequence that moves with an axis.
+
+    Args:
+        stride: pixels of the axis per sample; negative where it runs against it.
+        period: of the sequence; ``period · |stride|`` is the size of the axis.
+        size: of the window.
+        before, after: samples at its ends that are spoiled.
+        blame: the operator that spoiled them.
+    """
+
+    axis: Axis
+    stride: Fraction
+    period: int
+    size: int
+    before: int = 0
+    after: int = 0
+    blame: Blame | None = None
+
+    @property
+    def spoiled(self) -> bool:
+        return bool(self.before or self.after)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it shows every sample of the sequence equally often."""
+        return self.size % self.period == 0 and not self.spoiled
+
+    def split(self, outer: int) -> tuple["Moving", Still]:
+        """Into a coarser factor and the places between its samples; see :class:`Lattice`."""
+        inner = self.size // outer
+        if self.period % inner:
+            if self.spoiled:
+                raise self.broken()
+            raise Breaks(f"parts a map of {self.period} into windows of {inner}", [self.axis])
+        coarse = replace(
+            self,
+            stride=self.stride * inner,
+            period=self.period // inner,
+            size=outer,
+            before=-(-self.before // inner),
+            after=-(-self.after // inner),
+        )
+        return coarse, Still(inner)
+
+    def finer(self, inner: int) -> "Moving":
+        """This factor and ``inner`` places between its samples as one."""
+        return replace(
+            self,
+            stride=self.stride / inner,
+            period=self.period * inner,
+            size=self.size * inner,
+            before=self.before * inner,
+            after=self.after * inner,
+        )
+
+    def with_ends(self, size: int, before: int, after: int, blame: Blame) -> "Moving":
+        """Another window, whose ends are spoiled by what came before or by ``blame``."""
+        before, after = max(0, before), max(0, after)
+        if before + after >= size:
+            raise self.broken(blame)
+        keep = self.blame if self.spoiled else blame
+        spoiled = keep if before or after else None
+        return replace(self, size=size, before=before, after=after, blame=spoiled)
+
+    def broken(self, blame: Blame | None = None) -> Breaks:
+        """What is lost where spoiled samples cannot be cropped away any more."""
+        cause = self.blame if self.spoiled else blame
+        return Breaks(cause.reason if cause else "needs a whole map", [self.axis], cause)
+
+
+Factor = Still | Images | Moving
+Dim = tuple[Factor, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor that depends on the input.
+
+    Args:
+        dims: factors of every dimension; none for a size of 1.
+        source: shared by windows on the same tensor, with ``offsets`` of their first samples.
+        choice: of an adaptive layer, the grids that it chose, as its index.
+    """
+
+    dims: tuple[Dim, ...]
+    source: object = field(default_factory=object)
+    offsets: tuple[int, ...] = ()
+    choice: "tuple[Factor, ...] | None" = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(size_of(dim) for dim in self.dims)
+
+    def offset(self, dim: int) -> int:
+        return self.offsets[dim] if self.offsets else 0
+
+
+class Lattice:
+    """Which shifts are claimed to commute: multiples of one number for every axis.
+
+    Operators ask for what they need, and it is never taken back.
+    """
+
+    def __init__(self) -> None:
+        self.strides: dict[Axis, int] = {}
+
+    def require(self, axis: Axis, pixels: Fraction | int) -> None:
+        """Only shifts that are multiples of so many pixels are claimed from here on.
+
+        Raises:
+            Breaks: an adaptive grid, whose motion can be any integer, or a whole turn.
+        """
+        wanted = Fraction(abs(pixels)).numerator
+        now = self.strides.get(axis, 1)
+        strides = lcm(now, wanted)
+        if axis.parent is not None and strides > 1:
+            raise Breaks(f"needs a map that moves by multiples of {strides}", [axis])
+        self.strides[axis] = strides
+
+    def stride(self, axis: Axis) -> int:
+        return self.strides.get(axis, 1)
+
+
+def size_of(dim: Sequence[Factor]) -> int:
+    return prod(factor.size for factor in dim)
+
+
+def normal(dim: Iterable[Factor]) -> Dim:
+    """Neighbours that can be one factor are one; none has a size of 1, unless it moves."""
+    out: list[Factor] = []
+    for factor in dim:
+        if isinstance(factor, Still):
+            if factor.size == 1:
+                continue
+            last = out[-1] if out else None
+            if isinstance(last, Still):
+                out[-1] = Still(last.size * factor.size, last.even and factor.even)
+                continue
+            if isinstance(last, Moving):
+                out[-1] = last.finer(factor.size)
+                continue
+        elif isinstance(factor, Images) and factor.size == 1:
+            continue
+        out.append(factor)
+    return tuple(out)
+
+
+def _parted(factor: Factor, outer: int, lattice: Lattice) -> tuple[Factor, Factor]:
+    coarse, inner = factor.split(outer)
+    if isinstance(coarse, Moving):
+        lattice.require(coarse.axis, coarse.stride)
+    return coarse, inner
+
+
+def regrouped(dims: Iterable[Dim], shape: Sequence[int], lattice: Lattice) -> tuple[Dim, ...]:
+    """The factors of a tensor that is reshaped.
+
+    Raises:
+        Breaks: what moves is parted where it cannot be.
+    """
+    rest = [factor for dim in dims for factor in dim][::-1]
+    out: list[Dim] = []
+    for size in shape:
+        taken: list[Factor] = []
+        left = size
+        while left > 1 or (rest and rest[-1].size == 1 and not taken):
+            factor = rest.pop()
+            if left % factor.size == 0:
+                taken.append(factor)
+                left //= factor.size
+            elif factor.size % left == 0:
+                outer, inner = _parted(factor, left, lattice)
+                taken.append(outer)
+                rest.append(inner)
+                left = 1
+            elif isinstance(factor, Still) and rest and isinstance(rest[-1], Still):
+                other = rest.pop()
+                assert isinstance(other, Still)
+                rest.append(Still(factor.size * other.size, factor.even and other.even))
+            else:
+                common = gcd(left, factor.size)
+                if common == 1:
+                    moving = [f for f in (factor, *rest) if isinstance(f, Moving)]
+                    raise Breaks(
+                        "reshapes a map across its rows", [f.axis for f in moving]
+                    )
+                outer, inner = _parted(factor, common, lattice)
+                rest += [inner, outer]
+        out.append(normal(taken))
+    if rest:
+        out[-1] = normal((*out[-1], *rest[::-1]))
+    return tuple(out)
+
+
+def joined(first: Dim, second: Dim, lattice: Lattice) -> Dim:
+    """One dimension of two tensors that meet element by element.
+
+    Raises:
+        Breaks: one moves where the other does not, or does otherwise.
+    """
+    a, b, out = list(first)[::-1], list(second)[::-1], list[Factor]()
+    while a and b:
+        left, right = a.pop(), b.pop()
+        if left.size > right.size:
+            left, rest = _fitted(left, right.size, lattice)
+            a.append(rest)
+        elif right.size > left.size:
+            right, rest = _fitted(right, left.size, lattice)
+            b.append(rest)
+        out.append(_met(left, right))
+    return normal((*out, *a[::-1], *b[::-1]))
+
+
+def _fitted(factor: Factor, outer: int, lattice: Lattice) -> tuple[Factor, Factor]:
+    if factor.size % outer:
+        axes = [factor.axis] if isinstance(factor, Moving) else []
+        raise Breaks("joins maps whose rows do not match", axes)
+    return _parted(factor, outer, lattice)
+
+
+def _met(left: Factor, right: Factor) -> Factor:
+    if isinstance(left, Still) and isinstance(right, Still):
+        return Still(left.size, left.even and right.even)
+    if isinstance(left, Still) and left.even:
+        return right
+    if isinstance(right, Still) and right.even:
+        return left
+    axes = [factor.axis for factor in (left, right) if isinstance(factor, Moving)]
+    if isinstance(left, Moving) and isinstance(right, Moving):
+        one = (left.axis, left.stride, left.period)
+        if one != (right.axis, right.stride, right.period):
+            raise Breaks("joins maps that move differently", axes)
+        blames = [f.blame for f in (left, right) if f.blame is not None]
+        return replace(
+            left,
+            before=max(left.before, right.before),
+            after=max(left.after, right.after),
+            blame=blames[0] if blames else None,
+        )
+    if isinstance(left, Images) and isinstance(right, Images):
+        return left
+    if axes:
+        raise Breaks("joins a map that moves with one that stays in place", axes)
+    raise Breaks("joins the images of a batch with something else")

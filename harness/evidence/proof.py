@@ -1,0 +1,190 @@
+"""A proof of shift equivariance by reading a network: no image is passed through it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from equibench.errors import ModelError, UsageError
+from equibench.evidence.capture import Captured, capture
+from equibench.evidence.certificate import Obstacle, Pair, Proof, Step
+from equibench.evidence.interpreter import Refused, Run, interpreted
+from equibench.evidence.motion import Dim, Images, Lost, Moving, Value
+from equibench.evidence.rules_adaptive import adaptive_rule
+
+__all__ = ["prove"]
+
+_AXES = ("y", "x")
+
+
+def prove(
+    model: Callable[[Tensor], Any] | str,
+    size: int | Pair,
+    *,
+    channels: int = 1,
+    batch: int = 2,
+    label: str | None = None,
+) -> Proof:
+    """Prove which circular shifts commute with a network at one size, or name what breaks it.
+
+    >>> proof = eb.prove("unet-lpf-3,width=0.125", 320)  # doctest: +SKIP
+    >>> proof.proved, proof.stride  # doctest: +SKIP
+    (True, (16, 16))
+
+    Args:
+        model: a module, any callable that PyTorch can trace, or a spec as on the command line.
+        size: of the images in pixels; one number for square ones, or (H, W).
+        channels, batch: the rest of the shape (B, C, H, W) of the images.
+        label: what the result calls the model.
+
+    Raises:
+        UsageError: sizes that no image has, or a spec that names no model.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width, channels, batch) < 1:
+        raise UsageError(f"no image is {batch}×{channels}×{height}×{width}: sizes are positive")
+    if isinstance(model, str):
+        from equibench.loading import load_model
+        from equibench.specs import Spec
+
+        loaded = load_model(Spec.parse(model))
+        model, label = loaded.model, label or loaded.label
+    name = label or str(getattr(model, "__name__", type(model).__name__))
+    begin = perf_counter()
+    found = _Findings(name, (height, width), batch, channels)
+    try:
+        with _evaluating(model):
+            images = _images(model, (batch, channels, height, width))
+            captured = capture(model, images, lambda layer: adaptive_rule(layer) is not None)
+    except ModelError as error:
+        return found.refused(Obstacle("", f"cannot be captured: {error}"), begin)
+    try:
+        return found.read(captured, begin)
+    except Refused as refused:
+        return found.refused(_obstacle(captured, refused.blame.node, refused.blame.reason), begin)
+
+
+class _Findings:
+    """What the interpretations of one network say together."""
+
+    def __init__(self, label: str, size: Pair, batch: int, channels: int) -> None:
+        self.label, self.size, self.batch, self.channels = label, size, batch, channels
+
+    def read(self, captured: Captured, begin: float) -> Proof:
+        run, obstacles = self._settled(captured, any_shift=False)
+        stride = self._stride(run)
+        finer: Pair | None = None
+        conditions: tuple[str, ...] = ()
+        if captured.regions and len(obstacles) < len(_AXES):
+            other, _ = self._settled(captured, any_shift=True)
+            finer = self._stride(other)
+            conditions = tuple(other.conditions)
+            if not other.axes or not conditions or finer == stride:
+                finer, conditions = None, ()
+        return self._proof(
+            begin, stride, obstacles, tuple(_decisions(captured, run)), finer, conditions,
+            tuple(_steps(captured, run, self.size)),
+        )  # fmt: skip
+
+    def refused(self, obstacle: Obstacle, begin: float) -> Proof:
+        obstacles = dict.fromkeys(_AXES, obstacle)
+        return self._proof(begin, self.size, obstacles, (), None, (), ())
+
+    def _proof(self, begin: float, *rest: Any) -> Proof:
+        stride, obstacles, conditions, finer, more, steps = rest
+        return Proof(
+            self.label, self.size, self.batch, self.channels, stride, obstacles, conditions,
+            finer, more, steps, perf_counter() - begin,
+        )  # fmt: skip
+
+    def _settled(self, captured: Captured, any_shift: bool) -> tuple[Run, dict[str, Obstacle]]:
+        """Interpret, and again without the axes that break, until something holds."""
+        moving, obstacles = [0, 1], dict[str, Obstacle]()
+        while True:
+            run = interpreted(captured, moving, any_shift)
+            if isinstance(run.output, Value) or not moving:
+                return run, obstacles
+            assert isinstance(run.output, Lost)
+            blame = run.output.blame
+            broken = {i for i, axis in run.axes.items() if axis in run.output.axes} or set(moving)
+            for i in sorted(broken):
+                obstacles[_AXES[i]] = _obstacle(captured, blame.node, blame.reason)
+            moving = [i for i in moving if i not in broken]
+
+    def _stride(self, run: Run) -> Pair:
+        strides = [
+            run.lattice.stride(run.axes[i]) if i in run.axes else self.size[i] for i in (0, 1)
+        ]
+        return strides[0], strides[1]
+
+
+def _obstacle(captured: Captured, node: fx.Node, reason: str) -> Obstacle:
+    place = captured.places.get(node)
+    name = str(node.target).removeprefix("aten.").partition(".")[0]
+    operator = "" if node.op == "output" else name.rstrip("_")
+    if place is None:
+        return Obstacle(operator, reason)
+    return Obstacle(operator, reason, place.module, place.shown, place.line)
+
+
+def _decisions(captured: Captured, run: Run) -> Iterator[str]:
+    """Conditions of operators where rounding can decide, each place once."""
+    places = {str(captured.places[node]): node for node in run.decisions}
+    for place, node in places.items():
+        name = str(node.target).removeprefix("aten.").partition(".")[0]
+        yield f"rounding does not decide {name} at {place}"
+
+
+def _steps(captured: Captured, run: Run, size: Pair) -> Iterator[Step]:
+    for step in run.steps:
+        place = captured.places[step.node]
+        lattice = [step.lattice.get(a, 1) if a else n for a, n in
+                   zip((run.axes.get(0), run.axes.get(1)), size, strict=True)]  # fmt: skip
+        yield Step(
+            step.operator, _described(step.value), (lattice[0], lattice[1]),
+            place.module, place.shown, place.line,
+        )  # fmt: skip
+
+
+def _described(value: Value) -> str:
+    return f"({', '.join(_dimension(dim) for dim in value.dims)})"
+
+
+def _dimension(dim: Dim) -> str:
+    return "·".join(_factor(factor) for factor in dim) or "1"
+
+
+def _factor(factor: Any) -> str:
+    if isinstance(factor, Images):
+        return f"batch {factor.size}"
+    if not isinstance(factor, Moving):
+        return str(factor.size)
+    stride = "" if factor.stride == 1 else f"/{factor.stride}"
+    period = "" if factor.size == factor.period else f" of {factor.period}"
+    spoiled = f" spoiled {factor.before}+{factor.after}" if factor.spoiled else ""
+    return f"{factor.axis.name}{stride} {factor.size}{period}{spoiled}"
+
+
+def _images(model: object, shape: tuple[int, ...]) -> Tensor:
+    if isinstance(model, nn.Module):
+        for parameter in model.parameters():
+            if parameter.is_floating_point():
+                return torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
+    return torch.zeros(shape)
+
+
+@contextmanager
+def _evaluating(model: object) -> Iterator[None]:
+    """In ``eval()`` mode, as networks are measured."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    training = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, training, strict=True):
+            module.training = mode

@@ -1,0 +1,283 @@
+"""Transfer rules of ATen operators, by their names: what moves elementwise, and what regroups."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equibench.evidence.context import Context, flat_tensors
+from equibench.evidence.motion import Breaks, Dim, Moving, Still, Value, normal
+
+__all__ = ["RULES", "Rule", "elementwise", "rule"]
+
+Rule = Callable[..., Any]
+"""From a context and the operator's arguments by name to the value that it gives, or a tuple."""
+
+RULES: dict[str, Rule] = {}
+"""By an operator's name in ATen, without its overload and the underscore of in-place ones."""
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Register a transfer rule under the names of operators."""
+
+    def register(function: Rule) -> Rule:
+        for name in names:
+            assert name not in RULES, name
+            RULES[name] = function
+        return function
+
+    return register
+
+
+def elementwise(c: Context, arguments: Mapping[str, Any]) -> Value:
+    """Any operator that takes its operands element by element."""
+    return c.broadcast(flat_tensors(arguments.values()))
+
+
+@rule("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "lift_fresh", "to", "_to_copy",
+      "type_as", "requires_grad", "_conj", "resolve_conj", "resolve_neg", "float", "double")  # fmt: skip
+def same(c: Context, self: Value, **_: Any) -> Value:
+    return self
+
+
+@rule("dropout", "feature_dropout", "alpha_dropout")
+def dropout(c: Context, input: Value, p: float, train: bool) -> Value:
+    return input  # training was refused before
+
+
+@rule("copy")
+def copy(c: Context, self: Any, src: Any, non_blocking: bool = False) -> Value:
+    return _filled(c, src)
+
+
+@rule("fill")
+def fill(c: Context, self: Any, value: Any) -> Value:
+    return _filled(c, value)
+
+
+def _filled(c: Context, value: Any) -> Value:
+    even = Value(tuple(normal([Still(n, even=True)]) for n in c.shape))
+    return c.broadcast([even, value])
+
+
+@rule("zero", "zeros_like", "ones_like")
+def zero(c: Context, self: Any, **_: Any) -> Value:
+    return _filled(c, 0)
+
+
+@rule("full_like")
+def full_like(c: Context, self: Any, fill_value: Any, **_: Any) -> Value:
+    return _filled(c, 0)
+
+
+@rule("new_zeros", "new_ones", "new_full")
+def new(c: Context, self: Any, **_: Any) -> Value:
+    return _filled(c, 0)
+
+
+@rule("prelu")
+def prelu(c: Context, self: Value, weight: Any) -> Value:
+    if isinstance(weight, Value):
+        raise Breaks("has weights that depend on the input")
+    shape = [1] * len(self.dims)
+    if len(self.dims) > 1:
+        shape[1] = weight.numel()
+    return c.broadcast([self, weight.reshape(shape)])
+
+
+@rule("glu")
+def glu(c: Context, self: Value, dim: int = -1) -> Value:
+    d = dim % len(self.dims)
+    c.pointwise(self.dims[d], "gates one half of a map by the other")
+    return _with(self, d, (Still(c.shape[d]),))
+
+
+@rule("cosine_similarity")
+def cosine_similarity(c: Context, x1: Any, x2: Any, dim: int = 1, eps: float = 0.0) -> Value:
+    both = c.broadcast([x1, x2])
+    d = dim % len(both.dims)
+    c.summed([both.dims[d]])
+    return Value(both.dims[:d] + both.dims[d + 1 :])
+
+
+# what regroups
+
+
+@rule("view", "reshape", "_unsafe_view", "_reshape_alias", "view_copy", "flatten", "unflatten",
+      "unsqueeze", "squeeze", "atleast_1d", "atleast_2d", "atleast_3d", "view_as", "reshape_as",
+      "ravel", "_reshape_copy", "squeeze_copy", "unsqueeze_copy", "alias_copy")  # fmt: skip
+def reshape(c: Context, self: Value, **_: Any) -> Value:
+    return c.reshaped(self, c.shape)
+
+
+@rule("permute", "permute_copy")
+def permute(c: Context, self: Value, dims: Sequence[int]) -> Value:
+    return Value(tuple(self.dims[d] for d in dims))
+
+
+@rule("transpose", "swapaxes", "swapdims", "transpose_copy")
+def transpose(c: Context, self: Value, **names: int) -> Value:
+    first, second = names.values()
+    order = list(range(len(self.dims)))
+    order[first], order[second] = order[second], order[first]
+    return permute(c, self, order)
+
+
+@rule("t", "numpy_T", "mT", "adjoint", "matrix_H")
+def t(c: Context, self: Value) -> Value:
+    order = list(range(len(self.dims)))
+    order[-2:] = order[-2:][::-1]
+    return permute(c, self, order)
+
+
+@rule("movedim", "moveaxis")
+def movedim(c: Context, self: Value, source: Any, destination: Any) -> Value:
+    rank = len(self.dims)
+    sources = [source] if isinstance(source, int) else list(source)
+    targets = [destination] if isinstance(destination, int) else list(destination)
+    marker = torch.empty([i + 2 for i in range(rank)], device="meta").movedim(sources, targets)
+    return permute(c, self, [n - 2 for n in marker.shape])
+
+
+@rule("expand", "expand_as", "expand_copy", "broadcast_to")
+def expand(c: Context, self: Value, **_: Any) -> Value:
+    return _filled(c, self)
+
+
+@rule("pixel_shuffle")
+def pixel_shuffle(c: Context, self: Value, upscale_factor: int) -> Value:
+    r = upscale_factor
+    *head, channels, height, width = self.shape
+    split = c.reshaped(self, [*head, channels // r**2, r, r, height, width])
+    n = len(head)
+    order = [*range(n + 1), n + 3, n + 1, n + 4, n + 2]
+    return c.reshaped(permute(c, split, order), c.shape)
+
+
+@rule("pixel_unshuffle")
+def pixel_unshuffle(c: Context, self: Value, downscale_factor: int) -> Value:
+    r = downscale_factor
+    *head, channels, height, width = self.shape
+    split = c.reshaped(self, [*head, channels, height // r, r, width // r, r])
+    n = len(head)
+    order = [*range(n + 1), n + 2, n + 4, n + 1, n + 3]
+    return c.reshaped(permute(c, split, order), c.shape)
+
+
+@rule("channel_shuffle", "native_channel_shuffle")
+def channel_shuffle(c: Context, self: Value, groups: int) -> Value:
+    c.pointwise(self.dims[1], "shuffles what moves")
+    return _with(self, 1, (Still(c.shape[1]),))
+
+
+# what joins and parts
+
+
+@rule("cat", "concat", "concatenate")
+def cat(c: Context, tensors: Sequence[Any], dim: int = 0) -> Value:
+    from equibench.evidence.rules_space import windows_joined
+
+    parts = list(tensors)
+    rank = len(c.shape)
+    d = dim % rank
+    values = [p for p in parts if isinstance(p, Value)]
+    along = [p.dims[d] if isinstance(p, Value) else None for p in parts]
+    moving = any(
+        not isinstance(f, Still) for p in values for f in p.dims[d]
+    )
+    others = c.broadcast([_dropped(p, d) for p in parts])
+    if not moving:
+        new: Dim = (Still(c.shape[d]),)
+    else:
+        joined = windows_joined(c, parts, d)
+        if joined is not None:
+            new = joined
+        elif None not in along and len(set(along)) == 1:
+            new = (Still(len(parts)), *along[0])  # type: ignore[misc]
+        else:
+            axes = [f.axis for p in values for f in p.dims[d] if isinstance(f, Moving)]
+            raise Breaks("puts maps side by side that do not continue each other", axes)
+    return Value((*others.dims[:d], normal(new), *others.dims[d:]))
+
+
+@rule("stack")
+def stack(c: Context, tensors: Sequence[Any], dim: int = 0) -> Value:
+    d = dim % len(c.shape)
+    together = c.broadcast(list(tensors))
+    return Value((*together.dims[:d], normal([Still(len(tensors))]), *together.dims[d:]))
+
+
+@rule("repeat", "tile")
+def repeat(c: Context, self: Value, **names: Sequence[int]) -> Value:
+    (times,) = names.values()
+    dims: list[Dim] = list(self.dims)
+    dims = [()] * (len(times) - len(dims)) + dims
+    times = [1] * (len(dims) - len(times)) + list(times)
+    for d, n in enumerate(times):
+        dim = dims[d]
+        if n == 1:
+            continue
+        if len(dim) == 1 and isinstance(dim[0], Moving) and dim[0].whole:
+            dims[d] = (replace(dim[0], size=dim[0].size * n),)
+        else:
+            dims[d] = normal((Still(n, even=True), *dim))
+    return Value(tuple(dims))
+
+
+@rule("repeat_interleave")
+def repeat_interleave(c: Context, self: Value, repeats: Any, dim: int | None = None,
+                      output_size: int | None = None) -> Value:  # fmt: skip
+    if not isinstance(repeats, int) or dim is None:
+        raise Breaks("repeats samples unequally")
+    d = dim % len(self.dims)
+    return _with(self, d, (*self.dims[d], Still(repeats, even=True)))
+
+
+@rule("gather")
+def gather(c: Context, self: Any, dim: int, index: Any, sparse_grad: bool = False) -> Value:
+    d = dim % len(c.shape)
+    for operand in (self, index):
+        if isinstance(operand, Value):
+            c.pointwise(operand.dims[d], "gathers from a map by places on it")
+    if not isinstance(self, Value):
+        raise Breaks("gathers from a constant")
+    if self.shape[:d] + self.shape[d + 1 :] != c.shape[:d] + c.shape[d + 1 :]:
+        raise Breaks("gathers from a part of a map")
+    rest = c.broadcast([_dropped(self, d), _dropped(index, d)])
+    return Value((*rest.dims[:d], normal([Still(c.shape[d])]), *rest.dims[d:]))
+
+
+@rule("embedding")
+def embedding(c: Context, weight: Any, indices: Value, **_: Any) -> Value:
+    if isinstance(weight, Value):
+        raise Breaks("looks up what depends on the input")
+    return Value((*indices.dims, normal([Still(c.shape[-1])])))
+
+
+@rule("one_hot")
+def one_hot(c: Context, self: Value, num_classes: int = -1) -> Value:
+    return Value((*self.dims, normal([Still(c.shape[-1])])))
+
+
+def _dropped(operand: Any, d: int) -> Any:
+    """An operand without one dimension; of a constant, all that it has along it must agree."""
+    if isinstance(operand, Value):
+        return Value(operand.dims[:d] + operand.dims[d + 1 :])
+    assert isinstance(operand, Tensor)
+    rest = operand.shape[:d] + operand.shape[d + 1 :]
+    if operand.numel() == 0 or operand.shape[d] == 1:
+        return operand.reshape(rest) if operand.numel() else torch.zeros(rest)
+    even = bool((operand == operand.narrow(d, 0, 1)).all())
+    if even:
+        return operand.select(d, 0)
+    # every slice has to fit by itself; together they are one constant with more values
+    codes = torch.unique(operand.movedim(d, 0).reshape(operand.shape[d], -1), dim=1,
+                         return_inverse=True)[1]  # fmt: skip
+    return codes.reshape(rest)
+
+
+def _with(value: Value, d: int, dim: Sequence[Any]) -> Value:
+    return Value((*value.dims[:d], normal(dim), *value.dims[d + 1 :]))
+
