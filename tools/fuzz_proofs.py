@@ -79,7 +79,9 @@ def judged(seed: int) -> Verdict:
     except Exception:  # such a network is for the capture to refuse
         false = ("a network that does not run",) if proof.proved else ()
         return Verdict(seed, proof, None, false, "does not run")
-    return Verdict(seed, proof, trials.stride(), tuple(_contradictions(proof, trials)), trials.other)
+    return Verdict(
+        seed, proof, trials.stride(), tuple(_contradictions(proof, trials)), trials.other
+    )
 
 
 class _Trials:
@@ -205,4 +207,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-

@@ -109,9 +109,7 @@ def circular_by_index(x: Tensor, n: int) -> Tensor:
 
 def circular_by_repeat(x: Tensor, n: int) -> Tensor:
     height, width = x.shape[2:]
-    return x.repeat(1, 1, 3, 3)[
-        :, :, height - n : 2 * height + n, width - n : 2 * width + n
-    ]
+    return x.repeat(1, 1, 3, 3)[:, :, height - n : 2 * height + n, width - n : 2 * width + n]
 
 
 def circular(x: Tensor, n: int) -> Tensor:
@@ -126,6 +124,7 @@ def padding(random: Random, size: Pair) -> Callable[[Tensor, int], Tensor]:
         return random.choice(CIRCULAR)
     mode = random.choice(["constant", "reflect", "replicate", "constant"])
     if random.random() < 0.3:  # along one axis only
+
         def mixed(x: Tensor, n: int) -> Tensor:
             x = functional.pad(x, (n, n, 0, 0), mode="circular")
             return functional.pad(x, (0, 0, n, n), mode=mode)

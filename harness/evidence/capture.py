@@ -111,9 +111,7 @@ def _traced(
             module.register_forward_pre_hook(enter),
             module.register_forward_hook(leave, always_call=True),
         ]
-    trace = make_fx(
-        forward, tracing_mode="fake", pre_dispatch=True, _allow_non_fake_inputs=True
-    )
+    trace = make_fx(forward, tracing_mode="fake", pre_dispatch=True, _allow_non_fake_inputs=True)
     try:
         with torch.no_grad(), _quiet():
             graph = trace(images)
@@ -153,9 +151,7 @@ class _Notes(TorchFunctionMode):
         self.regions: list[tuple[nn.Module, int, int]] = []
         self.last: Place | None = None
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         assert self.graph is not None
         begin = len(self.graph.nodes)
         place = Place(self.stack[-1][0] if self.stack else "", *_line())

@@ -103,8 +103,9 @@ class Context:
         if varying:
             for d in set(range(constant.ndim)) - set(varying):
                 constant = constant.narrow(d, 0, 1)
-            self._commute(constant, [out[first + d] if d in varying else () for d in
-                                     range(constant.ndim)])
+            self._commute(
+                constant, [out[first + d] if d in varying else () for d in range(constant.ndim)]
+            )
             for d in varying:
                 out[first + d] = tuple(
                     Still(f.size) if isinstance(f, Still) else f for f in out[first + d]
@@ -184,7 +185,10 @@ def _fixed(constant: Tensor, own: Sequence[tuple[int, Moving]], pixels: int) -> 
         else:  # a window: repeats within it, whatever the other dimensions do
             n = abs(shift) % factor.period or factor.period
             rest = max(0, factor.size - n)
-            here, there = constant.narrow(dim, 0, rest), constant.narrow(dim, factor.size - rest, rest)
+            here, there = (
+                constant.narrow(dim, 0, rest),
+                constant.narrow(dim, factor.size - rest, rest),
+            )
             if factor.period % n or not bool((here == there).all()):
                 return False
     return bool((moved == constant).all())
@@ -199,4 +203,3 @@ def flat_tensors(arguments: Any) -> list[Any]:
         elif isinstance(argument, Tensor | Value):
             found.append(argument)
     return found
-

@@ -158,9 +158,7 @@ class _Interpreter:
         dims = [normal([Images(batch)]), normal([Still(channels)])]
         for i, n in enumerate(size):
             axis = self.found.axes.get(i)
-            dims.append(
-                normal([Still(n)]) if axis is None else (Moving(axis, Fraction(1), n, n),)
-            )
+            dims.append(normal([Still(n)]) if axis is None else (Moving(axis, Fraction(1), n, n),))
         return Value(tuple(dims))
 
     def _operator(self, node: fx.Node, target: OpOverload) -> Any:
@@ -321,9 +319,7 @@ class _Interpreter:
 
     def _region(self, region: Region) -> None:
         nodes = [n for n in self.nodes if n in region.nodes]
-        inputs = dict.fromkeys(
-            a for n in nodes for a in n.all_input_nodes if a not in region.nodes
-        )
+        inputs = dict.fromkeys(a for n in nodes for a in n.all_input_nodes if a not in region.nodes)
         given = [self.values[a] for a in inputs]
         outputs = [n for n in nodes if any(u not in region.nodes for u in n.users)]
         head = next((n for n in nodes if n.op == "call_function"), nodes[0])
@@ -354,7 +350,9 @@ class _Interpreter:
         for value in result if isinstance(result, tuple) else (result,):
             if isinstance(value, Lost):
                 return value
-            if value.shape == shape and (len(shape) > 1 or not node.meta["val"].is_floating_point()):
+            if value.shape == shape and (
+                len(shape) > 1 or not node.meta["val"].is_floating_point()
+            ):
                 return value
         return Lost(Blame(node, "is within an adaptive layer"))
 

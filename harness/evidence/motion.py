@@ -291,9 +291,7 @@ def regrouped(dims: Iterable[Dim], shape: Sequence[int], lattice: Lattice) -> tu
                 common = gcd(left, factor.size)
                 if common == 1:
                     moving = [f for f in (factor, *rest) if isinstance(f, Moving)]
-                    raise Breaks(
-                        "reshapes a map across its rows", [f.axis for f in moving]
-                    )
+                    raise Breaks("reshapes a map across its rows", [f.axis for f in moving])
                 outer, inner = _parted(factor, common, lattice)
                 rest += [inner, outer]
         out.append(normal(taken))

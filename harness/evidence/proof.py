@@ -47,8 +47,8 @@ def prove(
     if min(height, width, channels, batch) < 1:
         raise UsageError(f"no image is {batch}×{channels}×{height}×{width}: sizes are positive")
     if isinstance(model, str):
-        from equibench.loading import load_model
-        from equibench.specs import Spec
+        from equibench.loading.models import load_model
+        from equibench.registry.specs import Spec
 
         loaded = load_model(Spec.parse(model))
         model, label = loaded.model, label or loaded.label

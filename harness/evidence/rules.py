@@ -184,9 +184,7 @@ def cat(c: Context, tensors: Sequence[Any], dim: int = 0) -> Value:
     d = dim % rank
     values = [p for p in parts if isinstance(p, Value)]
     along = [p.dims[d] if isinstance(p, Value) else None for p in parts]
-    moving = any(
-        not isinstance(f, Still) for p in values for f in p.dims[d]
-    )
+    moving = any(not isinstance(f, Still) for p in values for f in p.dims[d])
     others = c.broadcast([_dropped(p, d) for p in parts])
     if not moving:
         new: Dim = (Still(c.shape[d]),)
@@ -280,4 +278,3 @@ def _dropped(operand: Any, d: int) -> Any:
 
 def _with(value: Value, d: int, dim: Sequence[Any]) -> Value:
     return Value((*value.dims[:d], normal(dim), *value.dims[d + 1 :]))
-

@@ -16,7 +16,17 @@ from typing import Any
 from torch import nn
 
 from equibench.evidence.context import Context
-from equibench.evidence.motion import Axis, Breaks, Dim, Factor, Moving, Still, Value, normal, size_of
+from equibench.evidence.motion import (
+    Axis,
+    Breaks,
+    Dim,
+    Factor,
+    Moving,
+    Still,
+    Value,
+    normal,
+    size_of,
+)
 from equibench.evidence.windows import coarser
 
 __all__ = ["adaptive_rule"]
@@ -54,8 +64,10 @@ def _sampled(c: Context, dim: Dim, stride: int, any_shift: bool) -> tuple[Dim, F
     factor = dim[0] if len(dim) == 1 else None
     if isinstance(factor, Moving):
         if factor.size != factor.period or factor.spoiled:
-            raise factor.broken() if factor.spoiled else Breaks(
-                "samples a part of a map adaptively", [factor.axis]
+            raise (
+                factor.broken()
+                if factor.spoiled
+                else Breaks("samples a part of a map adaptively", [factor.axis])
             )
         if stride == 1:
             return dim, factor

@@ -156,7 +156,9 @@ def contracted(
             for place, size in zip(places, constant.shape, strict=True):
                 shape[place] = size
             dims = c.admitted(constant.reshape(shape), dims)
-    c.summed([d for d, letter in zip(dims, letters, strict=True) if letter not in result], "sums over")
+    c.summed(
+        [d for d, letter in zip(dims, letters, strict=True) if letter not in result], "sums over"
+    )
     return Value(tuple(dims[letters.index(letter)] for letter in result))
 
 
@@ -233,4 +235,3 @@ def attention(
       "div", "maximum", "minimum")  # fmt: skip
 def named_elementwise(c: Context, **arguments: Any) -> Value:
     return elementwise(c, arguments)
-

@@ -161,8 +161,10 @@ def pad(c: Context, self: Value, mode: str = "", value: Any = None, **names: Any
         if not before and not after:
             continue
         if isinstance(moving := _only(dims[d]), Moving):
-            new = wrapped(moving, before, after) if circular else (
-                padded(moving, before, after, blame)
+            new = (
+                wrapped(moving, before, after)
+                if circular
+                else (padded(moving, before, after, blame))
             )
             dims[d] = (new,)
         else:
@@ -296,7 +298,11 @@ def index(c: Context, self: Any, indices: Sequence[Any]) -> Value:
             own = [e for e in range(len(shape)) if not _constant(full, e)]
             if len(own) > 1:
                 raise Breaks("picks samples one by one", _axes(self))
-            along = full.movedim(own[0], -1).reshape(-1, shape[own[0]])[0] if own else full.flatten()[:1]
+            along = (
+                full.movedim(own[0], -1).reshape(-1, shape[own[0]])[0]
+                if own
+                else full.flatten()[:1]
+            )
             value = _picked(c, value, d, (along % self.shape[d]).tolist())
             if not own:
                 c.pointwise(value.dims[d], "picks one sample of a map")
@@ -527,4 +533,3 @@ def _moves(dim: Dim) -> bool:
 
 def _axes(value: Value) -> list[Any]:
     return [f.axis for dim in value.dims for f in dim if isinstance(f, Moving)]
-

@@ -57,16 +57,16 @@ def coarser(factor: Moving, step: int, lattice: Lattice) -> Moving:
     return found
 
 
-def slid(factor: Moving, reach: int, step: int, size: int, blame: Blame, lattice: Lattice) -> Moving:
+def slid(
+    factor: Moving, reach: int, step: int, size: int, blame: Blame, lattice: Lattice
+) -> Moving:
     """A kernel that covers ``reach`` samples, moved by ``step``, placed ``size`` times."""
     last = (factor.size - factor.after - reach) // step  # the last that no spoiled sample is under
     found = coarser(factor, step, lattice)
     return found.with_ends(size, -(-factor.before // step), size - 1 - last, blame)
 
 
-def scattered(
-    factor: Moving, reach: int, step: int, skip: int, size: int, blame: Blame
-) -> Moving:
+def scattered(factor: Moving, reach: int, step: int, skip: int, size: int, blame: Blame) -> Moving:
     """Every sample spread over ``reach`` others at ``step`` times its place, ``skip`` cut off."""
     fine = replace(factor, stride=factor.stride / step, period=factor.period * step)
     before = step * (factor.before - 1) + reach - skip
@@ -101,7 +101,9 @@ def _repeats(places: Ints, span: int, period: int) -> bool:
     return bool((steps == steps[:1]).all())
 
 
-def resampled(factor: Moving, weights: NDArray[np.float64], blame: Blame, lattice: Lattice) -> Moving:
+def resampled(
+    factor: Moving, weights: NDArray[np.float64], blame: Blame, lattice: Lattice
+) -> Moving:
     """A linear map of a window, (size out, size in), that repeats itself but for its ends.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, fx
+from torch import Tensor
 
 from equibench.evidence.context import Context
 from equibench.evidence.motion import Breaks, Dim, Moving, Still, Value, normal, regrouped, size_of
@@ -37,7 +37,9 @@ def unviewed(
         order = [d % len(child.dims) for d in arguments["dims"]]
         return Value(tuple(child.dims[order.index(d)] for d in range(len(order))))
     if name in _SWAP:
-        first, second = (arguments.get("dim0", 0), arguments.get("dim1", 1)) if name != "t" else (0, 1)
+        first, second = (
+            (arguments.get("dim0", 0), arguments.get("dim1", 1)) if name != "t" else (0, 1)
+        )
         order = list(range(len(child.dims)))
         order[first], order[second] = order[second], order[first]
         return Value(tuple(child.dims[d] for d in order))
