@@ -1,1 +1,1 @@
-"""What is known of all shifts of a network, and how: only what finds or proves that belongs here."""
+"""What is known of all shifts from a few, or from none: stride, residue classes, proofs."""

@@ -207,7 +207,7 @@ def _shortened(file: str) -> str:
 
 
 def _generators() -> tuple[Any, ...]:
-    name, keys, *rest = np.random.get_state()
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
     return random.getstate(), name, np.asarray(keys).tobytes(), *rest
 
 

@@ -12,11 +12,13 @@ from torch import Tensor, fx
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 
-import equibench.evidence.rules_mixing
-import equibench.evidence.rules_space  # noqa: F401 - they register their rules
+import equibench.evidence.rules.mixing
+import equibench.evidence.rules.picking
+import equibench.evidence.rules.resampling
+import equibench.evidence.rules.sliding  # noqa: F401 - they register their rules
 from equibench.evidence.capture import Captured, Region
-from equibench.evidence.context import Context
-from equibench.evidence.motion import (
+from equibench.evidence.motion.context import Context
+from equibench.evidence.motion.factors import (
     Axis,
     Blame,
     Breaks,
@@ -28,9 +30,10 @@ from equibench.evidence.motion import (
     Value,
     normal,
 )
-from equibench.evidence.rules import RULES, elementwise
-from equibench.evidence.rules_adaptive import adaptive_rule
-from equibench.evidence.writes import unviewed
+from equibench.evidence.motion.writes import unviewed
+from equibench.evidence.rules.adaptive import adaptive_rule
+from equibench.evidence.rules.regrouping import elementwise
+from equibench.evidence.rules.table import RULES
 
 __all__ = ["Refused", "Run", "Step", "interpreted"]
 
@@ -45,7 +48,7 @@ _DECISIONS = {
 _CASTS = {"to", "_to_copy"}
 
 
-class Refused(Exception):  # noqa: N818 - what a network does, no error of its user
+class Refused(Exception):
     """The network is no function of its input alone."""
 
     def __init__(self, blame: Blame) -> None:
@@ -260,8 +263,7 @@ class _Interpreter:
             if not isinstance(into, fx.Node):
                 continue
             value = self.values[into]
-            if isinstance(value, Tensor):
-                if value.untyped_storage()._cdata in self.kept:
+            if isinstance(value, Tensor) and value.untyped_storage()._cdata in self.kept:
                     raise Refused(Blame(node, "changes what the network keeps, and so has state"))
             if i > 0:
                 raise Refused(Blame(node, "writes into an argument"))

@@ -12,8 +12,8 @@ from equibench.errors import ModelError, UsageError
 from equibench.evidence.capture import Captured, capture
 from equibench.evidence.certificate import Obstacle, Pair, Proof, Step
 from equibench.evidence.interpreter import Refused, Run, interpreted
-from equibench.evidence.motion import Dim, Images, Lost, Moving, Value
-from equibench.evidence.rules_adaptive import adaptive_rule
+from equibench.evidence.motion.factors import Dim, Images, Lost, Moving, Value
+from equibench.evidence.rules.adaptive import adaptive_rule
 
 __all__ = ["prove"]
 
@@ -21,7 +21,7 @@ _AXES = ("y", "x")
 
 
 def prove(
-    model: Callable[[Tensor], Any] | str,
+    model: Callable[[Tensor], Any],
     size: int | Pair,
     *,
     channels: int = 1,
@@ -30,28 +30,22 @@ def prove(
 ) -> Proof:
     """Prove which circular shifts commute with a network at one size, or name what breaks it.
 
-    >>> proof = eb.prove("unet-lpf-3,width=0.125", 320)  # doctest: +SKIP
+    >>> proof = eb.prove(eb.load_model("unet-lpf-3,width=0.125"), 320)  # doctest: +SKIP
     >>> proof.proved, proof.stride  # doctest: +SKIP
     (True, (16, 16))
 
     Args:
-        model: a module, any callable that PyTorch can trace, or a spec as on the command line.
+        model: a module, or any callable that PyTorch can trace.
         size: of the images in pixels; one number for square ones, or (H, W).
         channels, batch: the rest of the shape (B, C, H, W) of the images.
         label: what the result calls the model.
 
     Raises:
-        UsageError: sizes that no image has, or a spec that names no model.
+        UsageError: sizes that no image has.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if min(height, width, channels, batch) < 1:
         raise UsageError(f"no image is {batch}×{channels}×{height}×{width}: sizes are positive")
-    if isinstance(model, str):
-        from equibench.loading.models import load_model
-        from equibench.registry.specs import Spec
-
-        loaded = load_model(Spec.parse(model))
-        model, label = loaded.model, label or loaded.label
     name = label or str(getattr(model, "__name__", type(model).__name__))
     begin = perf_counter()
     found = _Findings(name, (height, width), batch, channels)
@@ -85,7 +79,7 @@ class _Findings:
             if not other.axes or not conditions or finer == stride:
                 finer, conditions = None, ()
         return self._proof(
-            begin, stride, obstacles, tuple(_decisions(captured, run)), finer, conditions,
+            begin, stride, obstacles, (*run.conditions, *_decisions(captured, run)), finer, conditions,
             tuple(_steps(captured, run, self.size)),
         )  # fmt: skip
 

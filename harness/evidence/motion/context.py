@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from equibench.evidence.motion import (
+from equibench.evidence.motion.factors import (
     Blame,
     Breaks,
     Dim,

@@ -6,9 +6,18 @@ from typing import Any
 
 from torch import Tensor
 
-from equibench.evidence.context import Context
-from equibench.evidence.motion import Breaks, Dim, Moving, Still, Value, normal, regrouped, size_of
-from equibench.evidence.windows import padded
+from equibench.evidence.motion.context import Context
+from equibench.evidence.motion.factors import (
+    Breaks,
+    Dim,
+    Moving,
+    Still,
+    Value,
+    normal,
+    regrouped,
+    size_of,
+)
+from equibench.evidence.motion.windows import padded
 
 __all__ = ["unviewed"]
 

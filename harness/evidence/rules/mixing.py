@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from equibench.evidence.context import Context, Operand
-from equibench.evidence.motion import Blame, Breaks, Dim, Still, Value, normal
-from equibench.evidence.rules import elementwise, rule
+from equibench.evidence.motion.context import Context, Operand
+from equibench.evidence.motion.factors import Blame, Breaks, Dim, Still, Value, normal
+from equibench.evidence.rules.regrouping import elementwise
+from equibench.evidence.rules.table import rule
 
 __all__ = ["contracted"]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from torch import nn
 
-from equibench.evidence.context import Context
-from equibench.evidence.motion import (
+from equibench.evidence.motion.context import Context
+from equibench.evidence.motion.factors import (
     Axis,
     Breaks,
     Dim,
@@ -27,7 +27,7 @@ from equibench.evidence.motion import (
     normal,
     size_of,
 )
-from equibench.evidence.windows import coarser
+from equibench.evidence.motion.windows import coarser
 
 __all__ = ["adaptive_rule"]
 
@@ -54,8 +54,11 @@ def _down(c: Context, layer: Any, inputs: list[Any], any_shift: bool) -> tuple[V
         new, choice = _sampled(c, dim, stride, any_shift)
         dims.append(new)
         chosen.append(choice)
-    if any_shift:
-        c.notes.append("no two polyphase components tie")
+    c.notes.append(
+        "no two polyphase components tie"
+        if any_shift
+        else "rounding does not decide between polyphase components"
+    )
     index = Value((x.dims[0],), choice=tuple(chosen))
     return Value((*x.dims[:2], *dims)), index
 

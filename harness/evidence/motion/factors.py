@@ -63,7 +63,7 @@ class Blame:
     reason: str
 
 
-class Breaks(Exception):  # noqa: N818 - what a network does, no error of its user
+class Breaks(Exception):
     """A motion is lost.
 
     Args:
@@ -153,7 +153,7 @@ class Moving:
         return coarse, Still(inner)
 
     def finer(self, inner: int) -> "Moving":
-        """This factor and ``inner`` places between its samples as one."""
+        """The factor and ``inner`` places between its samples as one."""
         return replace(
             self,
             stride=self.stride / inner,

@@ -1,34 +1,16 @@
 """Transfer rules of ATen operators, by their names: what moves elementwise, and what regroups."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from equibench.evidence.context import Context, flat_tensors
-from equibench.evidence.motion import Breaks, Dim, Moving, Still, Value, normal
+from equibench.evidence.motion.context import Context, flat_tensors
+from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value, normal
+from equibench.evidence.rules.table import rule
 
-__all__ = ["RULES", "Rule", "elementwise", "rule"]
-
-Rule = Callable[..., Any]
-"""From a context and the operator's arguments by name to the value that it gives, or a tuple."""
-
-RULES: dict[str, Rule] = {}
-"""By an operator's name in ATen, without its overload and the underscore of in-place ones."""
-
-
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register a transfer rule under the names of operators."""
-
-    def register(function: Rule) -> Rule:
-        for name in names:
-            assert name not in RULES, name
-            RULES[name] = function
-        return function
-
-    return register
+__all__ = ["elementwise"]
 
 
 def elementwise(c: Context, arguments: Mapping[str, Any]) -> Value:
@@ -175,31 +157,6 @@ def channel_shuffle(c: Context, self: Value, groups: int) -> Value:
 # what joins and parts
 
 
-@rule("cat", "concat", "concatenate")
-def cat(c: Context, tensors: Sequence[Any], dim: int = 0) -> Value:
-    from equibench.evidence.rules_space import windows_joined
-
-    parts = list(tensors)
-    rank = len(c.shape)
-    d = dim % rank
-    values = [p for p in parts if isinstance(p, Value)]
-    along = [p.dims[d] if isinstance(p, Value) else None for p in parts]
-    moving = any(not isinstance(f, Still) for p in values for f in p.dims[d])
-    others = c.broadcast([_dropped(p, d) for p in parts])
-    if not moving:
-        new: Dim = (Still(c.shape[d]),)
-    else:
-        joined = windows_joined(c, parts, d)
-        if joined is not None:
-            new = joined
-        elif None not in along and len(set(along)) == 1:
-            new = (Still(len(parts)), *along[0])  # type: ignore[misc]
-        else:
-            axes = [f.axis for p in values for f in p.dims[d] if isinstance(f, Moving)]
-            raise Breaks("puts maps side by side that do not continue each other", axes)
-    return Value((*others.dims[:d], normal(new), *others.dims[d:]))
-
-
 @rule("stack")
 def stack(c: Context, tensors: Sequence[Any], dim: int = 0) -> Value:
     d = dim % len(c.shape)
@@ -233,20 +190,6 @@ def repeat_interleave(c: Context, self: Value, repeats: Any, dim: int | None = N
     return _with(self, d, (*self.dims[d], Still(repeats, even=True)))
 
 
-@rule("gather")
-def gather(c: Context, self: Any, dim: int, index: Any, sparse_grad: bool = False) -> Value:
-    d = dim % len(c.shape)
-    for operand in (self, index):
-        if isinstance(operand, Value):
-            c.pointwise(operand.dims[d], "gathers from a map by places on it")
-    if not isinstance(self, Value):
-        raise Breaks("gathers from a constant")
-    if self.shape[:d] + self.shape[d + 1 :] != c.shape[:d] + c.shape[d + 1 :]:
-        raise Breaks("gathers from a part of a map")
-    rest = c.broadcast([_dropped(self, d), _dropped(index, d)])
-    return Value((*rest.dims[:d], normal([Still(c.shape[d])]), *rest.dims[d:]))
-
-
 @rule("embedding")
 def embedding(c: Context, weight: Any, indices: Value, **_: Any) -> Value:
     if isinstance(weight, Value):
@@ -257,23 +200,6 @@ def embedding(c: Context, weight: Any, indices: Value, **_: Any) -> Value:
 @rule("one_hot")
 def one_hot(c: Context, self: Value, num_classes: int = -1) -> Value:
     return Value((*self.dims, normal([Still(c.shape[-1])])))
-
-
-def _dropped(operand: Any, d: int) -> Any:
-    """An operand without one dimension; of a constant, all that it has along it must agree."""
-    if isinstance(operand, Value):
-        return Value(operand.dims[:d] + operand.dims[d + 1 :])
-    assert isinstance(operand, Tensor)
-    rest = operand.shape[:d] + operand.shape[d + 1 :]
-    if operand.numel() == 0 or operand.shape[d] == 1:
-        return operand.reshape(rest) if operand.numel() else torch.zeros(rest)
-    even = bool((operand == operand.narrow(d, 0, 1)).all())
-    if even:
-        return operand.select(d, 0)
-    # every slice has to fit by itself; together they are one constant with more values
-    codes = torch.unique(operand.movedim(d, 0).reshape(operand.shape[d], -1), dim=1,
-                         return_inverse=True)[1]  # fmt: skip
-    return codes.reshape(rest)
 
 
 def _with(value: Value, d: int, dim: Sequence[Any]) -> Value:
