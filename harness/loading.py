@@ -39,12 +39,14 @@ class LoadedModel:
     Args:
         weights: a phrase for tables and pages; empty where nothing is known.
         provenance: hashes and metadata for the manifest.
+        notes: what was decided for the user, to be said once.
     """
 
     label: str
     model: Callable[[Tensor], Tensor]
     weights: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def load_model(
@@ -76,11 +78,14 @@ def load_model(
         model = _built(entry, factory, spec, seed, trust_pickle)
         weights = "untrained" if entry.info.details.get("trained") is False else ""
         trained: Mapping[str, Any] = {}
+        notes: list[str] = []
         if spec.weights is not None:
-            trained = load_weights(model, spec, trust_pickle=trust_pickle)
-            weights = spec.weights
+            loaded = load_weights(model, spec, trust_pickle=trust_pickle)
+            weights, trained = spec.weights, loaded.trained
+            notes += [loaded.taken] if loaded.taken else []
         provenance = _provenance(model, factory, entry.info)
     provenance |= {"trained": trained} if trained else {}
+    provenance |= {"notes": notes} if notes else {}
     if entry.file is not None:
         weights = entry.file.name
         provenance["file_sha256"] = hashlib.sha256(entry.file.read_bytes()).hexdigest()
@@ -89,7 +94,7 @@ def load_model(
     if spec.adapters:
         model = Adapted(model, adaptation, spec.label)
         provenance["adapters"] = dict(spec.adapters)
-    return LoadedModel(spec.label, model, weights, provenance)
+    return LoadedModel(spec.label, model, weights, provenance, tuple(notes))
 
 
 def _built(entry: Entry[Any], factory: Any, spec: Spec, seed: int, trust_pickle: bool) -> Any:
