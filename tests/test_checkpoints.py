@@ -146,7 +146,7 @@ def test_what_has_no_sensible_reading_is_told_with_the_nearest(content, message)
 
 def test_one_layer_of_several_is_no_network_of_its_own():
     stack = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)).state_dict()
-    with pytest.raises(Misfit, match="do not fit: no weight; no bias; 0.weight is unknown"):
+    with pytest.raises(Misfit, match=r"do not fit: no weight; no bias; 0\.weight is unknown"):
         fit(stack, nn.Conv2d(1, 1, 3))
 
 
