@@ -11,8 +11,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from equibench.checkpoints import Misfit, fit
 from equibench.errors import ModelError
-from equibench.loading import load_model
-from equibench.specs import Spec
+from equibench.loading.models import load_model
+from equibench.registry.specs import Spec
 
 
 def build(seed, width=2):

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from equibench.checkpoints import Misfit, fit
 from equibench.errors import ModelError, UsageError, reason
-from equibench.registry import MODELS
-from equibench.specs import Spec
+from equibench.registry.registries import MODELS
+from equibench.registry.specs import Spec
 
 __all__ = [
     "Loaded",
