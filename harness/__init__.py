@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from equibench.errors import DataError, EquibenchError, ModelError, UsageError
     from equibench.evaluation.evaluate import Result, evaluate
     from equibench.guard.assertion import assert_shift_equivariant
-    from equibench.loading.adapters import adapt
+    from equibench.inference.adapters import adapt
     from equibench.measurement.run_config import RunConfig
     from equibench.metrics.image_metrics import Metric
     from equibench.registry.registries import (

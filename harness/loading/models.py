@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError, ModelError, UsageError
-from equibench.loading.adapter_keys import Adaptation
-from equibench.loading.adapters import Adapted
+from equibench.inference.adapter_keys import Adaptation
+from equibench.inference.adapters import Adapted
 from equibench.loading.weights import load_weights
 from equibench.registry.entries import Entry, Info
 from equibench.registry.plugin_files import Repository, repository_of, visible

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from equibench.checkpoints import Misfit, fit
 from equibench.errors import ModelError, UsageError, reason
+from equibench.loading.checkpoints import Misfit, fit
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
-from equibench.loading.adapter_keys import Adaptation
+from equibench.inference.adapter_keys import Adaptation
 from equibench.loading.models import build_suite, case_names, load_model, seeded
 from equibench.loading.weights import weights_file
 from equibench.measurement.conditions import Settings

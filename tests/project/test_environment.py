@@ -69,7 +69,7 @@ def test_pytest_works_in_an_environment_with_everything(environment, tmp_path):
 
 def test_beside_dival_pytest_works_as_the_documentation_says(tmp_path):
     pytest.importorskip("odl")
-    documented = (Path(__file__).parent.parent / "docs/own-model.md").read_text()
+    documented = (Path(__file__).parents[2] / "docs/own-model.md").read_text()
     assert "`pytest -p no:odl_plugins`" in documented
     done = pytest_in(sys.executable, tmp_path, "-p", "no:odl_plugins")
     assert done.returncode == 0, done.stdout + done.stderr

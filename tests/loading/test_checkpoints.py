@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.utils import parametrizations, weight_norm
 from torch.optim.swa_utils import AveragedModel
 
-from equibench.checkpoints import Misfit, fit
 from equibench.errors import ModelError
+from equibench.loading.checkpoints import Misfit, fit
 from equibench.loading.models import load_model
 from equibench.registry.specs import Spec
 
