@@ -7,10 +7,10 @@ bits. The first to measure decides for all shards and workers of a run, and for 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from equibench.store import RunFolder
+from equibench.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from equibench.work import Outcome, Unit
+    from equibench.runs.units import Outcome, Unit
 
 __all__ = ["Batches"]
 

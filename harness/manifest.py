@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from equibench.errors import EquibenchError, UsageError
-from equibench.rowfiles import unit_name
+from equibench.runs.row_files import unit_name
 
 __all__ = [
     "SCHEMA",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from equibench.rowfiles import LABELS
+from equibench.runs.row_files import LABELS
 
 __all__ = ["as_csv", "read_csv"]
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from equibench.atomic import TEMPORARY, replacing, writable
 from equibench.errors import EquibenchError, UsageError
-from equibench.lock import folder_lock, locked, shard_name
+from equibench.foundation.atomic_files import TEMPORARY, replacing, writable
+from equibench.foundation.file_locks import folder_lock, locked, shard_name
 from equibench.manifest import SCHEMA, expected, given_up, read_manifest, same_split, signed
-from equibench.rowfiles import RowFiles, damaged
-from equibench.summary import non_finite, summarize
+from equibench.runs.row_files import RowFiles, damaged
+from equibench.statistics.summary import non_finite, summarize
 from equibench.summary_file import as_csv, read_csv
 
 __all__ = ["RunFolder"]
