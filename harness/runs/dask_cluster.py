@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from equibench.batches import Batches
 from equibench.errors import EquibenchError, ModelError, UnavailableError
 from equibench.inference.allocator import ENVIRONMENT
 from equibench.measurement.run_config import RunConfig
 from equibench.registry.provenance import version_of
+from equibench.runs.agreed_batches import Batches
 from equibench.runs.units import Outcome, Say, Unit, Worker
 
 if TYPE_CHECKING:

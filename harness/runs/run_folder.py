@@ -13,10 +13,10 @@ import pandas as pd
 from equibench.errors import EquibenchError, UsageError
 from equibench.foundation.atomic_files import TEMPORARY, replacing, writable
 from equibench.foundation.file_locks import folder_lock, locked, shard_name
-from equibench.manifest import SCHEMA, expected, given_up, read_manifest, same_split, signed
+from equibench.runs.manifest import SCHEMA, expected, given_up, read_manifest, same_split, signed
 from equibench.runs.row_files import RowFiles, damaged
+from equibench.runs.summary_file import as_csv, read_csv
 from equibench.statistics.summary import non_finite, summarize
-from equibench.summary_file import as_csv, read_csv
 
 __all__ = ["RunFolder"]
 

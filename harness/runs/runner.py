@@ -9,13 +9,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from equibench.batches import Batches
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
 from equibench.loading.adapter_keys import Adaptation
 from equibench.loading.models import build_suite, case_names, load_model, seeded
 from equibench.loading.weights import weights_file
-from equibench.manifest import begin, ended
 from equibench.measurement.conditions import Settings
 from equibench.measurement.measurement import row_columns, suite_metrics
 from equibench.measurement.run_config import SPLITTING, RunConfig
@@ -23,7 +21,9 @@ from equibench.registry.plugin_files import repository_of
 from equibench.registry.provenance import environment
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
+from equibench.runs.agreed_batches import Batches
 from equibench.runs.fingerprint import fingerprint, refuse_changes
+from equibench.runs.manifest import begin, ended
 from equibench.runs.run_folder import RunFolder
 from equibench.runs.units import Outcome, Unit, Worker, described, in_turn, split
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from equibench.batches import Batches
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError
 from equibench.evaluation.batch_tuning import tuned, worth_tuning
@@ -26,6 +25,7 @@ from equibench.measurement.image_order import load_case
 from equibench.measurement.measurement import Measured
 from equibench.measurement.run_config import RunConfig
 from equibench.registry.specs import Spec, slug
+from equibench.runs.agreed_batches import Batches
 from equibench.runs.row_files import unit_name
 
 __all__ = ["Job", "Outcome", "Say", "Unit", "Worker", "described", "in_turn", "split"]
