@@ -11,12 +11,13 @@ import pytest
 from scipy.stats import bootstrap, norm, t
 
 import equibench as eb
+from equibench.averages import exact_sum
 from equibench.bootstrap import intervals
 from equibench.comparison import compare_models
 from equibench.errors import UsageError
 from equibench.paired import holm, paired
 from equibench.reports.summary_table import summary_table
-from equibench.summary import exact_sum, summarize
+from equibench.summary import summarize
 
 
 @pytest.mark.slow
