@@ -6,10 +6,10 @@ import pytest
 
 import equibench as eb
 from equibench.averages import mean, quantiles
-from equibench.guard import statistic
-from equibench.residues import Residues, settled
-from equibench.rounding import allowance
-from equibench.summary import columns
+from equibench.evidence.residue_classes import Residues, settled
+from equibench.foundation.rounding import allowance
+from equibench.guard.assertion import statistic
+from equibench.statistics.summary import columns
 
 
 @pytest.fixture(scope="module")

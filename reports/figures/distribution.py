@@ -11,9 +11,18 @@ import numpy as np
 import pandas as pd
 
 from equibench.averages import quantiles
-from equibench.reports.data import RunData, short_names, shorten
-from equibench.reports.log_axis import LogAxis
-from equibench.reports.style import BLUE, COLUMN, FONT, ORANGE, PAGE, new_figure, plain, style
+from equibench.reports.figures.log_axis import LogAxis
+from equibench.reports.figures.style import (
+    BLUE,
+    COLUMN,
+    FONT,
+    ORANGE,
+    PAGE,
+    new_figure,
+    plain,
+    style,
+)
+from equibench.reports.findings.run_data import RunData, short_names, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

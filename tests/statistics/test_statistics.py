@@ -12,12 +12,12 @@ from scipy.stats import bootstrap, norm, t
 
 import equibench as eb
 from equibench.averages import exact_sum
-from equibench.bootstrap import intervals
-from equibench.comparison import compare_models
 from equibench.errors import UsageError
-from equibench.paired import holm, paired
-from equibench.reports.summary_table import summary_table
-from equibench.summary import summarize
+from equibench.guard.comparison import compare_models
+from equibench.reports.tables.summary_table import summary_table
+from equibench.statistics.confidence_intervals import intervals
+from equibench.statistics.paired_tests import holm, paired
+from equibench.statistics.summary import summarize
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_a_constant_has_an_interval_of_no_width_and_what_is_not_finite_none():
 
 _INTERVALS = """
 import numpy as np
-from equibench.bootstrap import intervals
+from equibench.statistics.confidence_intervals import intervals
 random = np.random.default_rng(0)
 counts = random.integers(1, 9, 5000).astype(float)
 sums = counts[:, None] * random.lognormal(-8, 5, (5000, 6))
