@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from equibench.averages import exact_sum, mean, quantiles
 from equibench.foundation.rounding import allowance
 from equibench.metrics.image_metrics import Metric
 from equibench.registry.registries import METRICS
+from equibench.statistics.averages import exact_sum, mean, quantiles
 from equibench.statistics.confidence_intervals import intervals
 
 __all__ = ["Column", "columns", "non_finite", "summarize", "worst_at"]

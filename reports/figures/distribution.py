@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from equibench.averages import quantiles
 from equibench.reports.figures.log_axis import LogAxis
 from equibench.reports.figures.style import (
     BLUE,
@@ -23,6 +22,7 @@ from equibench.reports.figures.style import (
     style,
 )
 from equibench.reports.findings.run_data import RunData, short_names, shorten
+from equibench.statistics.averages import quantiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

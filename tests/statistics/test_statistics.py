@@ -11,10 +11,10 @@ import pytest
 from scipy.stats import bootstrap, norm, t
 
 import equibench as eb
-from equibench.averages import exact_sum
 from equibench.errors import UsageError
 from equibench.guard.comparison import compare_models
 from equibench.reports.tables.summary_table import summary_table
+from equibench.statistics.averages import exact_sum
 from equibench.statistics.confidence_intervals import intervals
 from equibench.statistics.paired_tests import holm, paired
 from equibench.statistics.summary import summarize

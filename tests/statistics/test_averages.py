@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import equibench as eb
-from equibench.averages import mean, quantiles
 from equibench.evidence.residue_classes import Residues, settled
 from equibench.foundation.rounding import allowance
 from equibench.guard.assertion import statistic
+from equibench.statistics.averages import mean, quantiles
 from equibench.statistics.summary import columns
 
 
