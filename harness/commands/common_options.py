@@ -1,0 +1,56 @@
+"""What several commands take, and what they make of it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from equibench.errors import UsageError
+
+__all__ = [
+    "INTERRUPTED",
+    "Data",
+    "Format",
+    "Isolate",
+    "Out",
+    "Run",
+    "Shown",
+    "TrustPickle",
+    "roots",
+    "suite_of",
+]
+
+INTERRUPTED = 130
+"""The exit status of what was stopped by Ctrl-C."""
+
+Format = Literal["text", "markdown", "csv", "latex"]
+Out = Annotated[Path | None, typer.Option("--out", help="The run folder.", metavar="DIR")]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="Where a suite's data are; repeatable.", metavar="SUITE=DIR"),
+]
+TrustPickle = Annotated[
+    bool, typer.Option("--trust-pickle", help="Read model files that can run code of their own.")
+]
+Isolate = Annotated[bool, typer.Option("--isolate", help="Run each model in a process of its own.")]
+Shown = Annotated[
+    Literal["table", "json", "junit", "github"], typer.Option("--format", help="How it is written.")
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+
+def suite_of(text: str, data: list[str] | None) -> Any:
+    from equibench.loading.models import build_suite
+    from equibench.registry.specs import Spec
+
+    return build_suite(Spec.parse(text), roots(data))
+
+
+def roots(data: list[str] | None) -> dict[str, str]:
+    roots = {}
+    for text in data or []:
+        suite, equals, folder = text.partition("=")
+        if not equals or not folder:
+            raise UsageError(f"--data {text!r} is not SUITE=DIR")
+        roots[suite] = folder
+    return roots

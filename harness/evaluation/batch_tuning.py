@@ -1,0 +1,101 @@
+"""How many images to pass through a model at once: measured, then remembered.
+
+Which batch is fastest is the machine's affair: few images stay in a CPU's cache, many fill a GPU.
+But another batch gives other last bits. So a choice is kept for as long as the cache folder is,
+and equal runs on one machine are equal.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from equibench.foundation.atomic_files import replacing
+from equibench.foundation.file_locks import locked
+from equibench.foundation.platform_folders import cache_folder
+from equibench.inference.forward_pass import out_of_memory
+from equibench.inference.parallel_copies import Lanes, side_by_side
+from equibench.inference.precision import Placed, numerics, placed
+from equibench.measurement.conditions import Settings
+
+__all__ = ["CANDIDATES", "tuned", "worth_tuning"]
+
+CANDIDATES = {"cpu": (2, 4, 8), "cuda": (16, 32, 64, 128, 256)}
+"""Batches that are tried; two is the least that shows the floor."""
+
+_REPEATS = 3
+
+_GAIN = 1.03
+"""A larger batch must be faster by so much, for the memory that it takes."""
+
+
+_SHARE = 50
+"""Work is worth tuning for if it is so many times what trying takes."""
+
+
+def worth_tuning(device: torch.device, forwards: int) -> bool:
+    """Whether so many forward passes of one image pay for the trials."""
+    return forwards >= _SHARE * _REPEATS * sum(CANDIDATES[device.type])
+
+
+def tuned(
+    model: Callable[[Tensor], Tensor], image: Tensor, settings: Settings, conditions: str
+) -> int:
+    """The batch of the highest throughput for a model and images like one, (1, C, H, W).
+
+    Args:
+        conditions: all that the choice depends on but the machine, the size and the settings.
+    """
+    file = cache_folder() / "batches.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    machine = f"{_name(settings.device)}, {torch.get_num_threads()}, {torch.__version__}"
+    everything = f"{conditions}\n{machine}\n{tuple(image.shape)}\n{settings.precision}"
+    key = hashlib.sha256(everything.encode()).hexdigest()
+    # several workers of one run find the same
+    with locked(file.with_suffix(".lock"), wait=True):
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if key not in known:
+            with (
+                placed(model, settings.device, settings.precision) as forward,
+                numerics(settings.precision),
+            ):
+                known[key] = _fastest(Lanes(side_by_side(forward)), image.to(settings.device))
+            with replacing(file) as temporary:
+                temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    return int(known[key])
+
+
+def _fastest(lanes: Lanes[Placed], image: Tensor) -> int:
+    times: dict[int, float] = dict.fromkeys(CANDIDATES[image.device.type], float("inf"))
+    for _ in range(_REPEATS):  # in turns: a machine is slow for a while
+        for batch in list(times):
+            images = image.expand(batch, -1, -1, -1).contiguous()
+            try:
+                times[batch] = min(times[batch], _seconds(lanes, images) / batch)
+            except Exception as error:
+                if batch == min(times) or not out_of_memory(error):
+                    raise
+                times = {smaller: seconds for smaller, seconds in times.items() if smaller < batch}
+                break
+    chosen = min(times)
+    for batch, seconds in times.items():
+        if seconds * _GAIN < times[chosen]:
+            chosen = batch
+    return chosen
+
+
+def _seconds(lanes: Lanes[Placed], images: Tensor) -> float:
+    """Of one forward pass in every lane."""
+    begin = perf_counter()
+    for _ in lanes.in_order([lambda forward: forward(images)] * len(lanes.each)):
+        pass
+    if images.is_cuda:
+        torch.cuda.synchronize(images.device)
+    return perf_counter() - begin
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

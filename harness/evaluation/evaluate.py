@@ -1,0 +1,151 @@
+"""Evaluating a model from Python, in memory."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd
+from torch import Tensor
+from tqdm import tqdm
+
+from equibench.cases.suite import ImageCases, Suite
+from equibench.errors import UsageError
+from equibench.evaluation.model_on_suite import Evaluation, units
+from equibench.evidence.stride_probing import PROBED, Probe
+from equibench.inference.precision import Precision
+from equibench.loading.models import build_suite, case_names, load_model
+from equibench.measurement.conditions import Frame, Settings
+from equibench.measurement.run_config import validated
+from equibench.registry.registries import DISPLAYS
+from equibench.registry.specs import Spec
+from equibench.statistics.summary import summarize
+
+__all__ = ["Result", "evaluate", "suite_of"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured.
+
+    Args:
+        rows: one for each case and shift, or for each residue class of shifts.
+        probe: the total stride that was found, where all shifts were asked for.
+    """
+
+    rows: pd.DataFrame
+    probe: Probe | None = None
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One line for each model × suite × group: mean, interval, median, worst."""
+        return summarize(self.rows)
+
+    @property
+    def plot(self) -> Any:
+        """Figures: ``plot.heatmap()``, ``.distribution()``, ``.ranking()``, ``.pareto()`` and more.
+
+        Raises:
+            UnavailableError: the extra ``report`` is missing.
+        """
+        return DISPLAYS.get("plot").require()(self)
+
+    def _repr_html_(self) -> str:
+        """The summary, as a notebook shows it."""
+        return str(DISPLAYS.get("html").require()(self))
+
+
+def evaluate(
+    model: Callable[[Tensor], Tensor] | str,
+    suite: Suite | Tensor | str,
+    *,
+    shifts: str = "random:n=10,max=16",
+    device: str = "auto",
+    precision: Precision = "fp32",
+    batch: int | Literal["auto"] = "auto",
+    limit: int | None = None,
+    frame: Frame | None = None,
+    seed: int = 0,
+    exhaustive: bool = False,
+    trust_pickle: bool = False,
+    isolate: bool = False,
+    progress: bool | None = None,
+) -> Result:
+    """Measure the shift equivariance of one model on one suite.
+
+    Args:
+        model: any callable from (B, C, H, W) to (B, C', H, W), or a name as on the command line.
+        suite: a suite, its name, or images (B, C, H, W).
+        shifts: a shift plan, as on the command line.
+        device: ``auto`` takes the GPU where there is one; the model is put back afterwards.
+        precision: ``fp32`` is IEEE float32, TF32 off.
+        batch: images per forward pass.
+        limit: the first so many cases.
+        frame: of comparison; the paper's for its own shifts, else canonical.
+        seed: of the shifts.
+        exhaustive: with all shifts, evaluate each of those of a case whose residue classes turn
+            out to be none.
+        trust_pickle: read model files that can run code of their own.
+        isolate: run a model that is named in a process of its own.
+        progress: show a progress bar; None shows it on a terminal.
+
+    Raises:
+        UsageError: a name or an option that does not exist.
+        ModelError: the model raises, or returns what cannot be measured.
+        DataError: a case cannot be loaded.
+    """
+    config = validated(
+        {
+            "models": [model if isinstance(model, str) else "callable"],
+            "suites": [suite if isinstance(suite, str) else "object"],
+            "shifts": shifts,
+            "device": device,
+            "precision": precision,
+            "batch": batch,
+            "limit": limit,
+            "frame": frame,
+            "seed": seed,
+            "exhaustive": exhaustive,
+        },
+        "evaluate()",
+    )
+    settings = Settings.of(config)
+    label = _label(model)
+    if isinstance(model, str):
+        spec = Spec.parse(model)
+        model = load_model(spec, seed, trust_pickle=trust_pickle, isolate=isolate).model
+    suite = suite_of(suite)
+    cases = case_names(suite, limit)
+    todo = units(suite, settings.plan, cases, settings.device.type)
+    silent = None if progress is None else not progress
+    with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:
+        if measure.probe is not None and not silent:
+            tqdm.write(measure.probe.cost(label, suite, len(cases)), sys.stderr)
+        steps = zip(todo, [*todo[1:], ()], strict=True)
+        bar = tqdm(steps, total=len(todo), unit="unit", disable=silent)
+        parts = [measure(part, following) for part, following in bar]
+    for error in (error for part in parts for error in part.broken.values()):
+        raise error
+    return Result(pd.concat([part.rows for part in parts], ignore_index=True), measure.probe)
+
+
+def _label(model: Callable[[Tensor], Tensor] | str) -> str:
+    if isinstance(model, str):
+        return Spec.parse(model).label
+    return str(getattr(model, "__name__", type(model).__name__))
+
+
+def suite_of(suite: Suite | Tensor | str) -> Suite:
+    """A suite, from its name, from images (B, C, H, W), or as it is."""
+    if isinstance(suite, Tensor):
+        suite = ImageCases(suite)
+    elif isinstance(suite, str):
+        suite = build_suite(Spec.parse(suite), {})
+    elif not isinstance(suite, Suite):
+        raise UsageError(
+            f"{type(suite).__name__} is no suite: give a name, an equibench Suite, or images as a "
+            "tensor (B, C, H, W)"
+        )
+    suite.label = suite.label or suite.name
+    return suite

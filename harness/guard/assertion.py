@@ -1,0 +1,181 @@
+"""A limit on shift equivariance, as one line of somebody's test."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from equibench.cases.suite import ImageCases, Suite
+from equibench.errors import UsageError
+from equibench.evaluation.evaluate import Result, evaluate, suite_of
+from equibench.foundation.rounding import default_limit
+from equibench.inference.forward_pass import align, roll
+from equibench.inference.precision import Precision, numerics, placed
+from equibench.statistics.summary import Column, columns, worst_at
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["assert_shift_equivariant", "default_limit", "save_worst", "statistic"]
+
+Limit = float | Mapping[str, float]
+"""A bound on the worst value, or bounds by statistic: ``worst``, ``mean``, ``median``, ``q95``."""
+
+
+def assert_shift_equivariant(
+    model: Callable[[Tensor], Tensor],
+    images: Tensor | Suite | str,
+    *,
+    targets: Tensor | None = None,
+    nmse: Limit | None = None,
+    ssim: Limit | None = None,
+    delta_psnr: Limit | None = None,
+    shifts: str = "random:n=10,max=16",
+    device: str = "auto",
+    precision: Precision = "fp32",
+    batch: int | Literal["auto"] = "auto",
+    seed: int = 0,
+    save: Path | str | None = None,
+) -> Result:
+    """Fail unless a model commutes with circular shifts to within limits.
+
+    Args:
+        model: any callable from (B, C, H, W) to (B, C', H, W).
+        images: (B, C, H, W), or a suite or its name.
+        targets: ground truths (B, C', H, W), for ΔPSNR.
+        nmse, ssim, delta_psnr: limits on the equivariance error (SSIM from below, ΔPSNR in dB):
+            a number bounds the worst shift, a mapping bounds ``worst``, ``mean``, ``median`` or a
+            quantile such as ``q95``. Without any, the worst NMSE is held to the rounding of the
+            precision, ``default_limit(precision)``.
+        shifts: a shift plan, as on the command line.
+        batch: images per forward pass.
+        save: a folder for what failed: one ``.npz`` with the image, its shift, both outputs and
+            their difference.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        AssertionError: a limit does not hold; the message names limit, value, image, shift and
+            floor.
+        UsageError: a limit that cannot be read, or on a metric that was not measured.
+        ModelError: the model raises, or returns what cannot be measured.
+    """
+    __tracebackhide__ = True
+    suite = ImageCases(images, targets) if isinstance(images, Tensor) else images
+    result = evaluate(
+        model,
+        suite,
+        shifts=shifts,
+        device=device,
+        precision=precision,
+        batch=batch,
+        seed=seed,
+        progress=False,
+    )
+    wanted = {"eq_nmse": nmse, "eq_ssim": ssim, "delta_psnr": delta_psnr}
+    limits = {name: limit for name, limit in wanted.items() if limit is not None}
+    broken = violations(result.rows, limits or {"eq_nmse": default_limit(precision)})
+    if not broken:
+        return result
+    message = "\n".join(str(each) for each in broken)
+    if save is not None:
+        file = save_worst(model, suite_of(suite), broken[0].row, Path(save))
+        message += f"\nsaved: {file}"
+    raise AssertionError(message)
+
+
+class Violation:
+    """A limit that does not hold, and the row that is furthest from it."""
+
+    def __init__(
+        self, column: Column, name: str, value: float, limit: float, rows: pd.DataFrame
+    ) -> None:
+        self.column, self.name, self.value, self.limit = column, name, value, limit
+        values = rows[column.name].to_numpy(dtype=np.float64)
+        self.row = rows.iloc[worst_at(values, column)]
+        self.beyond = int((~_holds(values, limit, column)).sum())
+        self.shifts = len(rows)
+
+    def __str__(self) -> str:
+        unit = f" {self.column.unit}" if self.column.unit else ""
+        bound = "below" if self.column.higher_is_better else "above"
+        row = self.row
+        return (
+            f"{self.name} equivariance {self.column.title} is {self.value:.3g}{unit}, {bound} the "
+            f"limit {self.limit:.3g}{unit}; worst on {row['suite']} at case {row['case']}, shift "
+            f"({row['dy']}, {row['dx']}): {row[self.column.name]:.3g}{unit}; {self.beyond} of "
+            f"{self.shifts} shifts are beyond the limit; floor (NMSE of rounding alone) "
+            f"{row['floor_nmse']:.2g}"
+        )
+
+
+def violations(rows: pd.DataFrame, limits: Mapping[str, Limit]) -> list[Violation]:
+    """The limits that rows break, by column of rows.
+
+    Raises:
+        UsageError: a column that was not measured, or an unknown statistic.
+    """
+    shifted = rows[rows["draw"] > 0]
+    known = {column.name: column for column in columns(list(rows.columns))}
+    broken = []
+    for name, limit in limits.items():
+        column = known.get(name)
+        if column is None or (name != "eq_nmse" and shifted[name].isna().all()):
+            raise UsageError(f"{name} was not measured: ΔPSNR needs targets")
+        values = shifted[name].to_numpy(dtype=np.float64)
+        for wanted, bound in (limit if isinstance(limit, Mapping) else {"worst": limit}).items():
+            value = statistic(values, wanted, column)
+            if not _holds(np.array([value]), bound, column)[0]:
+                broken.append(Violation(column, wanted, value, bound, shifted))
+    return broken
+
+
+def statistic(values: "NDArray[np.float64]", name: str, column: Column) -> float:
+    """``worst``, ``mean``, ``median`` or a quantile such as ``q95`` towards the worse end.
+
+    NaN is worse than any number.
+
+    Raises:
+        UsageError: no such statistic.
+    """
+    if name == "worst":
+        return float(values[worst_at(values, column)])
+    if name in ("mean", "median"):
+        return float(getattr(np, name)(values))
+    if name[:1] == "q" and name[1:].isdigit() and 0 < int(name[1:]) < 100:
+        share = int(name[1:]) / 100
+        return float(np.quantile(values, 1 - share if column.higher_is_better else share))
+    raise UsageError(f"no statistic is called {name!r}: take worst, mean, median or q1 to q99")
+
+
+def _holds(values: "NDArray[np.float64]", limit: float, column: Column) -> "NDArray[np.bool_]":
+    """NaN holds no limit."""
+    held: NDArray[np.bool_] = values >= limit if column.higher_is_better else values <= limit
+    return held
+
+
+def save_worst(
+    model: Callable[[Tensor], Tensor], suite: Suite, row: "pd.Series[Any]", folder: Path
+) -> Path:
+    """Keep the case and the shift of a row with both outputs, for a look at what went wrong."""
+    images = suite.load(str(row["case"])).input
+    shift = torch.tensor([[int(row["dy"]), int(row["dx"])]]).expand(len(images), -1)
+    with placed(model, torch.device("cpu"), "fp32") as forward, numerics("fp32"):
+        output, shifted = forward(images), forward(roll(images, shift))
+    aligned = align(shifted, shift, images)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "worst.npz"
+    np.savez(
+        file,
+        shift=shift[0].numpy(),
+        input=images.numpy(),
+        output=output.numpy(),
+        aligned=aligned.numpy(),
+        difference=(aligned.double() - output.double()).numpy(),
+    )
+    return file

@@ -1,0 +1,114 @@
+"""The pytest plugin: the fixture and the marker ``equivariance``, and two options.
+
+Imports neither torch nor pandas: most of the tests that it is loaded for do not use it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from equibench.guard.pytest_fixture import Equivariance
+
+__all__ = ["equivariance"]
+
+_PROPERTY = "equivariance"
+_LONGEST = 120
+
+
+@pytest.fixture
+def equivariance(request: pytest.FixtureRequest) -> "Equivariance":
+    """Measure a model, and compare it with limits or with the baseline beside the test."""
+    from equibench.guard.pytest_fixture import Equivariance
+
+    node = request.node
+    settings: dict[str, Any] = {}
+    for mark in reversed(list(node.iter_markers("equivariance"))):  # the closest one wins
+        settings |= mark.kwargs
+    report = request.config.getoption("equivariance_report")
+    name = _file_name(node)
+    return Equivariance(
+        test=node.nodeid,
+        baseline=node.path.parent / "equivariance" / node.path.stem / f"{name}.json",
+        update=request.config.getoption("equivariance_update"),
+        report=Path(report).absolute() / node.path.stem / name if report else None,
+        settings=settings,
+        record=lambda entry: node.user_properties.append((_PROPERTY, entry)),
+        show=lambda text: node.add_report_section("call", "equivariance", text),
+    )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("equivariance", "shift equivariance (equibench)")
+    group.addoption(
+        "--equivariance-update",
+        action="store_true",
+        help="write the baselines of tests that use the fixture `equivariance`",
+    )
+    group.addoption(
+        "--equivariance-report",
+        metavar="DIR",
+        help="save the worst image of each failure and a summary.json there",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "equivariance(shifts=..., precision=..., ...): settings of the fixture `equivariance`; "
+        "every test that uses it carries the marker",
+    )
+    if not hasattr(config, "workerinput"):  # what xdist's workers report arrives here
+        config.pluginmanager.register(_Summary(config.getoption("equivariance_report")))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if "equivariance" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.equivariance)
+
+
+class _Summary:
+    """What the fixtures of a session found."""
+
+    def __init__(self, report: str | None) -> None:
+        self.report = Path(report).absolute() if report else None
+        self.entries: list[dict[str, Any]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            self.entries += [
+                {"test": report.nodeid, **value}
+                for name, value in report.user_properties
+                if name == _PROPERTY and isinstance(value, dict)
+            ]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Generator[None, None, None]:
+        yield
+        if not self.entries:
+            return
+        count: dict[str, int] = {}
+        for entry in self.entries:
+            count[entry["outcome"]] = count.get(entry["outcome"], 0) + 1
+        said = ", ".join(f"{count[outcome]} {outcome}" for outcome in sorted(count))
+        if self.report:
+            self.report.mkdir(parents=True, exist_ok=True)
+            file = self.report / "summary.json"
+            file.write_text(f"{json.dumps(self.entries, indent=2)}\n", encoding="utf-8")
+            said += f"; {file}"
+        terminalreporter.write_line(f"equivariance: {said}")
+
+
+def _file_name(node: pytest.Item) -> str:
+    """A test's name as a file name; a digest tells apart what would become the same."""
+    name = node.nodeid.partition("::")[2].replace("::", ".")
+    plain = re.sub(r"[^\w.,=\[\]-]+", "-", name)[:_LONGEST]
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return plain if plain == name else f"{plain}-{digest}"

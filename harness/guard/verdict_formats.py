@@ -1,0 +1,124 @@
+"""Verdicts as a table, as JSON, as JUnit XML and as annotations of GitHub Actions."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Literal, get_args
+from xml.etree import ElementTree
+
+from tabulate import tabulate
+
+from equibench.guard.gate import Verdict, failed
+
+__all__ = ["Format", "conclusion", "render"]
+
+Format = Literal["table", "json", "junit", "github"]
+
+_SIGNS = {"ok": "✓", "improved": "▲", "better": "▲"}
+
+
+def render(verdicts: Sequence[Verdict], format: Format, title: str) -> str:
+    """Write verdicts.
+
+    Args:
+        title: what was checked against what.
+    """
+    writers: dict[str, Callable[[Sequence[Verdict], str], str]] = {
+        "table": _table,
+        "json": _json,
+        "junit": _junit,
+        "github": _github,
+    }
+    assert set(writers) == set(get_args(Format))
+    return writers[format](verdicts, title)
+
+
+def conclusion(verdicts: Sequence[Verdict]) -> str:
+    """How many of how many figures fail, and how many are better."""
+    wrong, better = len(failed(verdicts)), sum(v.mark in ("improved", "better") for v in verdicts)
+    said = f"{wrong} of {len(verdicts)} figures fail" if wrong else f"all {len(verdicts)} pass"
+    return f"{said}, {better} are better" if better else said
+
+
+def _table(verdicts: Sequence[Verdict], title: str) -> str:
+    tested = any(verdict.test for verdict in verdicts)
+    heading = ["", "model", "suite", "group", "figure", "before", "now"]
+    heading += ["p", "effect"] if tested else ["limit"]
+    lines = []
+    for v in verdicts:
+        place = [f"{_SIGNS.get(v.mark, '✗')} {v.mark}", v.model, v.suite, v.group, v.figure]
+        figures = [_number(v.before), _number(v.after)]
+        if tested:
+            figures += [_number(v.test.p), f"{v.test.effect:+.2f}"] if v.test else ["", ""]
+        else:
+            figures.append(_number(v.limit))
+        lines.append([*(_cell(text) for text in place), *figures, _cell(v.note)])
+    table = tabulate(lines, [*heading, ""], tablefmt="github", disable_numparse=True)
+    return f"{table}\n{title}: {conclusion(verdicts)}"
+
+
+def _json(verdicts: Sequence[Verdict], title: str) -> str:
+    """Standard JSON: what is not finite is text."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(each) for name, each in value.items()}
+        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+    content = {
+        "title": title,
+        "passed": not failed(verdicts),
+        "verdicts": [plain(asdict(verdict)) for verdict in verdicts],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _junit(verdicts: Sequence[Verdict], title: str) -> str:
+    suite = ElementTree.Element(
+        "testsuite",
+        name=_printable(title),
+        tests=str(len(verdicts)),
+        failures=str(len(failed(verdicts))),
+    )
+    for verdict in verdicts:
+        place = ".".join(filter(None, (verdict.model, verdict.suite, verdict.group)))
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname=_printable(place) or "equibench",
+            name=_printable(verdict.figure) or verdict.mark,
+        )
+        if not verdict.passed:
+            message = _printable(str(verdict))
+            ElementTree.SubElement(case, "failure", message=message, type=verdict.mark)
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+
+
+def _github(verdicts: Sequence[Verdict], title: str) -> str:
+    """An error for what fails, a notice for what is better, and the conclusion."""
+    lines = []
+    for verdict in verdicts:
+        if verdict.mark != "ok":
+            level = "notice" if verdict.passed else "error"
+            lines.append(f"::{level} title=equibench%3A {verdict.mark}::{_data(str(verdict))}")
+    return "\n".join([*lines, f"{title}: {conclusion(verdicts)}"])
+
+
+def _data(text: str) -> str:
+    """A message of a workflow command takes one line, and no command can hide in it."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _printable(text: str) -> str:
+    """Names are data, and XML has no way to write control characters."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", r"\|")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

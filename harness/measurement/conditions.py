@@ -1,0 +1,55 @@
+"""How models are evaluated, resolved for this machine."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from equibench.inference.precision import Precision, resolve_device
+from equibench.measurement.run_config import RunConfig
+from equibench.transforms.shift_plans import ShiftPlan, parse_shifts
+
+__all__ = ["Frame", "Settings"]
+
+Frame = Literal["canonical", "reference"]
+"""Whether y is compared with T₋ₖ G(Tₖ x), or Tₖ y with G(Tₖ x)."""
+
+AUTO_BATCH = {"cpu": 2, "cuda": 32}
+"""Small batches stay in a CPU's cache; two is the least that shows the floor."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all models and suites of a run share.
+
+    Args:
+        batch: images per forward pass.
+        exhaustive: evaluate every shift of a case whose residue classes are none.
+        seed: of the shifts, and of networks that start untrained.
+    """
+
+    plan: ShiftPlan
+    frame: Frame
+    seed: int
+    device: torch.device
+    precision: Precision
+    batch: int
+    exhaustive: bool = False
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "Settings":
+        """What a configuration comes to here.
+
+        Raises:
+            UsageError: a shift plan that cannot be read, or a device that is not here.
+        """
+        device = resolve_device(config.device, elsewhere=config.scheduler is not None)
+        return cls(
+            plan=parse_shifts(config.shifts),
+            frame=config.comparison_frame,
+            seed=config.seed,
+            device=device,
+            precision=config.precision,
+            batch=AUTO_BATCH[device.type] if config.batch == "auto" else config.batch,
+            exhaustive=config.exhaustive,
+        )

@@ -1,0 +1,193 @@
+"""What passes through a model, and in which order: the images of the cases of one unit."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from threading import Lock
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equibench.cases.suite import Case, Suite
+from equibench.errors import DataError, EquibenchError
+from equibench.inference.forward_pass import shape
+from equibench.inference.parallel_copies import one_core
+from equibench.measurement.conditions import Settings
+from equibench.metrics.image_metrics import Prepared
+from equibench.transforms.shift_plans import Shifts
+
+__all__ = ["Item", "Loader", "OpenCase", "items", "load_case"]
+
+AHEAD = {"cpu": 1, "cuda": 4}
+"""Cases that are being loaded at a time; on a CPU they take time from the model."""
+
+
+class OpenCase:
+    """A case while its images pass through the model.
+
+    Attributes:
+        closed: done once it has references to compare with, or will never have any.
+    """
+
+    def __init__(self, case: Case, shifts: Shifts, device: torch.device) -> None:
+        self.name, self.group, self.cluster = case.name, case.group, case.cluster or case.name
+        self.shifts = np.concatenate((np.zeros((1, 2), dtype=np.int64), shifts))
+        self.input = case.input.to(device, non_blocking=True)
+        self.target = None if case.target is None else case.target.to(device, non_blocking=True)
+        ones = torch.ones(len(self.input), dtype=torch.float64, device=device)
+        self.in_units = case.scale is not None or case.offset is not None
+        self.scale = ones if case.scale is None else case.scale.to(ones)
+        self.offset = 0 * ones if case.offset is None else case.offset.to(ones)
+        self._lock = Lock()
+        self.closed: Future[None] = Future()
+        self.outputs: dict[int, Tensor] = {}
+        self.references: list[Prepared] = []
+        self.truths: list[Prepared] = []
+
+    def complete(self, image: int, output: Tensor) -> bool:
+        """Keep an unshifted output; whether it is the last one."""
+        with self._lock:
+            self.outputs[image] = output
+            return len(self.outputs) == len(self.input)
+
+    def fail(self, error: BaseException) -> None:
+        """Let those who wait for references know that there will be none."""
+        with self._lock:
+            if not self.closed.done():
+                self.closed.set_exception(error)
+
+    def items(self, batch: int) -> Iterator["Item"]:
+        """First every image unshifted, then (0, 0) once more, then the shifts."""
+        count = len(self.input)
+        for image in range(count):
+            yield Item(self, image, None)
+        # the floor must not meet its reference's slot of a batch
+        turn = int(count % batch == 0)
+        for draw in range(len(self.shifts)):
+            for image in range(count):
+                yield Item(self, (image + turn) % count if draw == 0 else image, draw)
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One image to be passed through the model: unshifted (no draw) or with a shift.
+
+    Without a case it is blank, and only keeps the place of an image that could not be loaded.
+    """
+
+    case: OpenCase | None
+    image: int = 0
+    draw: int | None = None
+
+    @property
+    def shift(self) -> tuple[int, int]:
+        if self.case is None:
+            return 0, 0
+        dy, dx = self.case.shifts[self.draw or 0]
+        return int(dy), int(dx)
+
+    @property
+    def size(self) -> torch.Size | None:
+        """(C, H, W), which the images of a batch share; blanks fit everywhere."""
+        return None if self.case is None else self.case.input.shape[1:]
+
+
+class Loader:
+    """Loads and decodes cases ahead of their use, in threads.
+
+    Args:
+        device: where the images will go; for a GPU they are put into pinned memory.
+    """
+
+    def __init__(self, suite: Suite, device: torch.device) -> None:
+        self.suite, self.pinned = suite, device.type == "cuda"
+        self._waiting: deque[str] = deque()
+        self._coming: dict[str, Future[Case | DataError]] = {}
+        self._threads = AHEAD[device.type]
+        self._pool = ThreadPoolExecutor(
+            self._threads, thread_name_prefix="equibench-load", initializer=one_core
+        )
+
+    def __enter__(self) -> "Loader":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Name the cases that will be asked for next, in order; others are forgotten."""
+        names = list(names)
+        self._coming = {name: self._coming[name] for name in names if name in self._coming}
+        self._waiting = deque(name for name in names if name not in self._coming)
+        self._go_on()
+
+    def __call__(self, name: str) -> Case | DataError:
+        """A case that can be measured, or why it cannot."""
+        future = self._coming.pop(name, None) or self._pool.submit(self._load, name)
+        if self._waiting and self._waiting[0] == name:
+            self._waiting.popleft()
+        self._go_on()
+        return future.result()
+
+    def _go_on(self) -> None:
+        while self._waiting and len(self._coming) < self._threads:
+            name = self._waiting.popleft()
+            self._coming[name] = self._pool.submit(self._load, name)
+
+    def _load(self, name: str) -> Case | DataError:
+        case = load_case(self.suite, name)
+        if isinstance(case, DataError) or not self.pinned:
+            return case
+        target = None if case.target is None else case.target.pin_memory()
+        return replace(case, input=case.input.pin_memory(), target=target)
+
+
+def items(
+    suite: Suite,
+    cases: Sequence[str],
+    settings: Settings,
+    load: Loader,
+    broken: dict[str, DataError],
+) -> Iterator[Item]:
+    """The images of all cases in order; cases that cannot be loaded go to ``broken``.
+
+    Blanks take the places of a broken image, so that the others pass through the model in the
+    same slots of the same batches as if it were whole.
+    """
+    count = settings.plan.count()
+    for name in cases:
+        case = load(name)
+        if isinstance(case, DataError):
+            broken[name] = case
+            for _ in range(0 if count is None else 2 + count):
+                yield Item(None)
+            continue
+        height, width = case.input.shape[-2:]
+        shifts = settings.plan.shifts(settings.seed, suite.name, name, (height, width))
+        yield from OpenCase(case, shifts, settings.device).items(settings.batch)
+
+
+def load_case(suite: Suite, name: str) -> Case | DataError:
+    """A case that can be measured, or why it cannot."""
+    try:
+        case = suite.load(name)
+    except DataError as error:
+        return error
+    except EquibenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        return DataError(f"{suite.label} cannot load case {name}: {reason}")
+    if not isinstance(case, Case) or not isinstance(case.input, Tensor):
+        return DataError(f"{suite.label}, case {name}: load() gave no Case with a tensor as input")
+    if case.input.ndim != 4 or not len(case.input) or not case.input.is_floating_point():
+        return DataError(
+            f"{suite.label}, case {name}: the input is {case.input.dtype} {shape(case.input)}, "
+            "not a float tensor (N, C, H, W)"
+        )
+    for what, images in (("input", case.input), ("ground truth", case.target)):
+        if images is not None and not images.isfinite().all():
+            return DataError(f"{suite.label}, case {name}: the {what} is not finite")
+    return replace(case, name=name)

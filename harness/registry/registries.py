@@ -1,0 +1,187 @@
+"""One registry for models, suites, metrics and reports.
+
+An object gets into it by a decorator or by an entry point of an installed distribution;
+``module:attribute`` and ``path/to/file.py:attribute`` reach any other, ``path/to/net.onnx`` what
+reads such files. Nothing is imported
+before it is asked for, and what fails to import is listed as broken and stops nobody else.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from equibench.errors import UsageError
+from equibench.registry.entries import Entry, Info
+from equibench.registry.plugin_files import load_file
+
+__all__ = [
+    "DISPLAYS",
+    "METRICS",
+    "MODELS",
+    "REPORTS",
+    "SUITES",
+    "Entry",
+    "Info",
+    "Registry",
+    "register_metric",
+    "register_model",
+    "register_report",
+    "register_suite",
+]
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The objects of one kind, by name."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.group = f"equibench.{kind}s"
+        self._decorated: dict[str, Entry[T]] = {}
+
+    def register(
+        self,
+        name: str,
+        *,
+        summary: str = "",
+        modules: tuple[str, ...] = (),
+        extra: str | None = None,
+        weights: Mapping[str, Path] | None = None,
+        **details: str | int | float | bool,
+    ) -> Callable[[T], T]:
+        """Decorate a factory (or an object) to register it under ``name``.
+
+        Raises:
+            UsageError: the name is taken by another object; the message shows both.
+        """
+
+        def decorate(target: T) -> T:
+            line = summary or (inspect.getdoc(target) or "").partition("\n")[0]
+            target.__equibench__ = Info(line, modules, extra, details, weights or {})  # type: ignore[attr-defined]
+            module = str(getattr(target, "__module__", ""))
+            taken = self._taken(name, module, target)
+            if taken:
+                raise UsageError(
+                    f"{self.kind} {name!r} is already {taken}; {_place(target)} needs another name"
+                )
+            self._decorated[name] = Entry(
+                self.kind, name, f"decorated in {module}", module.partition(".")[0], lambda: target
+            )
+            return target
+
+        return decorate
+
+    def entries(self) -> list[Entry[T]]:
+        """Every entry, by name; where two share a name both are listed, ours first."""
+        listed = sorted(self._entry_points(), key=lambda entry: entry.name)
+        names = {entry.name for entry in listed}
+        return sorted(
+            [*listed, *(e for e in self._decorated.values() if e.name not in names)],
+            key=lambda entry: entry.name,
+        )
+
+    def get(self, reference: str) -> Entry[T]:
+        """The entry for a name, a ``module:attribute``, a ``path/to/file.py:attribute`` or a file.
+
+        What reads files of a kind is registered under their suffix (``.onnx``).
+
+        Raises:
+            UsageError: nothing has that name; the closest names come first.
+        """
+        entries = self.entries()
+        for entry in entries:
+            if entry.name == reference:
+                return entry  # the first: equibench's own, where a plugin took its name
+        path, colon, attribute = reference.rpartition(":")
+        if colon and path.endswith(".py"):
+            return self._external(reference, lambda: _attribute(load_file(path), attribute))
+        if colon and path:
+            return self._external(
+                reference, lambda: _attribute(importlib.import_module(path), attribute)
+            )
+        suffix = Path(reference).suffix
+        for entry in entries:
+            if suffix and entry.name == suffix:
+                return entry.of_file(reference)
+        raise UsageError(self._unknown(reference))
+
+    def _taken(self, name: str, module: str, target: object) -> str | None:
+        """Where another object of that name is defined; importing a module twice is no clash."""
+        for point in metadata.entry_points(group=self.group, name=name):
+            return point.value if point.module != module else None
+        if name not in self._decorated:
+            return None
+        place = _place(self._decorated[name].object)
+        return place if place != _place(target) else None
+
+    def _external(self, reference: str, resolve: Callable[[], Any]) -> Entry[T]:
+        return Entry(self.kind, reference, reference, "", resolve)
+
+    def _unknown(self, name: str) -> str:
+        names = [entry.name for entry in self.entries()]
+        close = get_close_matches(name, names, n=3, cutoff=0.75)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        return f"no {self.kind} is called {name!r}.{hint} There are: {', '.join(names)}"
+
+    def _entry_points(self) -> Iterator[Entry[T]]:
+        """Entry points of installed distributions, equibench's own first, each name once."""
+        found: dict[str, Entry[T]] = {}
+        # reading a distribution's name parses its metadata: once is enough
+        points = [(_distribution(p), p) for p in metadata.entry_points(group=self.group)]
+        own_first = sorted(points, key=lambda named: (named[0] != "equibench", named[0]))
+        for distribution, point in own_first:
+            version = point.dist.version if point.dist else ""
+            origin = f"{distribution} {version}".strip()
+            entry: Entry[T] = Entry(self.kind, point.name, origin, distribution, point.load)
+            taken = found.setdefault(point.name, entry)
+            if taken is entry:
+                yield entry
+            elif taken.origin != entry.origin:
+                yield Entry(self.kind, point.name, origin, distribution, _refuse(taken, point))
+
+
+def _refuse(taken: Entry[Any], point: metadata.EntryPoint) -> Callable[[], Any]:
+    def resolve() -> Any:
+        raise UsageError(f"the name is taken by {taken.origin}; {point.value} needs another")
+
+    return resolve
+
+
+def _distribution(point: metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist else ""
+
+
+def _attribute(module: ModuleType, name: str) -> Any:
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        public = [n for n in vars(module) if not n.startswith("_")]
+        close = get_close_matches(name, public, n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        source = Path(module.__file__ or module.__name__).name
+        raise AttributeError(f"{source} has no {name!r}{hint}") from None
+
+
+def _place(target: object) -> str:
+    """Where an object is defined, as messages show it."""
+    name = getattr(target, "__qualname__", type(target).__qualname__)
+    return f"{getattr(target, '__module__', '?')}:{name}"
+
+
+MODELS: Registry[Callable[..., Any]] = Registry("model")
+SUITES: Registry[Callable[..., Any]] = Registry("suite")
+METRICS: Registry[Any] = Registry("metric")
+REPORTS: Registry[Callable[..., Any]] = Registry("report")
+DISPLAYS: Registry[Callable[..., Any]] = Registry("display")
+"""How a result shows itself in a notebook."""
+
+register_model = MODELS.register
+register_suite = SUITES.register
+register_metric = METRICS.register
+register_report = REPORTS.register

@@ -1,0 +1,284 @@
+"""A run: models × suites, unit by unit, into a run folder that can be resumed."""
+
+import datetime
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from equibench.cases.suite import Suite
+from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
+from equibench.loading.adapter_keys import Adaptation
+from equibench.loading.models import build_suite, case_names, load_model, seeded
+from equibench.loading.weights import weights_file
+from equibench.measurement.conditions import Settings
+from equibench.measurement.measurement import row_columns, suite_metrics
+from equibench.measurement.run_config import SPLITTING, RunConfig
+from equibench.registry.plugin_files import repository_of
+from equibench.registry.provenance import environment
+from equibench.registry.registries import MODELS
+from equibench.registry.specs import Spec
+from equibench.runs.fingerprint import fingerprint, refuse_changes
+from equibench.runs.run_folder import RunFolder
+from equibench.runs.units import Outcome, Unit, Worker, described, in_turn, split
+
+__all__ = ["run"]
+
+
+def run(config: RunConfig, out: Path | str, *, progress: bool | None = None) -> RunFolder:
+    """Measure, or go on where an equal run stopped.
+
+    Args:
+        config: what to measure.
+        out: the run folder.
+        progress: show a progress bar; None shows it on a terminal.
+
+    Returns:
+        The folder; its ``failures`` are empty if all went well.
+
+    Raises:
+        UsageError: nothing can be run as asked, or the folder holds another run.
+        EquibenchError: the folder cannot be written.
+    """
+    return _Run(config).into(Path(out), progress)
+
+
+class _Run:
+    """What a configuration comes to on this machine."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.shard = config.shard
+        self.settings = Settings.of(config)
+        self.environment = environment(self.settings.device)
+        self.failures: list[dict[str, Any]] = []
+        self.specs = self._available_models()
+        self.suite_specs = _specs("suites", [block.suites for block in config.blocks])
+        self.suites = self._available_suites()
+        metrics = {m.name: m for suite, _ in self.suites.values() for m in suite_metrics(suite)}
+        self.metrics = list(metrics.values())
+        self.described: set[str] = set()
+
+    def into(self, out: Path, progress: bool | None) -> RunFolder:
+        folder = RunFolder(out, create=True)
+        with folder.lock(self.shard):
+            before = folder.manifest.get("state")
+            units = self._units()
+            folder.update_manifest(lambda manifest: self._begin(manifest, units, out))
+            try:
+                self._measure(folder, units, progress)
+            except BaseException as error:
+                folder.write_failures(self.failures, shard=self.shard)
+                # a refused run changes nothing of what the folder says of its own
+                refused = before if isinstance(error, UsageError) else None
+                stopped = isinstance(error, KeyboardInterrupt)
+                state = refused or ("interrupted" if stopped else "failed")
+                folder.update_manifest(lambda manifest: self._end(manifest, state))
+                raise
+            folder.conclude(self.failures, shard=self.shard)
+            folder.update_manifest(lambda manifest: self._end(manifest, "finished"))
+        return folder
+
+    def _begin(self, manifest: dict[str, Any], units: Sequence[Unit], out: Path) -> None:
+        identity = fingerprint(
+            self.config, self.settings, self.suites.values(), self.metrics, self.environment
+        )
+        refuse_changes(manifest.get("fingerprint", identity), identity, out)
+        manifest.setdefault("started", _now())
+        manifest |= {
+            "state": "running",
+            "configuration": self.config.model_dump(mode="json", exclude=set(SPLITTING)),
+            "fingerprint": identity,
+            "environment": self.environment,
+            "models": manifest.get("models", {}),
+            "probes": manifest.get("probes", {}),
+            "units": dict(Counter(unit.job.stem for unit in units)),
+            "shards": manifest.get("shards", {}) | {self.shard: "running"} if self.shard else {},
+        }
+
+    def _end(self, manifest: dict[str, Any], state: str) -> None:
+        """A run in shards has ended when the last of them has."""
+        manifest["stopped"] = _now()
+        shards = manifest["shards"]
+        if self.shard:
+            shards[self.shard] = state
+            others = set(shards.values()) - {state}
+            complete = len(shards) == self._shard()[1]
+            state = "running" if "running" in others or not complete else max(others, default=state)
+        manifest["state"] = state
+
+    def _available_models(self) -> list[Spec]:
+        """Specs of the models that can run here; a mistyped one stops the run at once."""
+        specs, reasons = [], []
+        for spec in _specs("models", [block.models for block in self.config.blocks]).values():
+            Adaptation.of(spec.adapters, spec.label)
+            if self.config.isolate and repository_of(spec.reference):
+                specs.append(spec)  # it is looked at in its own process, and nowhere else
+                continue
+            if spec.weights is not None:
+                weights_file(spec)
+            try:
+                with seeded(self.config.seed):
+                    MODELS.get(spec.reference).check(spec.arguments)
+                specs.append(spec)
+            except UnavailableError as error:
+                reasons.append(error)
+                self._fail(error, model=spec.label)
+        if not specs:
+            raise reasons[0]
+        return specs
+
+    def _available_suites(self) -> dict[str, tuple[Suite, Sequence[str]]]:
+        """Suites whose data are here, with their cases, by the labels of their specs."""
+        for name in self.config.data:
+            if name not in {spec.reference for spec in self.suite_specs.values()}:
+                raise UsageError(f"--data {name}=…: no suite of this run is called {name!r}")
+        found: dict[str, tuple[Suite, Sequence[str]]] = {}
+        reasons: list[EquibenchError] = []
+        for label, spec in self.suite_specs.items():
+            try:
+                suite = build_suite(spec, self.config.data)
+                cases = case_names(suite, self.config.limit)
+            except (UnavailableError, DataError) as error:
+                reasons.append(error)
+                self._fail(error, suite=spec.label)
+                continue
+            if suite.label in (other.label for other, _ in found.values()):
+                raise UsageError(f"two suites are called {suite.label!r}: give one a label=…")
+            found[label] = suite, cases
+        if not found:
+            raise reasons[0]
+        return found
+
+    def _units(self) -> list[Unit]:
+        """Every model on the suites of all blocks that name it, suite by suite."""
+        units = []
+        for model in self.specs:
+            wanted = dict.fromkeys(
+                label
+                for block in self.config.blocks
+                if model.label in _specs("models", [block.models])
+                for label in _specs("suites", [block.suites])
+            )
+            for label in wanted:
+                if label in self.suites:
+                    suite, cases = self.suites[label]
+                    units += split(model, self.suite_specs[label], suite, self.settings, cases)
+        return units
+
+    def _shard(self) -> tuple[int, int]:
+        first, _, count = (self.shard or "1/1").partition("/")
+        return int(first), int(count)
+
+    def _mine(self, units: Sequence[Unit]) -> Sequence[Unit]:
+        """Those of this shard: every n-th, so that each has some of every job."""
+        first, count = self._shard()
+        return units[first - 1 :: count]
+
+    def _measure(self, folder: RunFolder, units: Sequence[Unit], progress: bool | None) -> None:
+        mine = self._mine(units)
+        todo = [unit for unit in mine if not folder.finished(unit.name)]
+        self._recognise(folder, {unit.job.model.label for unit in todo})
+        jobs: dict[str, list[str]] = {}
+        for unit in units:
+            jobs.setdefault(unit.job.stem, []).append(unit.name)
+        left = Counter(unit.job.stem for unit in todo)
+        silent = None if progress is None else not progress
+        with tqdm(
+            total=len(mine), initial=len(mine) - len(todo), unit="unit", disable=silent,
+            dynamic_ncols=True,
+        ) as bar:  # fmt: skip
+            for outcome in self._outcomes(todo):
+                job = outcome.unit.job
+                bar.set_description(f"{job.model.label} · {job.label}")
+                self._settle(folder, outcome)
+                bar.update()
+                left[job.stem] -= 1
+                if not left[job.stem]:
+                    folder.consolidate(job.stem, jobs[job.stem])
+
+    def _recognise(self, folder: RunFolder, busy: Set[str]) -> None:
+        """Models with nothing left to do must be those that the folder's rows are of."""
+        known = folder.manifest["models"]
+        for spec in self.specs:
+            if spec.label in known and spec.label not in busy:
+                try:
+                    found = described(
+                        spec, load_model(spec, self.config.seed, **self.config.loading)
+                    )
+                except EquibenchError as error:
+                    self._fail(error, model=spec.label)
+                    continue
+                refuse_changes({spec.label: known[spec.label]}, {spec.label: found}, folder.path)
+
+    def _outcomes(self, units: Sequence[Unit]) -> Iterable[Outcome]:
+        def say(line: str) -> None:
+            tqdm.write(line, sys.stderr)
+
+        if self.config.engine == "dask":
+            from equibench.runs.dask_cluster import on_cluster
+
+            return on_cluster(self.config, self.settings.device, units, say)
+        suites = {label: suite for label, (suite, _) in self.suites.items()}
+        return in_turn(Worker(self.config, say, suites), units)
+
+    def _settle(self, folder: RunFolder, outcome: Outcome) -> None:
+        """Keep what came of a unit."""
+        job = outcome.unit.job
+        if outcome.model is not None:
+            self._describe(folder, outcome)
+        if outcome.measured is not None:
+            # one schema for every file of the run, whatever its suite measures
+            rows = outcome.measured.rows.reindex(columns=row_columns(self.metrics))
+            folder.write_rows(outcome.unit.name, rows, complete=not outcome.measured.broken)
+            for case, reason in outcome.measured.broken.items():
+                self._fail(reason, **job.place, cases=[case])
+        elif outcome.error is not None:
+            cases = {} if outcome.broken else {"cases": list(outcome.unit.cases)}
+            place = job.place if outcome.broken != "model" else {"model": job.model.label}
+            self._fail(outcome.error, **place, **cases)
+
+    def _describe(self, folder: RunFolder, outcome: Outcome) -> None:
+        """Note what identifies the model, or refuse it where the folder knows another."""
+        job = outcome.unit.job
+        if job.stem in self.described:
+            return
+        self.described.add(job.stem)
+        label = job.model.label
+
+        def change(manifest: dict[str, Any]) -> None:
+            before = manifest["models"].setdefault(label, outcome.model)
+            refuse_changes({label: before}, {label: outcome.model}, folder.path)
+            # in the order of the configuration, whoever came first
+            order = dict.fromkeys([*(spec.label for spec in self.specs), *manifest["models"]])
+            manifest["models"] = {
+                name: manifest["models"][name] for name in order if name in manifest["models"]
+            }
+            if outcome.probe is not None:
+                manifest["probes"].setdefault(label, {})[job.label] = outcome.probe
+
+        folder.update_manifest(change)
+
+    def _fail(self, error: EquibenchError, **place: object) -> None:
+        failure = {**place, "error": type(error).__name__, "message": str(error)}
+        if failure not in self.failures:
+            self.failures.append(failure)
+
+
+def _specs(kind: str, lists: Sequence[Sequence[str]]) -> dict[str, Spec]:
+    """What lists of models or of suites name, by label; several lists may name the same."""
+    found: dict[str, Spec] = {}
+    for texts in lists:
+        specs = [Spec.parse(text) for text in texts]
+        labels = Counter(spec.label for spec in specs)
+        for spec in specs:
+            if found.setdefault(spec.label, spec) != spec or labels[spec.label] > 1:
+                raise UsageError(f"two {kind} are called {spec.label!r}: give one a label=…")
+    return found
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,203 @@
+"""Units of work: what a run is split into, and who measures them.
+
+A unit is a few cases of one suite under one model. What comes of it depends on nothing else: not
+on the order of units, nor on how many workers share them.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any, Literal
+
+from torch import Tensor
+
+from equibench.cases.suite import Suite
+from equibench.errors import DataError, EquibenchError
+from equibench.evaluation.batch_tuning import tuned, worth_tuning
+from equibench.evaluation.model_on_suite import Evaluation, Ready, forwards_per_case, units
+from equibench.evaluation.optimized_models import optimized
+from equibench.evidence.stride_probing import PROBED
+from equibench.loading.models import LoadedModel, build_suite, load_model
+from equibench.measurement.conditions import Settings
+from equibench.measurement.image_order import load_case
+from equibench.measurement.measurement import Measured
+from equibench.measurement.run_config import RunConfig
+from equibench.registry.specs import Spec, slug
+from equibench.runs.row_files import unit_name
+
+__all__ = ["Job", "Outcome", "Say", "Unit", "Worker", "described", "in_turn", "split"]
+
+Say = Callable[[str], None]
+"""Takes a line for the user."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model on one suite.
+
+    Args:
+        stem: what the row files of its units begin with.
+        label: of the suite, in rows.
+        probed: the cases that the model is probed with.
+        cases: how many there are in all.
+    """
+
+    stem: str
+    model: Spec
+    suite: Spec
+    label: str
+    probed: tuple[str, ...]
+    cases: int
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Model and suite, as rows and failures name them."""
+        return {"model": self.model.label, "suite": self.label}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A few cases of a job, and the name of the file for their rows."""
+
+    job: Job
+    name: str
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a unit: rows, or why there are none.
+
+    Args:
+        broken: what is to blame where nothing of the job, or of the model, can be measured.
+        model: what identifies the model, for the manifest.
+        probe: what its total stride was found to be, where all shifts are asked for.
+    """
+
+    unit: Unit
+    error: EquibenchError | None = None
+    measured: Measured | None = None
+    broken: Literal["model", "job"] | None = None
+    model: Mapping[str, Any] | None = None
+    probe: Mapping[str, Any] | None = None
+
+
+def split(
+    model: Spec, spec: Spec, suite: Suite, settings: Settings, cases: Sequence[str]
+) -> list[Unit]:
+    """The units of one model on one suite; a longer list of cases keeps those of a shorter one."""
+    # labels are data and never a path
+    digest = hashlib.sha256(f"{model.label}\n{suite.label}".encode()).hexdigest()[:8]
+    stem = f"{slug(model.label)}_{slug(suite.label)}_{digest}"
+    job = Job(stem, model, spec, suite.label, tuple(cases[:PROBED]), len(cases))
+    parts = units(suite, settings.plan, cases, settings.device.type)
+    return [Unit(job, unit_name(stem, number), tuple(part)) for number, part in enumerate(parts)]
+
+
+def described(spec: Spec, loaded: LoadedModel) -> dict[str, Any]:
+    """What identifies a model, for the manifest."""
+    return {"spec": spec.reference, "weights": loaded.weights, **loaded.provenance}
+
+
+class Worker:
+    """Measures units, one after the other; keeps model and suite in place between two of a job.
+
+    Args:
+        say: told what all shifts cost, before they begin.
+        suites: those that are built already, by the labels of their specs.
+    """
+
+    def __init__(
+        self, config: RunConfig, say: Say, suites: Mapping[str, Suite] | None = None
+    ) -> None:
+        self.config, self.say = config, say
+        self.settings = Settings.of(config)
+        self._suites = dict(suites or {})
+        self._model: tuple[str, LoadedModel | EquibenchError] | None = None
+        self._ready: tuple[str, Ready | EquibenchError] | None = None
+        self._in_place = ExitStack()
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._in_place.close()
+
+    def __call__(self, unit: Unit, following: Sequence[str] = ()) -> Outcome:
+        """Measure a unit.
+
+        Args:
+            following: cases of the next one, to be loaded meanwhile.
+        """
+        job = unit.job
+        loaded = self._load(job.model)
+        if isinstance(loaded, EquibenchError):
+            return Outcome(unit, loaded, broken="model")
+        outcome = Outcome(unit, model=described(job.model, loaded))
+        ready = self._put_in_place(loaded, job)
+        if isinstance(ready, EquibenchError):
+            return replace(outcome, error=ready, broken="job")
+        if ready.probe is not None:
+            outcome = replace(outcome, probe=ready.probe.described)
+        try:
+            return replace(outcome, measured=ready(unit.cases, following))
+        except EquibenchError as error:
+            return replace(outcome, error=error)
+
+    def _load(self, spec: Spec) -> LoadedModel | EquibenchError:
+        if self._model is None or self._model[0] != spec.label:
+            self._in_place.close()
+            self._model = self._ready = None  # not two models in memory
+            try:
+                self._model = spec.label, load_model(spec, self.config.seed, **self.config.loading)
+            except EquibenchError as error:
+                self._model = spec.label, error
+        return self._model[1]
+
+    def _put_in_place(self, loaded: LoadedModel, job: Job) -> Ready | EquibenchError:
+        if self._ready is None or self._ready[0] != job.stem:
+            self._in_place.close()
+            try:
+                ready = self._in_place.enter_context(self._evaluation(loaded, job))
+                self._ready = job.stem, ready
+            except EquibenchError as error:  # what cannot be probed cannot be measured
+                self._ready = job.stem, error
+        return self._ready[1]
+
+    @contextmanager
+    def _evaluation(self, loaded: LoadedModel, job: Job) -> Iterator[Ready]:
+        if job.suite.label not in self._suites:
+            self._suites[job.suite.label] = build_suite(job.suite, self.config.data)
+        suite = self._suites[job.suite.label]
+        declared = loaded.provenance["details"].get("total_stride")
+        model, settings = loaded.model, self.settings
+        if self.config.optimize:
+            image = self._image(suite, job)
+            model = optimized(model, self.config.optimize, image, settings, loaded.label)
+        forwards = job.cases * (forwards_per_case(suite, settings.plan) or 0)
+        if self.config.batch == "auto" and worth_tuning(settings.device, forwards):
+            conditions = described(job.model, loaded) | {"optimize": self.config.optimize}
+            image = self._image(suite, job)
+            settings = replace(settings, batch=tuned(model, image, settings, str(conditions)))
+        evaluation = Evaluation(model, loaded.label, suite, settings, declared)
+        with evaluation.ready(job.probed) as ready:
+            if ready.probe is not None:
+                self.say(ready.probe.cost(loaded.label, suite, job.cases))
+            yield ready
+
+    def _image(self, suite: Suite, job: Job) -> Tensor:
+        """One image (1, C, H, W) to try the model with."""
+        case = load_case(suite, job.probed[0])
+        if isinstance(case, DataError):
+            raise case
+        return case.input[:1]
+
+
+def in_turn(worker: Worker, units: Sequence[Unit]) -> Iterable[Outcome]:
+    """Measure units here, one after the other."""
+    with worker:
+        for unit, after in zip_longest(units, units[1:]):
+            following = after.cases if after and after.job.stem == unit.job.stem else ()
+            yield worker(unit, following)

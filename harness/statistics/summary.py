@@ -1,0 +1,303 @@
+"""From rows to one line for each model, suite and group."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
+from math import ceil, fsum
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from equibench.foundation.rounding import allowance
+from equibench.metrics.image_metrics import Metric
+from equibench.registry.registries import METRICS
+from equibench.statistics.confidence_intervals import intervals
+
+__all__ = ["Column", "columns", "exact_sum", "non_finite", "summarize", "worst_at"]
+
+_THREADS = 4
+"""Columns that are summed up at once."""
+
+_BLOCK = 2**15
+"""Values that are added up at a time: they stay in the processor's cache."""
+
+KEYS = ["model", "suite", "group"]
+"""What a line of a summary is about."""
+_OF_SHIFTS = (
+    *("cluster", "case", "dy", "dx", "precision"),
+    *("near_ties", "covers", "exact", "spot_deviation"),
+)
+"""Columns that say of shifts what no metric does."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of rows that a summary is made of.
+
+    Args:
+        name: in rows and summaries.
+        title: as tables show it.
+        higher_is_better: decides which row is the worst.
+        shifted: over shifts; otherwise over cases, unshifted.
+        best: the value that nothing is better than; infinite where there is none.
+        version: of the metric's definition.
+    """
+
+    name: str
+    title: str
+    unit: str
+    format: str
+    higher_is_better: bool
+    shifted: bool
+    best: float
+    version: int
+
+    @property
+    def heading(self) -> str:
+        """Title, unit and direction."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.title}{unit} {'↑' if self.higher_is_better else '↓'}"
+
+
+def columns(names: Sequence[str]) -> list[Column]:
+    """The metric columns among some column names, equivariance first."""
+    metrics: list[Metric] = [e.object for e in METRICS.entries() if e.unavailable() is None]
+    equivariance, changes, quality = [], [], []
+    for m in metrics:
+        up, best = m.higher_is_better, m.bounds[1 if m.higher_is_better else 0]
+        shown = m.title, m.unit, m.format, up
+        equivariance.append(Column(f"eq_{m.column}", *shown, True, best, m.version))
+        quality.append(Column(m.column, *shown, False, best, m.version))
+        if m.delta_format:
+            shown = f"Δ{m.title}", m.unit, m.delta_format, False
+            changes.append(Column(f"delta_{m.column}", *shown, True, 0.0, m.version))
+    return [c for c in [*equivariance, *changes, *quality] if c.name in names]
+
+
+def summarize(rows: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One line for each model × suite × group, from rows or from parts that share no such group.
+
+    Every column has mean, 95 % confidence interval of the mean (bootstrap over clusters of
+    cases), median, the value that 95 % are no worse than, worst, and the case of the worst;
+    equivariance columns its shift as well. ``flips`` is the share of shifts with an NMSE above
+    rounding, ``flips_error`` the share of the mean NMSE that they make. NaN is worse than any
+    number. Columns that are empty for a suite stay empty. A row counts for as many shifts as it
+    covers; ``exact`` says whether they are all the circular shifts there are, ``inexact`` how many
+    cases have residue classes that their spot checks contradict.
+    """
+    parts = [rows] if isinstance(rows, pd.DataFrame) else rows
+    known = cache(columns)  # most parts have the same
+    return pd.DataFrame(
+        [line for part in parts for line in _lines(part, known(tuple(part.columns)))]
+    )
+
+
+def _lines(rows: pd.DataFrame, kinds: Sequence[Column]) -> Iterator[dict[str, object]]:
+    over_shifts = [*_OF_SHIFTS, *(kind.name for kind in kinds if kind.shifted)]
+    number = _numbered(rows)
+    draw = rows["draw"].to_numpy()
+    for group in range(number.max() + 1):
+        mine = number == group
+        first = rows.iloc[int(mine.argmax())]
+        unshifted = rows[mine & (draw == 0)]
+        shifted = rows[over_shifts][mine & (draw > 0)]
+        yield {key: first[key] for key in KEYS} | _line(first, unshifted, shifted, kinds)
+
+
+def _numbered(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Which group each row belongs to, groups counted in the order in which they appear."""
+    number = np.zeros(len(rows), dtype=np.int64)
+    for key in KEYS:
+        labels = rows[key].astype("category").cat
+        if len(labels.categories) > 1:
+            number = number * len(labels.categories) + labels.codes.to_numpy()
+    return pd.factorize(number)[0]
+
+
+def _line(
+    first: "pd.Series[Any]", unshifted: pd.DataFrame, shifted: pd.DataFrame, kinds: Sequence[Column]
+) -> dict[str, object]:
+    line: dict[str, object] = {
+        "cases": len(unshifted),
+        "shifts": int(shifted["covers"].sum()),
+        "evaluated": len(shifted),
+        "frame": first["frame"],
+        "precision": first["precision"],
+        "exact": bool(shifted["exact"].all()),
+        "padded": "padded" in unshifted and bool(unshifted["padded"].any()),
+        "spot_deviation": float(shifted["spot_deviation"].max()),
+    }
+    for over in (shifted, unshifted):
+        # a model that returns nothing but NaN still has an error
+        mine = [
+            kind
+            for kind in kinds
+            if kind.shifted == (over is shifted)
+            and (kind.name == "eq_nmse" or over[kind.name].notna().any())
+        ]
+        names = [kind.name for kind in mine]
+        bounds = intervals(*_cluster_sums(over, names))
+        statistics = partial(_statistics, over, _reduced(over["covers"]))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for found in pool.map(statistics, mine, bounds.tolist()):
+                line |= found
+    line["near_ties"] = _tied(shifted["near_ties"])
+    # cases whose spot checks deviate, and whether near-ties may be why
+    line["inexact"] = int((~unshifted["exact"] & unshifted["spot_deviation"].notna()).sum())
+    line["inexact_near_ties"] = _tied(shifted["near_ties"][~shifted["exact"].astype(bool)])
+    floor = float(unshifted["floor_nmse"].max())
+    line["floor_nmse"] = floor
+    line["flips"], line["flips_error"] = _flips(shifted, floor)
+    return line
+
+
+def _tied(near_ties: "pd.Series[float]") -> float:
+    """The share of rows with near-ties; NaN where no model counts them."""
+    counted = near_ties.dropna()
+    return float((counted > 0).mean()) if len(counted) else np.nan
+
+
+def _flips(shifted: pd.DataFrame, floor: float) -> tuple[float, float]:
+    """The share of shifts whose NMSE is more than rounding, and that of the mean they make."""
+    errors, covers = shifted["eq_nmse"].to_numpy(np.float64), shifted["covers"].to_numpy(np.float64)
+    # NaN is no rounding
+    flipped = ~(errors <= allowance(str(shifted["precision"].iloc[0]), floor))
+    weighted = errors * covers
+    share = np.nan
+    if np.isfinite(weighted).all():
+        total = exact_sum(weighted)
+        share = exact_sum(weighted[flipped]) / total if total else 0.0
+    return float(covers[flipped].sum() / covers.sum()), share
+
+
+def worst_at(values: NDArray[np.float64], kind: Column) -> int:
+    """The position of the worst value; NaN is worse than any number."""
+    undefined = np.isnan(values)
+    if undefined.any():
+        return int(undefined.argmax())
+    return int(values.argmin() if kind.higher_is_better else values.argmax())
+
+
+def _statistics(
+    over: pd.DataFrame, covers: NDArray[np.int64], kind: Column, interval: tuple[float, float]
+) -> dict[str, object]:
+    values = over[kind.name].to_numpy(dtype=np.float64)
+    worst = worst_at(values, kind)
+    *middle, q95 = _quantiles(values, covers, kind.higher_is_better)
+    found: dict[str, object] = {
+        "mean": _mean(values, covers),
+        "ci_low": interval[0],
+        "ci_high": interval[1],
+        "median": float(np.mean(middle)),
+        "q95": q95,
+        "worst": float(values[worst]),
+        "worst_case": over["case"].iloc[worst],
+    }
+    if kind.shifted:
+        found |= {
+            f"worst_{axis}": int(cast("int", over[axis].iloc[worst])) for axis in ("dy", "dx")
+        }
+    return {f"{kind.name}_{name}": value for name, value in found.items()}
+
+
+def _reduced(covers: "pd.Series[int]") -> NDArray[np.int64]:
+    """How often each row counts, in the smallest whole numbers."""
+    counts: NDArray[np.int64] = np.asarray(covers, dtype=np.int64)
+    if len(counts) and (counts == counts[0]).all():
+        return np.ones_like(counts)
+    return np.asarray(counts // np.gcd.reduce(counts))
+
+
+def _mean(values: NDArray[np.float64], covers: NDArray[np.int64]) -> float:
+    """The exactly rounded mean: however the rows are split and ordered, it is one number."""
+    if not np.isfinite(values).all():
+        return float(values.mean())
+    return exact_sum(values * covers) / int(covers.sum())
+
+
+def exact_sum(values: NDArray[np.float64]) -> float:
+    """What ``math.fsum`` gives of finite values (n,), ten times as fast.
+
+    The leading bits of some values, cut off at one place for all, are added up without rounding;
+    then those that follow, until none are left.
+
+    Source: Rump, Ogita & Oishi 2008, section 3.
+    """
+    if np.abs(values).max(initial=0.0) > 2.0**1000:
+        return fsum(values.tolist())
+    found = []
+    for first in range(0, len(values), _BLOCK):
+        rest = values[first : first + _BLOCK].copy()
+        while largest := max(rest.max(), -rest.min()):
+            cut = np.ldexp(2.0 * _BLOCK, np.frexp(largest)[1])
+            leading = rest + cut
+            leading -= cut
+            found.append(leading.sum())
+            rest -= leading
+    return fsum(found)
+
+
+def _quantiles(
+    values: NDArray[np.float64], covers: NDArray[np.int64], higher_is_better: bool
+) -> tuple[float, float, float]:
+    """The two values in the middle, and what 95 % are no worse than, each value ``covers`` times.
+
+    The last is the value at the first place that has at least 95 % at or before it, counted from
+    the best.
+    """
+    if np.isnan(values).any():
+        return np.nan, np.nan, np.nan
+    total = int(covers.sum())
+    place = max(ceil(total * 0.95 - 1), 0)
+    ranks = [(total - 1) // 2, total // 2, total - 1 - place if higher_is_better else place]
+    if len(values) == total:
+        # one by one: NumPy has vector instructions for that alone
+        found = np.array([np.partition(values, rank)[rank] for rank in ranks])
+    else:
+        order = np.argsort(values, kind="stable")
+        places = np.searchsorted(np.cumsum(covers[order]), ranks, side="right")
+        found = values[order[places]]
+    low, high, q95 = found.tolist()
+    return low, high, q95
+
+
+def _cluster_sums(
+    over: pd.DataFrame, names: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The sums (n, K) of columns in every cluster, clusters by name, and what each covers (n,)."""
+    labels = over["cluster"].astype("category").cat
+    number = len(labels.categories)
+    ranks = np.argsort(np.argsort(labels.categories.to_numpy(object)))
+    cluster = np.append(ranks, number)[labels.codes.to_numpy()]  # what is in none is left out
+    present = np.flatnonzero(np.bincount(cluster, minlength=number)[:number])
+
+    covers = over["covers"].to_numpy(np.float64)
+    weighted = (covers * over[name].to_numpy(np.float64) for name in names)
+    sums = [np.bincount(cluster, values, number)[present] for values in chain([covers], weighted)]
+    found: NDArray[np.float64] = np.column_stack(sums)
+    return found[:, 1:], found[:, 0]
+
+
+def non_finite(rows: pd.DataFrame) -> list[dict[str, object]]:
+    """A failure for each case with a normalised error that is NaN or infinite."""
+    found = []
+    bad = rows.loc[~np.isfinite(rows["eq_nmse"])]
+    for (model, suite, case), part in bad.groupby(["model", "suite", "case"], sort=False):
+        first = part.iloc[0]
+        shifts = f"{len(part)} shifts, first " if len(part) > 1 else ""
+        reason = (
+            "its output is not finite there"
+            if np.isnan(first["eq_nmse"])
+            else "an infinite output, or an unshifted one that is zero"
+        )
+        message = (
+            f"{model} has an NMSE of {first['eq_nmse']} on {suite}, case {case}, {shifts}"
+            f"({first['dy']}, {first['dx']}): {reason}"
+        )
+        place = {"model": model, "suite": suite, "cases": [case]}
+        found.append({**place, "error": "NonFinite", "message": message})
+    return found

@@ -1,0 +1,110 @@
+"""What a probe found, for a terminal and as a figure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from equibench.errors import UsageError
+from equibench.evaluation.model_on_suite import Evaluation
+from equibench.evidence.stride_probing import Probe
+from equibench.layers.attribution import attribute
+from equibench.layers.forensics import adaptive_layers, forensics
+from equibench.reports.diagnosis.layers import flip_table, layer_figure, layer_table
+from equibench.reports.tables.summary_table import number
+
+__all__ = ["error_map", "layers_text", "probe_text"]
+
+
+def probe_text(found: Probe, label: str, suite: str) -> str:
+    """A few lines: total stride, boundaries, rounding, and what all shifts cost."""
+    height, width = found.size
+    at = f"({found.at[0]}, {found.at[1]})"
+    deviation, floor = (number(value, ".1e") for value in (found.deviation, found.floor))
+    lines = {"probed": f"{label} on {suite}, {height}×{width}, {found.images} images (one noise)"}
+    if found.periodic:
+        sy, sx = found.stride
+        lines["total stride"] = f"{sy} × {sx}{_declared(found)}"
+        lines["boundaries"] = "circular"
+        lines["rounding"] = f"NMSE {deviation} at {at}, a multiple; floor {floor}"
+        sy, sx = found.classes
+        lines["all shifts"] = f"{sy * sx} evaluations an image stand for {height * width}"
+    else:
+        lines["total stride"] = f"none: only whole turns commute{_declared(found)}"
+        lines["boundaries"] = (
+            f"not circular, or the size does not divide: NMSE {deviation} at {at}, the best shift "
+            f"tried; near the borders {found.border:.1f} times the error inside; floor {floor}"
+        )
+        lines["all shifts"] = (
+            f"{height * width} evaluations an image, "
+            f"about {number(height * width * found.seconds / 60, '.3g')} min"
+        )
+    longest = max(map(len, lines))
+    return "\n".join(f"{name:{longest}}  {text}" for name, text in lines.items())
+
+
+def layers_text(
+    evaluation: Evaluation, cases: Sequence[str], out: Path | None
+) -> tuple[str, list[Path]]:
+    """Tables of what every layer does to shifts, of adaptive ones their flips; and the figures.
+
+    Args:
+        cases: whose first images are tried.
+        out: where the figure is written; None for none.
+
+    Raises:
+        UsageError: a model without layers.
+    """
+    model, suite, settings = evaluation.model, evaluation.suite, evaluation.settings
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"{evaluation.label} is a plain callable: it has no layers to measure")
+    images = torch.cat([suite.load(case).input[:1] for case in cases])
+    shifts = settings.plan.shifts(settings.seed, suite.name, cases[0], _size(images))
+    device, precision, label = str(settings.device), settings.precision, evaluation.label
+    found = attribute(model, images, shifts, device=device, precision=precision, label=label)
+    text = layer_table(found)
+    if adaptive_layers(model):
+        choices = forensics(
+            model,
+            images,
+            shifts=settings.plan,
+            device=device,
+            precision=precision,
+            seed=settings.seed,
+            label=label,
+        )
+        text += f"\n{flip_table(choices)}"
+    return text, layer_figure(found, out / "layers") if out else []
+
+
+def _size(images: torch.Tensor) -> tuple[int, int]:
+    return images.shape[-2], images.shape[-1]
+
+
+def error_map(found: Probe, path: Path) -> list[Path]:
+    """Where a model breaks under the best shift tried: PNG and PDF of squared error per pixel."""
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import LogNorm
+
+    assert found.error is not None
+    error = found.error.numpy()
+    shown = np.maximum(error, error.max() * 1e-8)
+    figure, axes = plt.subplots(figsize=(3.5, 3.1), layout="constrained")
+    image = axes.imshow(shown, norm=LogNorm(), cmap="magma")
+    axes.set(xlabel="x [pixels]", ylabel="y [pixels]", title=f"shift {found.at}")
+    figure.colorbar(image, label="squared error, mean over images")
+    path.mkdir(parents=True, exist_ok=True)
+    files = [path / f"probe.{suffix}" for suffix in ("png", "pdf")]
+    for file in files:
+        figure.savefig(file, dpi=200)
+    plt.close(figure)
+    return files
+
+
+def _declared(found: Probe) -> str:
+    if found.declared is None:
+        return ""
+    verdict = {True: "holds", False: "does not hold", None: "does not divide the size"}
+    return f" (declared {found.declared}: {verdict[found.verified]})"

@@ -1,0 +1,131 @@
+"""How the equivariance error is distributed over cases and shifts.
+
+No error is left out in silence: exact zeros have a place of their own at the left, and what is
+NaN or infinite is counted in a note.
+"""
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from equibench.reports.figures.log_axis import Floats, LogAxis
+from equibench.reports.figures.style import (
+    BLUE,
+    COLUMN,
+    FONT,
+    ORANGE,
+    PAGE,
+    new_figure,
+    plain,
+    style,
+)
+from equibench.reports.findings.run_data import RunData, short_names, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["distribution_figure"]
+
+_PANELS = 3
+_NOTES = 6
+_JITTER = 0.28
+
+
+def distribution_figure(data: RunData, width: float = PAGE) -> "Figure":
+    """Every error (case × shift) of every model, one panel a suite, with median and worst.
+
+    Args:
+        width: of the figure, in inches.
+    """
+    rows, suites = data.shifted, data.suites
+    models = {suite: data.models_of(suite) for suite in suites}
+    most, shared = max(map(len, models.values())), len(set(map(tuple, models.values()))) == 1
+    names = short_names(data.models, 24)
+    errors = rows["eq_nmse"].to_numpy(dtype=np.float64)
+    axis, notes = LogAxis.of(errors), _not_drawn(rows)
+    room = 1 if width <= COLUMN else _PANELS if shared else _PANELS - 1
+    columns = min(len(suites), room)
+    lines = ceil(len(suites) / columns)
+    height = 1.0 + 0.14 * len(notes) + lines * (0.4 + 0.2 * most)
+    with style():
+        figure = new_figure(width, height)
+        grid = figure.subplots(lines, columns, sharex=True, sharey=shared, squeeze=False)
+        panels = list(grid.ravel())
+        for panel, suite in zip(panels, suites, strict=False):
+            part = rows[rows["suite"] == suite]
+            for y, model in enumerate(models[suite]):
+                mine = part.loc[part["model"] == model, "eq_nmse"].to_numpy(dtype=np.float64)
+                _draw(panel, y, mine, axis)
+            if axis.has_zero:
+                panel.axvline(axis.low, color="0.6", linewidth=0.8, linestyle=":")
+            panel.set_title(plain(shorten(suite, 36)))
+            panel.grid(axis="y", color="0.92")
+            if panel is panels[0] or not shared:
+                labels = [plain(names[model]) for model in models[suite]]
+                panel.set_yticks(range(len(labels)), labels)
+                panel.set_ylim(most - 0.5, -0.5)
+        first = panels[0]
+        first.set_xticks(*axis.ticks)
+        first.set_xlim(axis.zero - 0.04 * axis.span, axis.high + 0.04 * axis.span)
+        for panel in panels[len(suites) :]:
+            panel.remove()
+        for panel in panels[max(0, len(suites) - columns) : len(suites)]:
+            panel.xaxis.set_tick_params(labelbottom=True)
+        zero = "; 0: exactly zero, or below $10^{-18}$" if axis.has_zero else ""
+        label = f"equivariance error NMSE{zero}"
+        figure.supxlabel("\n".join([label, *notes]), fontsize=FONT)
+        handles = {
+            text: handle
+            for panel in panels[: len(suites)]
+            for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)
+        }
+        if handles:
+            figure.legend(handles.values(), handles, loc="outside upper center", ncols=3)
+    return figure
+
+
+def _draw(panel: "Axes", y: int, errors: Floats, axis: LogAxis) -> None:
+    """One model's errors in one panel. NaN counts as larger than any number."""
+    finite = errors[np.isfinite(errors)]
+    if not len(finite):
+        return
+    jitter = np.random.default_rng(y).uniform(-_JITTER, _JITTER, len(finite))
+    panel.scatter(
+        axis.place(finite),
+        y + jitter,
+        s=7,
+        color=BLUE,
+        alpha=0.35,
+        linewidths=0,
+        rasterized=True,
+        label="one case and shift",
+    )
+    median = np.median(np.where(np.isnan(errors), np.inf, errors))
+    if np.isfinite(median):
+        at = axis.place(np.array([median]))
+        panel.scatter(at, [y], s=110, marker="|", color="black", linewidths=1.6, label="median")
+    at = axis.place(finite.max(keepdims=True))
+    panel.scatter(
+        at, [y], s=22, marker="D", color=ORANGE, edgecolors="white", linewidths=0.6, label="worst"
+    )
+
+
+def _not_drawn(rows: pd.DataFrame) -> list[str]:
+    """A line for each model and suite with errors that no axis can show."""
+    finite = np.isfinite(rows["eq_nmse"].to_numpy(dtype=np.float64))
+    keys, names = ["suite", "model"], short_names(list(rows["model"].unique()), 32)
+    missing = rows[~finite].groupby(keys, sort=False).size()
+    sizes = rows.groupby(keys, sort=False).size()
+    notes = [
+        f"not drawn: {count} of {sizes[key]} errors of {plain(names[key[1]])} "
+        f"on {plain(shorten(key[0], 24))}, NaN or infinite"
+        for key, count in list(missing.items())[:_NOTES]
+        if isinstance(key, tuple)
+    ]
+    rest = missing.iloc[_NOTES:]
+    if len(rest):
+        notes.append(f"and {rest.sum()} errors of {len(rest)} more networks and suites")
+    return notes

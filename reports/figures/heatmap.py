@@ -1,0 +1,161 @@
+"""How the equivariance error depends on the shift.
+
+All panels share one logarithmic colour scale; zeros and what is NaN or infinite have colours of
+their own, and a cell without a shift stays empty.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from equibench.reports.figures.style import (
+    COLUMN,
+    FONT,
+    ORANGE,
+    PAGE,
+    ZERO,
+    new_figure,
+    plain,
+    style,
+)
+from equibench.reports.findings.run_data import RunData, short_names, shorten
+from equibench.reports.findings.shift_maps import ShiftLattice
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["heatmap_figure"]
+
+_PANEL = 0.6
+"""The least side of a panel, in inches."""
+_TICKS = 3
+_TITLE = 14
+_GREY = "#bdbdbd"
+
+
+def heatmap_figure(data: RunData, width: float = PAGE) -> "Figure":
+    """Mean NMSE over cases at each shift (dy, dx): a line of panels a suite, a column a model.
+
+    Args:
+        width: of the figure, in inches.
+    """
+    from matplotlib.cm import ScalarMappable
+
+    rows, suites = data.shifted, data.suites
+    models = {suite: data.models_of(suite) for suite in suites}
+    lattices = {suite: ShiftLattice.of(rows[rows["suite"] == suite]) for suite in suites}
+    scale = _ColourScale.of(lattices.values())
+    wide = width > COLUMN
+    room = int((width - (1.5 if wide else 0.6)) / _PANEL)
+    columns = min(max(map(len, models.values())), room)
+    lines = [
+        (suite, models[suite][first : first + columns])
+        for suite in suites
+        for first in range(0, len(models[suite]), columns)
+    ]
+    blocks = [block for _, block in lines]
+    titled = [block != above for block, above in zip(blocks, [None, *blocks], strict=False)]
+    titles = short_names(data.models, 2 * _TITLE)
+    side = min((width - (1.6 if wide else 0.6)) / columns, 1.2)
+    height = (0.4 if wide else 1.0) + (0.85 * side + 0.2) * len(lines) + 0.2 * sum(titled)
+    with style():
+        figure = new_figure(width, height)
+        grid = figure.subplots(len(lines), columns, squeeze=False)
+        for number, ((suite, block), panels) in enumerate(zip(lines, grid, strict=True)):
+            for panel, model in zip(panels, block, strict=False):
+                _draw(panel, lattices[suite], model, scale)
+                if titled[number]:
+                    panel.set_title(_two_lines(titles[model]), fontsize=FONT - 2)
+            for panel in panels[1 : len(block)]:
+                panel.set_yticks([])
+            for panel in panels[len(block) :]:
+                panel.set_visible(False)
+            panels[0].set_ylabel(f"{plain(shorten(suite, 20))}\ndy [pixels]", fontsize=FONT - 1)
+        widths = {lattice.cell for lattice in lattices.values() if lattice.thinned}
+        cells = f" (cells of up to {max(widths)} pixels)" if widths else ""
+        figure.supxlabel(f"shift dx [pixels]{cells}", fontsize=FONT)
+        colours = ScalarMappable(scale.norm, scale.colours)
+        bar = figure.colorbar(
+            colours,
+            ax=grid,
+            location="right" if wide else "bottom",
+            extend=scale.extend,
+            aspect=8 * (height if wide else width),
+            pad=0.02,
+            extendfrac=0.15 / (height if wide else width),
+        )
+        bar.set_label(scale.label)
+    return figure
+
+
+@dataclass(frozen=True, eq=False)
+class _ColourScale:
+    """One scale for all panels; zeros lie below it and infinite means above."""
+
+    norm: Any
+    colours: Any
+    has_zero: bool
+    has_infinite: bool
+
+    @classmethod
+    def of(cls, lattices: Iterable[ShiftLattice]) -> "_ColourScale":
+        from matplotlib import colormaps
+        from matplotlib.colors import LogNorm
+
+        means = np.concatenate([lattice.cells["mean"].to_numpy() for lattice in lattices])
+        positive = means[np.isfinite(means) & (means >= ZERO)]
+        low, high = (positive.min(), positive.max()) if len(positive) else (1e-16, 1.0)
+        decades = floor(np.log10(low)), ceil(np.log10(high))
+        norm = LogNorm(10.0 ** decades[0], 10.0 ** max(decades[1], decades[0] + 1))
+        colours = colormaps["viridis"].with_extremes(under=_GREY, over=ORANGE)
+        return cls(norm, colours, bool((means < ZERO).any()), bool(np.isinf(means).any()))
+
+    @property
+    def extend(self) -> str:
+        if self.has_zero:
+            return "both" if self.has_infinite else "min"
+        return "max" if self.has_infinite else "neither"
+
+    @property
+    def label(self) -> str:
+        grey = "\ngrey: 0, or below $10^{-18}$" if self.has_zero else ""
+        orange = "\norange: NaN or infinite" if self.has_infinite else ""
+        return f"mean NMSE over cases ↓{grey}{orange}"
+
+    def place(self, means: pd.DataFrame) -> pd.DataFrame:
+        """Means with zeros and infinite ones at finite places beyond the ends of the scale."""
+        low, high = self.norm.vmin / 10, self.norm.vmax * 10
+        return means.mask(means < ZERO, low).mask(np.isinf(means), high)
+
+
+def _draw(panel: "Axes", lattice: ShiftLattice, model: str, scale: _ColourScale) -> None:
+    import seaborn as sns
+
+    panel.grid(False)
+    means = lattice.means(model)
+    if means is None:
+        panel.set(xticks=[], yticks=[])
+        panel.text(0.5, 0.5, "no rows", ha="center", va="center", transform=panel.transAxes)
+        return
+    shown = scale.place(means)
+    options = {"cmap": scale.colours, "norm": scale.norm, "cbar": False, "square": True}
+    bare = {"xticklabels": False, "yticklabels": False, "rasterized": shown.size > 1000}
+    sns.heatmap(shown, ax=panel, mask=shown.isna(), **options, **bare)
+    for axis, starts in ((panel.xaxis, shown.columns), (panel.yaxis, shown.index)):
+        every = ceil(len(starts) / _TICKS)
+        at = np.arange(0, len(starts), every)
+        axis.set_ticks(at + 0.5, [f"{starts[i]}".replace("-", "−") for i in at], rotation=0)
+    panel.set(xlabel="", ylabel="")
+    panel.tick_params(length=2, pad=1, labelsize=FONT - 2)
+    for spine in panel.spines.values():
+        spine.set(visible=True, color="0.8", linewidth=0.6)
+
+
+def _two_lines(title: str) -> str:
+    """A name of at most twice 16 characters, to fit above its panel."""
+    return "\n".join(plain(title[i : i + _TITLE]) for i in range(0, len(title), _TITLE))

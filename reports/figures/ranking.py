@@ -1,0 +1,72 @@
+"""Every model's mean error with its interval, and its worst, suite by suite."""
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equibench.reports.figures.log_axis import LogAxis
+from equibench.reports.figures.style import (
+    BLUE,
+    COLUMN,
+    FONT,
+    ORANGE,
+    PAGE,
+    legend,
+    new_figure,
+    plain,
+    style,
+)
+from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.run_data import RunData, short_names, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ranking_figure"]
+
+_PANELS = 2
+
+
+def ranking_figure(data: RunData, width: float = PAGE) -> "Figure":
+    """Mean NMSE with the 95 % interval of the mean, and the worst: one panel a suite (and group).
+
+    Args:
+        width: of the figure, in inches.
+    """
+    parts = list(data.summary.groupby(["suite", "group"], sort=False))
+    columns = min(len(parts), 1 if width <= COLUMN else _PANELS)
+    lines, most = ceil(len(parts) / columns), max(len(part) for _, part in parts)
+    every = data.summary[["eq_nmse_mean", "eq_nmse_worst"]].to_numpy(np.float64).ravel()
+    axis, names = LogAxis.of(every), short_names(data.models, 24)
+    with style():
+        figure = new_figure(width, 1.3 + lines * (0.45 + 0.17 * most))
+        grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
+        for panel, ((suite, group), part) in zip(grid.ravel(), parts, strict=False):
+            y = np.arange(len(part))
+            mean, worst = (part[f"eq_nmse_{s}"].to_numpy(np.float64) for s in ("mean", "worst"))
+            low, high = (part[f"eq_nmse_ci_{s}"].to_numpy(np.float64) for s in ("low", "high"))
+            known = np.isfinite(low) & np.isfinite(high)
+            panel.hlines(
+                y[known], axis.place(low[known]), axis.place(high[known]),
+                color=BLUE, alpha=0.4, linewidth=3, label="95 % interval of the mean",
+            )  # fmt: skip
+            for values, look in (
+                (worst, {"marker": "D", "color": ORANGE, "label": "worst"}),
+                (mean, {"marker": "o", "color": BLUE, "label": "mean over cases and shifts"}),
+            ):
+                drawn = np.isfinite(values)
+                panel.scatter(axis.place(values[drawn]), y[drawn], s=16, zorder=3, **look)
+            panel.set_title(plain(shorten(place_of(str(suite), str(group)), 36)))
+            panel.set_yticks(y, [plain(names[model]) for model in part["model"]])
+            panel.set_ylim(most - 0.5, -0.5)
+            panel.grid(axis="y", color="0.92")
+        for panel in grid.ravel()[len(parts) :]:
+            panel.remove()
+        for panel in grid.ravel()[max(0, len(parts) - columns) : len(parts)]:
+            panel.xaxis.set_tick_params(labelbottom=True)
+        grid[0, 0].set_xticks(*axis.ticks)
+        grid[0, 0].set_xlim(axis.zero - 0.04 * axis.span, axis.high + 0.04 * axis.span)
+        figure.supxlabel("equivariance error NMSE ↓", fontsize=FONT)
+        legend(figure, width)
+    return figure

@@ -1,0 +1,81 @@
+"""Running a run's models again: its suites and models from what the manifest says of them."""
+
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from equibench.cases.suite import Case, Suite, in_units
+from equibench.errors import UsageError
+from equibench.inference.forward_pass import call
+from equibench.inference.precision import numerics, placed, resolve_device
+from equibench.loading.models import LoadedModel, build_suite, load_model
+from equibench.reports.findings.run_data import RunData
+
+__all__ = ["Rerun", "images_in_units"]
+
+
+class Rerun:
+    """The models, suites and cases of one run, each made once, when it is first asked for.
+
+    ``suite`` and ``model`` take labels, ``case`` a suite's label and a case's name.
+    """
+
+    def __init__(self, data: RunData) -> None:
+        self.data = data
+        self.suite = cache(self._suite)
+        self.model = cache(self._model)
+        self.case = cache(self._case)
+
+    def forward(self, label: str, suite: Suite, case: Case) -> Callable[[Tensor], Tensor]:
+        """From inputs (N, C, H, W) to outputs in the units of the ground truth, on the CPU.
+
+        Raises:
+            EquibenchError: the model cannot be loaded, or its weights are not those of the run.
+        """
+        model = self.model(label).model
+        precision = self.data.manifest["configuration"].get("precision", "fp32")
+        device = resolve_device("auto")
+        place = f"{suite.label}, case {case.name}"
+
+        def forward(images: Tensor) -> Tensor:
+            with placed(model, device, precision) as pass_on, numerics(precision):
+                outputs = [call(pass_on, i[None].to(device), label, place).cpu() for i in images]
+            return images_in_units(case, torch.cat(outputs).double(), suite.clamp)
+
+        return forward
+
+    def _suite(self, label: str) -> Suite:
+        roots = self.data.manifest.get("configuration", {}).get("data", {})
+        specs = self.data.specs("suites").values()
+        name = self.data.suite_names[label]
+        for spec in sorted(specs, key=lambda spec: spec.reference != name):
+            if spec.chosen_label in (None, label):
+                suite = build_suite(spec, roots)
+                if suite.label == label:
+                    return suite
+        raise UsageError(f"the configuration of this run names no suite {label!r}: repeat the run")
+
+    def _case(self, suite: str, name: str) -> Case:
+        return self.suite(suite).load(name)
+
+    def _model(self, label: str) -> LoadedModel:
+        spec = self.data.specs("models").get(label)
+        if spec is None:
+            raise UsageError(
+                f"the configuration of this run names no model {label!r}: repeat the run"
+            )
+        loaded = load_model(spec, int(self.data.manifest["configuration"].get("seed", 0)))
+        before = self.data.manifest["models"].get(label, {}).get("state_sha256")
+        if before != loaded.provenance.get("state_sha256"):
+            raise UsageError(f"the weights of {label} are not those of the run: repeat the run")
+        return loaded
+
+
+def images_in_units(case: Case, images: Tensor, clamp: float | None) -> Tensor:
+    """Images (N, C, H, W) of a case in the units of its ground truth."""
+    one = images.new_ones(len(images))
+    scale = one if case.scale is None else case.scale.to(one)
+    offset = 0 * one if case.offset is None else case.offset.to(one)
+    return in_units(images, clamp, scale, offset)

@@ -1,0 +1,59 @@
+"""What the words and numbers of a report mean."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from equibench.statistics.summary import columns
+
+__all__ = ["glossary"]
+
+_GENERAL = {
+    "Equivariance error": "A network is shift-equivariant if shifting its input only shifts its "
+    "output. The input is shifted circularly by (dy, dx) pixels, and the output is compared with "
+    "the shifted output of the unshifted input.",
+    "Changes by p %": "The norm of the difference between the two outputs, as a share of the "
+    "output's norm: the square root of the NMSE.",
+    "95 % interval": "Of the mean over cases: a bootstrap over what was sampled independently "
+    "(patients, volumes, images). There is none where a suite has fewer than two of them.",
+    "Worst": "Over all cases and shifts that were measured; over all circular shifts where a "
+    "line is marked as exact.",
+    "Floor": "The NMSE of the unshifted input in another slot of a batch: what rounding alone "
+    "does. An error near the floor is no error of the network.",
+    "Canonical and reference frame": "Whether the shifted output is rolled back and compared "
+    "with the original (canonical), or the original is rolled forward (reference, as in the "
+    "paper). Only SSIM differs, slightly, because its windows do not wrap around.",
+}
+_METRICS = {
+    "nmse": "Squared difference divided by the squared norm of the unshifted output. 0 is "
+    "perfect; 1e-2 means that the difference has a tenth of the output's norm.",
+    "ssim": "Structural similarity of the two outputs, at most 1. Charts show 1 − SSIM.",
+    "ssim_columns": "The variant that the paper's CT table reports: 1-D windows along rows, "
+    "averaged over columns.",
+    "psnr": "Peak signal-to-noise ratio, of the unshifted reconstruction against the ground truth.",
+}
+_DELTA = "How much a reconstruction's PSNR changes under the shift. It needs a ground truth."
+_OF_SHIFTS = {
+    "Residue classes": "Where a network's total stride is S and its boundaries are circular, "
+    "shifts that are equal modulo S have equal errors: S × S shifts stand for all. The spot check "
+    "is the largest deviation found among other members of the classes.",
+    "Multiple of": "Shifts by a multiple of 2 pass through the first halving of an encoder "
+    "unharmed, multiples of 4 through the first two, and so on: what is left of the error there "
+    "is made by the levels below.",
+    "Near-ties": "Networks with adaptive polyphase sampling (APS) choose the polyphase component "
+    "with the largest norm. Where the two largest are nearly equal, rounding may flip the choice; "
+    "rare flips make most of what error such networks have, so look at the median as well.",
+}
+
+
+def glossary(summaries: Sequence[pd.DataFrame]) -> dict[str, str]:
+    """Definitions by term; of metrics, those that are there. A plugin's metric names its own."""
+    names = {n.removesuffix("_worst") for s in summaries for n in s.columns if n.endswith("_worst")}
+    found = dict(_GENERAL)
+    for column in columns(sorted(names)):
+        metric = column.name.removeprefix("eq_")
+        if metric in _METRICS:
+            found.setdefault(column.title, _METRICS[metric])
+        elif column.name == "delta_psnr":
+            found[column.title] = _DELTA
+    return found | _OF_SHIFTS

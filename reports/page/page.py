@@ -1,0 +1,151 @@
+"""One self-contained page about one run or several: nothing is loaded from anywhere.
+
+What stands in tables is in the HTML, and can be read without JavaScript; what charts draw is JSON.
+The page's own script is named by its hash, so that no other ever runs on it.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from equibench.reports.findings.leaderboard import leaderboard
+from equibench.reports.findings.published_results import CITATION
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.page.chart_data import embedded, payload
+from equibench.reports.page.glossary import glossary
+from equibench.reports.page.plain_words import cards, sentences
+from equibench.reports.page.provenance import command, facts
+from equibench.reports.page.summary_sheet import sheet
+from equibench.reports.page.worst_cases import Gallery, worst_cases
+from equibench.reports.paper.side_by_side import paper_tables
+from equibench.reports.registered import IMAGE_SECONDS
+from equibench.reports.tables.summary_table import number
+
+__all__ = ["render", "write_page"]
+
+_FAILURES = 50
+_PATIENTS, _PHOTOS = ("mri-sample", "ct-sample"), "photo-sample"
+_SCRIPTS = (
+    "core.js",
+    "chart.js",
+    "table.js",
+    "dots.js",
+    "shifts.js",
+    "distribution.js",
+    "scatter.js",
+    "gallery.js",
+    "main.js",
+)
+
+
+def write_page(
+    runs: Mapping[str, RunData], out: Path, image_seconds: float = IMAGE_SECONDS
+) -> Path:
+    """Write ``index.html`` below ``out``, with all runs side by side.
+
+    Args:
+        runs: by name.
+        image_seconds: shared by the runs; 0 leaves the images of worst cases out.
+    """
+    share = image_seconds / len(runs)
+    galleries = [worst_cases(n, d, share) for n, d in runs.items()] if image_seconds > 0 else []
+    page = render(runs, galleries)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "index.html"
+    file.write_text(page, encoding="utf-8")
+    return file
+
+
+def render(runs: Mapping[str, RunData], galleries: Sequence[Gallery] = ()) -> str:
+    """The page as text. Names are escaped: whatever they hold is shown, never run."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(_template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    return environment.get_template("page.html").render(_context(runs, galleries))
+
+
+def _template(name: str) -> str:
+    return (files("equibench.reports.page") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[str, Any]:
+    pictures = [asdict(picture) for gallery in galleries for picture in gallery.pictures]
+    script = "(() => {\n" + "\n".join(map(_template, _SCRIPTS)) + "})();\n"
+    return {
+        "runs": list(runs),
+        "several": len(runs) > 1,
+        "cards": cards(runs),
+        "sentences": sentences(runs),
+        "scope": _scope(runs),
+        "board": leaderboard(runs),
+        "sheet": sheet(runs),
+        "exact": any(data.manifest.get("probes") for data in runs.values()),
+        "notices": [notice for run, data in runs.items() for notice in _notices(run, data, runs)],
+        "paper": paper_tables(runs),
+        "citation": CITATION,
+        "pictures": bool(pictures),
+        "picture_notes": [note for gallery in galleries for note in gallery.notes],
+        "failures": [(n, f) for n, data in runs.items() for f in data.failures][:_FAILURES],
+        "failure_count": sum(len(data.failures) for data in runs.values()),
+        "provenance": {name: _provenance(data) for name, data in runs.items()},
+        "patients": _labels(runs, _PATIENTS),
+        "photos": _labels(runs, (_PHOTOS,)),
+        "glossary": glossary([data.summary for data in runs.values()]),
+        "style": _template("page.css"),
+        "script": script,
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        "payload": embedded(payload(runs) | {"pictures": pictures}),
+    }
+
+
+def _scope(runs: Mapping[str, RunData]) -> dict[str, int]:
+    """On how much the whole page speaks."""
+    return {
+        "models": sum(len(data.models) for data in runs.values()),
+        "suites": len({suite for data in runs.values() for suite in data.suites}),
+        "images": sum(len(data.shifted) for data in runs.values()),
+    }
+
+
+def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
+    """What a reader has to know before any number."""
+    who = f"{run}: " if len(runs) > 1 else ""
+    state = str(data.manifest.get("state", "in an unknown state"))
+    found = []
+    if state != "finished":
+        found.append(f"{who}This run is {state}, not finished: the numbers are of what is there.")
+    if data.untrained:
+        untrained = [model for model in data.models if model in data.untrained]
+        names = "all networks" if set(data.models) <= data.untrained else ", ".join(untrained)
+        found.append(
+            f"{who}Untrained: {names}. An untrained network starts from a fixed seed: its error "
+            "shows what the architecture does, not what training makes of it."
+        )
+    return found
+
+
+def _provenance(data: RunData) -> dict[str, Any]:
+    return {
+        "facts": facts(data.manifest),
+        "models": data.manifest.get("models", {}),
+        "command": command(data.manifest.get("configuration", {})),
+    }
+
+
+def _labels(runs: Mapping[str, RunData], names: Sequence[str]) -> list[str]:
+    """The suites of all runs that are registered under one of these names."""
+    labels = (
+        label for data in runs.values() for label in data.suites if data.suite_names[label] in names
+    )
+    return list(dict.fromkeys(labels))

@@ -1,0 +1,167 @@
+"""A run in plain words: who is the most robust on which data, and a sentence for each model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, sqrt
+from typing import Any
+
+import pandas as pd
+
+from equibench.errors import UsageError
+from equibench.registry.registries import SUITES
+from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.tables.summary_table import number
+
+__all__ = ["Card", "Extreme", "Sentence", "cards", "change", "sentences"]
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Extreme:
+    """The models at one end of a ranking, and what shifts do to them.
+
+    Args:
+        models: the first few of those that share it; ``more`` are not named.
+        says: in words, to follow “its output”.
+    """
+
+    models: tuple[str, ...]
+    more: int
+    says: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One suite (and group) at a glance.
+
+    Args:
+        about: what the data are; empty for suites that are registered no more.
+        measured: on how much.
+        worst: None where all models share one error.
+        ratio: how many times more than the most robust one's the output of the least robust one
+            changes; empty where that is no number.
+    """
+
+    place: str
+    about: str
+    measured: str
+    best: Extreme
+    worst: Extreme | None
+    ratio: str
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What is said of one model of one run."""
+
+    run: str
+    model: str
+    text: str
+    robust: bool
+
+
+def change(nmse: float) -> str:
+    """An NMSE as a share of the output's norm, in words."""
+    return f"changes by {_percent(nmse)}" if isfinite(nmse) else "is not finite"
+
+
+def cards(runs: Mapping[str, RunData]) -> list[Card]:
+    """One for each suite (and group), in the order of the runs, all runs together."""
+    parts: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    names: dict[str, str] = {}
+    for run, data in runs.items():
+        names |= data.suite_names
+        if data.summary.empty:
+            continue
+        for key, part in data.summary.groupby(["suite", "group"], sort=False):
+            shown = part["model"] if len(runs) == 1 else part["model"] + f" ({run})"
+            parts.setdefault((str(key[0]), str(key[1])), []).append(part.assign(model=shown))
+    return [
+        _card(place_of(*key), _about(names[key[0]]), pd.concat(found))
+        for key, found in parts.items()
+    ]
+
+
+def sentences(runs: Mapping[str, RunData]) -> list[Sentence]:
+    """One for each model of each run, in their order."""
+    found = []
+    for run, data in runs.items():
+        for model in data.models:
+            lines = data.summary[data.summary["model"] == model].to_dict("records")
+            text = _sentence(lines)
+            if model in data.untrained:
+                text += " Its weights are untrained."
+            found.append(Sentence(run, model, text, all(line["flips"] == 0 for line in lines)))
+    return found
+
+
+def _about(suite: str) -> str:
+    try:
+        return SUITES.get(suite).info.summary
+    except UsageError:  # it is registered no more
+        return ""
+
+
+def _card(place: str, about: str, part: pd.DataFrame) -> Card:
+    errors = part["eq_nmse_mean"].astype(float).mask(part["flips"] == 0, 0.0)
+    badness = errors.fillna(float("inf"))  # NaN is worse than any number
+    low, high = float(badness.min()), float(badness.max())
+    best, worst = (_extreme(part[badness == end], end) for end in (low, high))
+    ratio = f"{sqrt(high / low):.3g}" if 0 < low < high < float("inf") else ""
+    cases, shifts = (_range(part[column]) for column in ("cases", "shifts"))
+    measured = f"{cases} {'case' if cases == '1' else 'cases'}, {shifts} shifted images a model"
+    return Card(place, about, measured, best, None if low == high else worst, ratio)
+
+
+def _range(counts: "pd.Series[int]") -> str:
+    """A count, or the smallest and the largest where models differ."""
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _extreme(part: pd.DataFrame, error: float) -> Extreme:
+    models = tuple(str(model) for model in part["model"])
+    says = "does not change beyond rounding" if error == 0 else f"{change(error)} on average"
+    if 0 < error < float("inf"):
+        says += f", {_percent(float(part['eq_nmse_worst'].iloc[0]))} at worst"
+    return Extreme(models[:_NAMED], len(models[_NAMED:]), says)
+
+
+def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:
+    same = [_place(line) for line in lines if line["flips"] == 0]
+    parts = []
+    if same:
+        parts.append(f"On {_listed(same)} no shift changes its output beyond rounding.")
+    for line in lines:
+        if line["flips"] == 0:
+            continue
+        mean, worst = float(line["eq_nmse_mean"]), float(line["eq_nmse_worst"])
+        text = f"On {_place(line)} its output {change(mean)}"
+        if isfinite(mean):
+            at = f"({line['eq_nmse_worst_dy']:.0f}, {line['eq_nmse_worst_dx']:.0f})"
+            case = line["eq_nmse_worst_case"]
+            text += f" on average and {_percent(worst)} at worst ({case}, shift {at})"
+        moved = line.get("delta_psnr_worst")
+        if moved is not None and pd.notna(moved):
+            text += f"; its PSNR moves by up to {number(float(moved), '.2g')} dB"
+        parts.append(f"{text}.")
+    return " ".join(parts)
+
+
+def _percent(nmse: float) -> str:
+    percent = 100 * sqrt(nmse)
+    return (
+        f"{percent:.0f}\N{NO-BREAK SPACE}%"
+        if percent >= 10
+        else f"{percent:.2g}\N{NO-BREAK SPACE}%"
+    )
+
+
+def _place(line: Mapping[Any, Any]) -> str:
+    return place_of(str(line["suite"]), str(line["group"]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

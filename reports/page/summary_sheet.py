@@ -1,0 +1,146 @@
+"""The summary of one or several runs as one table of the page, every column to be sorted by."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.tables.grid import Block, Cell, Name
+from equibench.reports.tables.summary_table import (
+    METRICS_SHOWN,
+    NONE,
+    applies,
+    measured,
+    number,
+    place,
+)
+from equibench.statistics.summary import Column
+
+__all__ = ["Entry", "Sheet", "sheet"]
+
+_QUALITY = ("psnr", "ssim")
+"""Columns of rows that say how good the unshifted reconstruction is."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line: one model of one run on one suite (and group)."""
+
+    run: str
+    place: str
+    model: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    blocks: list[Block]
+    entries: list[Entry]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A statistic of a metric."""
+
+    column: Column
+    statistic: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.column.name}_{self.statistic}"
+
+    def cell(self, line: Mapping[Any, Any], best: float | None) -> Cell:
+        if not applies(line, self.column):
+            return Cell(NONE)
+        if self.statistic == "worst at":
+            at = place(line, self.column).replace(", ", ",\N{NO-BREAK SPACE}")
+            return Cell(at, left=True)
+        value, spec = float(line[self.key]), self.column.format
+        low = line.get(f"{self.column.name}_ci_low")
+        note = ""
+        if self.statistic == "mean" and low is not None and pd.notna(low):
+            high = float(line[f"{self.column.name}_ci_high"])
+            note = f"{number(float(low), spec)} … {number(high, spec)}"
+        return Cell(number(value, spec), best=value == best, note=note, value=value)
+
+
+def sheet(runs: Mapping[str, RunData]) -> Sheet:
+    """One line for each run × suite × group × model, in their order."""
+    parts = [data.summary.assign(run=run) for run, data in runs.items() if len(data.summary)]
+    if not parts:
+        return Sheet([], [])
+    summary = pd.concat(parts, ignore_index=True)
+    shown, quality = measured(summary, METRICS_SHOWN), measured(summary, _QUALITY)
+    kinds = [kind for column in shown for kind in _kinds(column, shown[0])]
+    kinds += [_Kind(column, "mean") for column in quality]
+    probes = {run: data.manifest.get("probes", {}) for run, data in runs.items()}
+    covering = any(probes.values())
+    blocks = _blocks(kinds)
+    blocks.append(Block("", [Name("floor")]))
+    if covering:
+        names = ("exact", "classes", "covers", "spot check")
+        blocks.append(Block("every circular shift", [Name(name) for name in names]))
+    entries = []
+    for _, part in summary.groupby(["suite", "group"], sort=False):
+        best = {kind: _best(part, kind) for kind in kinds}
+        for line in part.to_dict("records"):
+            run, suite, model = (str(line[key]) for key in ("run", "suite", "model"))
+            cells = [kind.cell(line, best[kind]) for kind in kinds]
+            floor = float(line["floor_nmse"])
+            cells.append(Cell(number(floor, ".1e"), value=floor))
+            if covering:
+                cells += _covered(line, probes[run].get(model, {}).get(suite))
+            entries.append(Entry(run, place_of(suite, str(line["group"])), model, cells))
+    return Sheet(blocks, entries)
+
+
+def _kinds(column: Column, located: Column) -> Iterable[_Kind]:
+    everything = ("mean", "median", "worst", "worst at")
+    statistics = everything if column == located else ("mean", "worst")
+    return [_Kind(column, statistic) for statistic in statistics]
+
+
+def _blocks(kinds: Sequence[_Kind]) -> list[Block]:
+    blocks: dict[str, list[Name]] = {}
+    for kind in kinds:
+        column = kind.column
+        heading = column.heading if column.shifted else "reconstruction, unshifted"
+        if column.shifted:
+            name = Name(kind.statistic, left=kind.statistic == "worst at")
+        else:
+            name = Name(column.heading)
+        blocks.setdefault(heading, []).append(name)
+    return [Block(heading, names) for heading, names in blocks.items()]
+
+
+def _covered(line: Mapping[Any, Any], probe: Mapping[str, Any] | None) -> list[Cell]:
+    """Whether the worst case is that of all circular shifts, and what says so."""
+    if probe is None:
+        return [
+            Cell("no"),
+            Cell(NONE),
+            Cell(f"{line['shifts']:,}", value=line["shifts"]),
+            Cell(NONE),
+        ]
+    sy, sx = probe["classes"]
+    deviation, covered = float(line["spot_deviation"]), int(line["shifts"])
+    by_class = line["evaluated"] < covered
+    return [
+        Cell("yes" if line["exact"] else "no"),
+        Cell(f"{sy} × {sx}", value=sy * sx) if by_class else Cell(NONE),
+        Cell(f"{covered:,}", value=covered),
+        Cell(number(deviation, ".1e"), value=deviation) if by_class else Cell(NONE),
+    ]
+
+
+def _best(part: pd.DataFrame, kind: _Kind) -> float | None:
+    """The best value of a column of measurements; None where all models share it."""
+    if kind.statistic == "worst at" or kind.key not in part:
+        return None
+    values = part[kind.key].dropna()
+    if values.nunique() < 2:
+        return None
+    return float(values.max() if kind.column.higher_is_better else values.min())

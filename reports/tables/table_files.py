@@ -1,0 +1,95 @@
+"""The tables of a run as files: CSV, Markdown and LaTeX, under names that do not change."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from equibench.reports.findings.leaderboard import leaderboard, place_of
+from equibench.reports.findings.power_of_two import by_power_of_two
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.tables.grid import Cell
+from equibench.reports.tables.summary_table import NONE, number, summary_table
+from equibench.reports.tables.writers import Heading, Table, latex, markdown
+
+__all__ = ["TABLES", "write_tables"]
+
+_EMPTY = "No measurements.\n"
+
+
+def write_tables(data: RunData, folder: Path, only: Sequence[str] = ()) -> list[Path]:
+    """Write all tables, or only some, in every format."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in only or TABLES:
+        for suffix, text in TABLES[name](data).items():
+            written.append(folder / f"{name}.{suffix}")
+            written[-1].write_text(text, encoding="utf-8")
+    return written
+
+
+def _summary(data: RunData) -> dict[str, str]:
+    return {
+        "csv": summary_table(data.summary, format="csv"),
+        "md": summary_table(data.summary, weights=data.weights),
+        "tex": summary_table(data.summary, format="latex", weights=data.weights),
+    }
+
+
+def _leaderboard(data: RunData) -> dict[str, str]:
+    """Rank and mean NMSE of every network on every suite."""
+    if data.summary.empty:
+        return {"csv": "", "md": _EMPTY, "tex": _EMPTY}
+    standings = leaderboard({"": data})
+    places = list(dict.fromkeys(place for s in standings for place in s.scores))
+    lines, records = [], []
+    for standing in standings:
+        record: dict[str, object] = {"network": standing.network}
+        cells = [Cell(standing.network)]
+        for place in places:
+            score = standing.scores.get(place)
+            record[f"{place} rank"] = score.rank if score else None
+            record[f"{place} eq_nmse_mean"] = score.error if score else None
+            if score is None:
+                cells += [Cell(NONE), Cell(NONE)]
+                continue
+            first = score.rank == 1
+            cells += [Cell(str(score.rank), best=first)]
+            cells += [Cell(number(score.error, ".1e"), best=first)]
+        record["mean rank"] = standing.mean_rank
+        lines.append([*cells, Cell(f"{standing.mean_rank:.2f}")])
+        records.append(record)
+    headings = [Heading("network", left=True, key=True)]
+    headings += [Heading(text, place) for place in places for text in ("rank", "NMSE ↓")]
+    table = Table([*headings, Heading("mean rank")], lines)
+    return _written(table, pd.DataFrame(records))
+
+
+def _octaves(data: RunData) -> dict[str, str]:
+    """Mean NMSE of the shifts of which both components are multiples of 1, 2, 4, …"""
+    if data.rows.empty:
+        return {"csv": "", "md": _EMPTY, "tex": _EMPTY}
+    found = by_power_of_two(data.shifted, data.total_stride)
+    both = found[found["axis"] == "both"]
+    powers = sorted(both["power"].unique())
+    lines = []
+    for (suite, group, model), part in both.groupby(["suite", "group", "model"], sort=False):
+        means = part.set_index("power")["mean"]
+        cells = [number(float(means[p]), ".1e") if p in means else NONE for p in powers]
+        place = place_of(str(suite), str(group))
+        lines.append([Cell(place), Cell(str(model)), *map(Cell, cells)])
+    headings = [Heading(key, left=True, key=True) for key in ("suite", "model")]
+    above = "mean NMSE ↓ of shifts by multiples of"
+    return _written(Table([*headings, *(Heading(str(p), above) for p in powers)], lines), found)
+
+
+def _written(table: Table, numbers: pd.DataFrame) -> dict[str, str]:
+    return {"csv": numbers.to_csv(index=False), "md": markdown(table), "tex": latex(table)}
+
+
+TABLES: dict[str, Callable[[RunData], dict[str, str]]] = {
+    "summary": _summary,
+    "leaderboard": _leaderboard,
+    "power-of-two": _octaves,
+}
+"""What makes each table, by the stem of its files: text by suffix."""

@@ -1,0 +1,72 @@
+"""The batch is chosen by measurement where that pays, and then kept."""
+
+import json
+import time
+
+import pytest
+import torch
+
+from equibench.evaluation.batch_tuning import CANDIDATES, tuned, worth_tuning
+from equibench.measurement.conditions import AUTO_BATCH, Settings
+from equibench.measurement.run_config import validated
+from equibench.runs.runner import run
+
+SETTINGS = Settings.of(validated({"models": ["m"], "suites": ["s"], "device": "cpu"}, "test"))
+IMAGE = torch.zeros(1, 1, 8, 8)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQUIBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def prefers(batch):
+    """A model that is quick with one batch and slow with every other."""
+
+    def model(x):
+        time.sleep(0.002 if len(x) == batch else 0.01 * len(x))
+        return x
+
+    return model
+
+
+@pytest.mark.parametrize("batch", CANDIDATES["cpu"])
+def test_the_fastest_batch_is_chosen(batch):
+    assert tuned(prefers(batch), IMAGE, SETTINGS, "a") == batch
+
+
+def test_a_choice_is_remembered(cache):
+    assert tuned(prefers(8), IMAGE, SETTINGS, "a") == 8
+    assert tuned(prefers(2), IMAGE, SETTINGS, "a") == 8
+    assert tuned(prefers(2), IMAGE, SETTINGS, "another model") == 2
+    assert sorted(json.loads((cache / "batches.json").read_text()).values()) == [2, 8]
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_not_chosen():
+    def model(x):
+        if len(x) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        time.sleep(0.001)
+        return x
+
+    assert tuned(model, IMAGE, SETTINGS, "a") == 4
+
+
+def test_little_work_is_not_worth_trying(tmp_path):
+    assert not worth_tuning(CPU, 500)
+    assert worth_tuning(CPU, 10_000)
+    fields = {"models": ["unet-aps,width=0.05"], "suites": ["noise,n=2,size=32"]}
+    rows = run(validated(fields, "test"), tmp_path / "run", progress=False).rows()
+    assert set(rows["batch"]) == {AUTO_BATCH["cpu"]}
+
+
+def test_a_long_run_takes_the_tuned_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "equibench.runs.units.worth_tuning", lambda device, forwards: forwards == 24
+    )
+    monkeypatch.setattr("equibench.runs.units.tuned", lambda *conditions: 4)
+    fields = {"models": ["unet-aps,width=0.05"], "suites": ["noise,n=2,size=32"]}
+    rows = run(validated(fields, "test"), tmp_path / "run", progress=False).rows()
+    assert set(rows["batch"]) == {4}

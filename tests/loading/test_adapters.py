@@ -1,0 +1,326 @@
+"""Shapes and ranges: what stands between a suite and a network that wants something else."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+
+import equibench as eb
+from equibench.errors import ModelError, UsageError
+from equibench.loading.adapters import Adapted
+from equibench.registry.specs import Spec
+
+
+def seen(adapters, images, give=lambda x, *second: x):
+    """What a network behind adapters is given, and what comes out."""
+    calls = []
+
+    def network(*arguments, **named):
+        calls.append((arguments, named))
+        return give(*arguments)
+
+    output = eb.adapt(network, adapters)(images)
+    ((arguments, named),) = calls
+    return arguments, named, output
+
+
+def test_adapters_are_keys_of_a_model_that_no_argument_can_have():
+    spec = Spec.parse("net,scale=4,in.channels=3,out.select=0/image")
+    assert (spec.arguments, spec.adapters) == (
+        {"scale": 4},
+        {"in.channels": 3, "out.select": "0/image"},
+    )
+    assert spec.label == "net,scale=4,in.channels=3,out.select=0/image"
+
+
+def test_grey_becomes_colour_and_colour_grey(images):
+    (given,), _, output = seen("in.channels=3,out.channels=1", images)
+    assert torch.equal(given, images.expand(-1, 3, -1, -1))
+    assert torch.allclose(output, images, atol=1e-6)
+
+
+def test_the_range_of_each_image_is_brought_to_the_network_s_and_its_output_back(images):
+    (given,), _, output = seen("in.range=0..255", images)
+    assert given.amin((1, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-4)
+    assert given.amax((1, 2, 3)).tolist() == pytest.approx([255, 255, 255])
+    assert torch.allclose(output, images, atol=1e-5)
+    assert torch.equal(seen("in.range=0..255,out.restore=false", images)[2], given)
+
+
+def test_a_constant_image_has_a_range_too():
+    (given,), _, output = seen("in.range=0..1", torch.full((1, 1, 4, 4), 7.0))
+    assert given.isfinite().all()
+    assert torch.allclose(output, torch.tensor(7.0))
+
+
+def test_normalisation_takes_one_number_or_one_for_each_channel(images):
+    (given,), _, output = seen("in.channels=3,in.mean=imagenet,in.std=0.2/0.4/0.5", images)
+    assert torch.allclose(given[:, 1], (images[:, 0] - 0.456) / 0.4)
+    assert torch.allclose(output[:, :1], images, atol=1e-6)
+    (given,), _, _ = seen("in.std=0.5", images)
+    assert torch.equal(given, images * 2)
+
+
+def test_padding_wraps_around_to_a_multiple_and_is_cropped_off_again():
+    images = torch.rand(1, 1, 33, 47)
+    (given,), _, output = seen("in.pad=32", images)
+    assert given.shape == (1, 1, 64, 64)
+    assert torch.equal(given[..., 33:, :47], images[..., :31, :])
+    assert torch.equal(output, images)
+    assert (seen("in.pad=32,in.pad_mode=constant", images)[0][0][..., 33:, :] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("select", "output"),
+    [
+        ("1", lambda x: (None, x)),
+        ("-1", lambda x: [x * 0, x]),
+        ("image", lambda x: {"aux": None, "image": x}),
+        ("0/image", lambda x: ({"image": x}, None)),
+        ("real", lambda x: torch.complex(x, x)),
+    ],
+)
+def test_one_member_of_an_output_is_selected(select, output, images):
+    assert torch.equal(seen(f"out.select={select}", images, output)[2], images)
+
+
+def test_one_channel_of_an_output_is_selected(images):
+    output = seen("out.channel=1", images, lambda x: torch.cat((x * 0, x, x * 2), 1))[2]
+    assert torch.equal(output, images)
+
+
+def test_a_second_input_is_a_noise_level_or_a_mask(images, tmp_path):
+    (_, noise), _, _ = seen("in.noise=0.05", images)
+    assert noise.tolist() == pytest.approx([0.05] * 3)
+    (_, mask), _, _ = seen("in.mask=1", images)
+    assert mask.shape == (3, 1, 32, 48)
+    _, named, _ = seen("in.noise=0.05,in.second=sigma", images)
+    assert list(named) == ["sigma"]
+    (given,), _, _ = seen("in.noise=0.05,in.second=channel", images)
+    assert given.shape == (3, 2, 32, 48)
+    pattern = np.arange(32 * 48).reshape(32, 48) % 3 == 0
+    np.save(tmp_path / "mask.npy", pattern)
+    (_, mask), _, _ = seen(f"in.mask={tmp_path}/mask.npy,in.pad=32", images)
+    assert mask.shape == (3, 1, 32, 64)
+    assert torch.equal(mask[1, 0, :, :48], torch.from_numpy(pattern).float())
+
+
+def test_a_volume_is_made_of_copies_or_of_channels(images):
+    (given,), _, output = seen("in.volume=5", images)
+    assert given.shape == (3, 1, 5, 32, 48)
+    assert torch.equal(output, images)
+    slices = images.expand(-1, 4, -1, -1)
+    (given,), _, output = seen("in.volume=channels", slices)
+    assert given.shape == (3, 1, 4, 32, 48)
+    assert torch.equal(output, slices)
+
+
+@pytest.mark.parametrize(
+    ("adapters", "message"),
+    [
+        (
+            "in.chanels=3",
+            "model 'net': there is no field 'in.chanels'; did you mean in.channels? There are: "
+            "in.channels, in.range, in.mean, in.std, in.noise, in.mask, in.second, in.pad, "
+            "in.pad_mode, in.volume, out.select, out.scale, out.channel, out.channels, out.restore",
+        ),
+        (
+            "in.range=255",
+            "model 'net': in.range=255 is no range: write in.range=0..1",
+        ),
+        (
+            "in.mean=mine",
+            "model 'net': in.mean=mine: write a number, 0.5/0.4/0.4 or imagenet",
+        ),
+        (
+            "in.noise=1,in.mask=1",
+            "model 'net': in.noise and in.mask are both a second input: take one",
+        ),
+        (
+            "in.pad=0",
+            "model 'net': in.pad = 0: input should be greater than 0",
+        ),
+        ("pad=32", "pad in 'pad=32' adapts nothing: adapters begin with in. or out."),
+    ],
+)  # fmt: skip
+def test_an_adapter_that_cannot_be_is_answered_with_what_can(adapters, message):
+    def net(x):
+        return x
+
+    with pytest.raises(UsageError) as caught:
+        eb.adapt(net, adapters)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("adapters", "give", "message"),
+    [
+        (
+            "out.select=2",
+            lambda x: (x, x[:1]),
+            "net: out.select=2, but it returned a tuple (Tensor (3, 1, 32, 48), Tensor (1, 1, 32, "
+            "48))",
+        ),
+        (
+            "in.channels=3,out.channels=2",
+            lambda x: x,
+            "net: out.channels=2, but the output has 3 channels: only one can become several, and "
+            "three one (out.channel=0 takes one of them)",
+        ),
+        (
+            "in.pad=32",
+            lambda x: x[..., ::2, ::2],
+            "net: it returned a tensor (3, 1, 16, 32) for an input (3, 1, 32, 64), not "
+            "(3, C, 32, 64): pad its input with in.pad=32, or take another member with out.select",
+        ),
+        (
+            "out.scale=2",
+            lambda x: x.repeat(1, 1, 4, 4),
+            "net: it returned a tensor (3, 1, 128, 192) for an input (3, 1, 32, 48), not "
+            "(3, C, 64, 96): set out.scale=4",
+        ),
+        (
+            "in.mean=0.1/0.2/0.3",
+            lambda x: x,
+            "net: in.mean has 3 values, but the images have 1 channels: give one value, or set "
+            "in.channels=3",
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named_with_what_came_and_what_mends_it(
+    adapters, give, message, images
+):
+    def net(x):
+        return give(x)
+
+    with pytest.raises(ModelError) as caught:
+        eb.adapt(net, adapters)(images)
+    assert str(caught.value) == message
+
+
+class SecondInput(nn.Module):
+    def forward(self, x, sigma):
+        return x * sigma
+
+
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        (lambda x: (None, x), "name the image among them, out.select=1"),
+        (lambda x: {"a": 1, "image": x}, "name the image among them, out.select=image"),
+        (lambda x: x.repeat(1, 1, 3, 3), "set out.scale=3 if it is to enlarge images"),
+        (nn.Conv2d(3, 1, 3, padding=1), "set in.channels=3"),
+        (nn.Conv3d(1, 1, 3, padding=1), "set in.volume=8"),
+        (SecondInput(), "set in.noise=0.05"),
+        (lambda x: torch.cat((x, x[..., 1:]), 1), "pad its input: in.pad=32"),
+    ],
+)  # fmt: skip
+def test_a_model_that_does_not_fit_is_answered_with_the_adapter_that_mends_it(
+    model, remedy, images
+):
+    with pytest.raises(ModelError) as caught:
+        eb.evaluate(model, images)
+    assert str(caught.value).endswith(f": {remedy}") or str(caught.value).endswith(f"; {remedy}")
+
+
+def enlarge(x):
+    """Super-resolution that is exactly equivariant."""
+    return interpolate(x, scale_factor=2, mode="nearest")
+
+
+def ignores_the_scale(x):
+    """Of twice the size, but what is in it moves by as many pixels as the input."""
+    return x.repeat(1, 1, 2, 2)
+
+
+@pytest.mark.parametrize("frame", ["canonical", "reference"])
+def test_super_resolution_is_held_to_a_shift_as_much_larger_as_its_output(images, frame):
+    suite = eb.ImageCases(images, targets=images)
+    exact = eb.evaluate(eb.adapt(enlarge, "out.scale=2"), suite, frame=frame)
+    assert (exact.rows["eq_nmse"] == 0).all()
+    assert exact.rows["eq_ssim"].tolist() == pytest.approx([1] * len(exact.rows))
+    assert exact.rows["nmse"].isna().all()  # a truth of the input's size is none of the output
+    caught = eb.evaluate(eb.adapt(ignores_the_scale, "out.scale=2"), suite, frame=frame)
+    assert caught.summary["eq_nmse_worst"][0] > 0.1
+
+
+def test_every_shift_of_super_resolution_is_found_by_probing(images):
+    found = eb.evaluate(eb.adapt(enlarge, "out.scale=2"), images, shifts="all")
+    assert found.probe.stride == (1, 1)
+    assert found.summary["shifts"][0] == 3 * 32 * 48
+    broken = eb.evaluate(
+        eb.adapt(lambda x: enlarge(x) * torch.linspace(1, 2, 96), "out.scale=2"),
+        images[:1, :, :8, :],
+        shifts="grid:max=2,step=2",
+    )
+    assert broken.summary["eq_nmse_worst"][0] > 1e-4
+
+
+def test_an_adapted_network_is_measured_like_one_that_was_written_so(images):
+    torch.manual_seed(0)
+    inner = nn.Conv2d(3, 3, 3, padding=1)
+    adapted = eb.evaluate(eb.adapt(inner, "in.channels=3,out.channel=0"), images).rows
+    by_hand = eb.evaluate(lambda x: inner(x.expand(-1, 3, -1, -1))[:, :1], images).rows
+    columns = [c for c in adapted if c != "model"]
+    pd.testing.assert_frame_equal(adapted[columns], by_hand[columns])
+
+
+def test_adapters_stand_in_the_manifest_and_padding_marks_the_results(cli, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import torch\ndef build(): return torch.nn.Conv2d(3, 3, 3, padding=1)\n"
+    )
+    net = "net.py:build,in.channels=3,out.channels=1,in.pad=32,label=net"
+    status, out, err = cli("run", "-m", net, "-m", "unet-aps,width=0.05", "-s",
+                           "noise,n=1,size=48", "--out", "run")  # fmt: skip
+    assert status == 0, err
+    assert "padded and cropped back, which changes equivariance: net" in out
+    described = json.loads((tmp_path / "run/run.json").read_text())["models"]["net"]
+    assert described["adapters"] == {"in.channels": 3, "out.channels": 1, "in.pad": 32}
+    rows = pd.read_parquet(tmp_path / "run/rows")
+    assert rows.groupby("model")["padded"].all().to_dict() == {
+        "net": True,
+        "unet-aps,width=0.05": False,
+    }
+    assert cli("run", "-m", net, "-s", "noise,n=1,size=64", "--out", "whole")[0] == 0
+    assert not pd.read_parquet(tmp_path / "whole/rows")["padded"].any()  # nothing to pad
+
+
+def test_a_mistyped_adapter_stops_a_run_before_it_starts(cli):
+    status, _, err = cli("run", "-m", "unet-aps,in.pda=2", "-s", "noise", "--out", "run")
+    assert status == 2
+    assert "there is no field 'in.pda'; did you mean in.pad?" in err
+
+
+def test_adapters_belong_to_models(cli):
+    status, _, err = cli("run", "-m", "unet-aps", "-s", "noise,in.pad=2", "--out", "run")
+    assert status == 2
+    assert "equibench: in.pad at suite 'noise': adapters belong to models" in err
+
+
+def test_a_faster_copy_of_an_adapted_network_is_held_to_the_same_shifts(cli, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import torch\ndef build(): return torch.nn.Upsample(scale_factor=2)\n"
+    )
+    options = ("-s", "noise,n=1,size=32", "--optimize", "channels-last", "--out", "run")
+    status, _, err = cli("run", "-m", "net.py:build,out.scale=2,label=net", *options)
+    assert status == 0, err
+    assert pd.read_parquet(tmp_path / "run/rows")["eq_nmse"].max() == 0
+
+
+def test_a_network_is_trained_without_adapters(cli):
+    status, _, err = cli("train", "unet-aps,in.pad=16", "-s", "mri-sample")
+    assert status == 2
+    assert err == (
+        "equibench: in.pad at unet-aps: a network is trained as it is; adapt it where it is "
+        "measured\n"
+    )
+
+
+def test_layers_and_tensors_of_an_adapted_network_stay_where_the_harness_finds_them():
+    adapted = eb.adapt(nn.Conv2d(1, 1, 3), "in.pad=2")
+    assert isinstance(adapted, Adapted)
+    assert [name for name, _ in adapted.named_parameters()] == ["network.weight", "network.bias"]

@@ -1,0 +1,46 @@
+"""The weights that come with the package: all of them, small, and really trained."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from equibench.loading.models import load_model
+from equibench.loading.weights import read_weights
+from equibench.registry.registries import MODELS
+from equibench.registry.specs import Spec
+
+VARIANTS = [entry.name for entry in MODELS.entries() if "paper" in entry.info.details]
+PACKAGED = [
+    *((name, suite) for name in VARIANTS for suite in ("mri-sample", "ct-sample")),
+    *(("unet-baseline", f"{suite}-da") for suite in ("mri-sample", "ct-sample")),
+]
+TABLE = pd.read_csv(Path(__file__).parents[2] / "results" / "weights.csv")
+
+
+@pytest.mark.parametrize(("variant", "weights"), PACKAGED)
+def test_packaged_weights_load_by_name_and_are_small(variant, weights):
+    file = MODELS.get(variant).info.weights[weights]
+    assert file.stat().st_size <= 1.2e6
+    spec = Spec(variant, {"width": 0.125}, weights=weights)
+    trained = load_model(spec).provenance["trained"]
+    assert (trained["model"], trained["suite"]) == (variant, weights.removesuffix("-da"))
+    assert trained["recipe"]["shift_augment"] == (16 if weights.endswith("-da") else 0)
+    assert trained["seed"] == 0
+    assert "dirty" not in trained["commit"]
+
+
+@pytest.mark.parametrize(("variant", "weights"), PACKAGED)
+def test_packaged_weights_gain_at_least_one_and_a_half_decibels(variant, weights):
+    (line,) = TABLE.query("variant == @variant and weights == @weights").to_dict("records")
+    trained = read_weights(MODELS.get(variant).info.weights[weights]).trained
+    assert line["psnr"] == pytest.approx(trained["validation"]["psnr"], abs=1e-4)
+    assert line["psnr"] - line["psnr_of_input"] >= 1.5
+
+
+@pytest.mark.parametrize("weights", ["mri-sample", "ct-sample"])
+def test_all_variants_of_a_suite_have_one_recipe(weights):
+    recipes = [
+        read_weights(MODELS.get(name).info.weights[weights]).trained["recipe"] for name in VARIANTS
+    ]
+    assert all(recipe == recipes[0] for recipe in recipes)

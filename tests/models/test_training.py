@@ -1,0 +1,350 @@
+"""Trained weights: how they come about, and what they refuse to be loaded into."""
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from equibench.errors import EquibenchError
+from equibench.loading.models import load_model
+from equibench.models.recipes import PRESETS, recipe
+from equibench.models.training import _Training, train
+from equibench.registry.specs import Spec
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+DENOISING = '''
+class Denoising(eb.Suite):
+    """Four noisy images (1, 1, 32, 32)."""
+    name = "denoising"
+    clamp = 6.0
+    parts = {"train": {"part": "train"}, "validation": {"part": "val"}}
+
+    def __init__(self, part="val"):
+        self.seed = {"train": 0, "val": 1}[part]
+
+    def cases(self):
+        return list("abcd")
+
+    def load(self, name):
+        random = torch.Generator().manual_seed(self.seed + ord(name))
+        noise, waves = torch.randn(2, 1, 1, 32, 32, generator=random)
+        clean = torch.nn.functional.avg_pool2d(waves, 9, 1, 4) * 6
+        one = torch.ones(1)
+        return eb.Case(name, clean + noise, 50 * clean + 7, scale=50 * one, offset=7 * one)
+
+
+class Stops(torch.nn.Conv2d):
+    """A network that is interrupted in its eleventh forward pass."""
+    calls = 0
+
+    def __init__(self):
+        super().__init__(1, 1, 3, padding=1)
+
+    def forward(self, x):
+        Stops.calls += 1
+        if Stops.calls == 11:
+            raise KeyboardInterrupt
+        return super().forward(x) * torch.bernoulli(torch.full_like(x, 0.5))
+
+
+class Silent(eb.Suite):
+    name = "silent"
+    parts = {"train": {}, "validation": {}}
+
+    def cases(self):
+        return ["a"]
+
+    def load(self, name):
+        return eb.Case(name, torch.ones(1, 1, 32, 32))
+
+
+def wide():
+    return torch.nn.Conv2d(1, 2, 1)
+
+
+def infinite():
+    return torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.Threshold(1e9, float("nan")))
+
+
+def function():
+    return torch.relu
+'''
+
+SMALL = recipe("sample", epochs=3, crop=16, crops=2, batch=2, lr_step=1, warmup=3, freeze_norm=1)
+
+
+@pytest.fixture
+def suite(plugin):
+    """The noisy images, as users name them."""
+    return f"{plugin(DENOISING)}:Denoising"
+
+
+def fit(model, suite, out, recipe=SMALL, **options):
+    return train(Spec.parse(model), Spec.parse(suite), recipe, out, progress=False, **options)
+
+
+def test_equal_trainings_write_equal_bytes(suite, tmp_path):
+    for name in ("a", "b"):
+        fit("unet-aps-3,width=0.05", suite, tmp_path / f"{name}.safetensors")
+    first, second = (tmp_path / f"{name}.safetensors" for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_another_seed_gives_other_weights(suite, tmp_path):
+    states = []
+    for seed in (0, 1):
+        file = tmp_path / f"{seed}.safetensors"
+        fit("unet-aps,width=0.05", suite, file, seed=seed)
+        with safe_open(file, "pt") as content:
+            states.append(content.get_tensor("head.weight"))
+    assert not torch.equal(*states)
+
+
+def test_training_lowers_the_error_of_the_input(suite, tmp_path):
+    chosen = recipe("sample", epochs=30, crop=0, crops=1, batch=2, lr_step=10)
+    trained = fit("unet-baseline,width=0.05", suite, tmp_path / "a.safetensors", chosen)
+    case = load_case(suite)
+    unchanged = (50 * case.input + 7 - case.target).square().sum() / case.target.square().sum()
+    assert trained["validation"]["nmse"] < 0.5 * unchanged
+
+
+def test_a_training_that_was_interrupted_ends_in_the_same_weights(plugin, suite, tmp_path):
+    out, whole = tmp_path / "a.safetensors", tmp_path / "whole.safetensors"
+    model = f"{tmp_path / 'plugin.py'}:Stops"
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, suite, out)
+    assert out.with_suffix(".ckpt").exists()
+    assert not out.exists()
+    fit(model, suite, out)
+    assert not out.with_suffix(".ckpt").exists()
+    fit(model, suite, whole)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_weights_file_says_where_it_comes_from(suite, tmp_path):
+    file = tmp_path / "a.safetensors"
+    trained = fit("unet-lpf-2,width=0.05", suite, file, preset="sample", seed=3)
+    with safe_open(file, "pt") as content:
+        said = json.loads(content.metadata()["equibench"])
+    assert said == trained
+    assert said["model"] == "unet-lpf-2"
+    assert said["arguments"] == {"width": 0.05}
+    assert said["suite"] == "denoising"
+    assert said["preset"] == "sample"
+    assert said["recipe"] == SMALL.model_dump()
+    assert said["seed"] == 3
+    assert said["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert set(said["validation"]) == {"nmse", "psnr", "ssim"}
+    assert "commit" in said
+
+
+def test_validation_is_what_the_harness_measures(suite, tmp_path):
+    import equibench as eb
+
+    file = tmp_path / "a.safetensors"
+    trained = fit("unet-aps,width=0.05", suite, file)
+    rows = eb.evaluate(
+        f"unet-aps,width=0.05,weights={file}", suite, shifts="grid:max=1,step=1"
+    ).rows
+    means = rows[rows["draw"] == 0][["nmse", "psnr", "ssim"]].mean()
+    assert trained["validation"] == pytest.approx(means.to_dict(), rel=1e-5)
+
+
+def test_weights_stored_as_float16_are_validated_as_they_are_stored(suite, tmp_path):
+    import equibench as eb
+
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    fit("unet-aps,width=0.125", suite, whole)
+    trained = fit("unet-aps,width=0.125", suite, half, half=True)
+    assert half.stat().st_size < 0.53 * whole.stat().st_size
+    rows = eb.evaluate(f"unet-aps,width=0.125,weights={half}", suite, shifts="paper").rows
+    means = rows[rows["draw"] == 0][["nmse", "psnr", "ssim"]].mean()
+    assert trained["validation"] == pytest.approx(means.to_dict(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            "unet-aps-3,width=0.05",
+            "unet-aps-3,width=0.05: weights={file} are of unet-aps-2,width=0.05, "
+            "not of unet-aps-3,width=0.05",
+        ),
+        (
+            "unet-aps-2,label=mine",
+            "mine: weights={file} are of unet-aps-2 with width=0.05, not with width=1.0",
+        ),
+    ],
+)
+def test_weights_of_another_variant_or_width_are_refused(suite, tmp_path, model, message):
+    file = tmp_path / "a.safetensors"
+    fit("unet-aps-2,width=0.05", suite, file, recipe("sample", epochs=1, crop=16, crops=1))
+    with pytest.raises(EquibenchError) as raised:
+        load_model(Spec.parse(f"{model},weights={file}"))
+    assert str(raised.value) == message.format(file=file)
+
+
+def test_input_and_target_are_shifted_and_cropped_alike(suite):
+    chosen = recipe("sample", crop=16, shift_augment=16)
+    module = _Training(torch.nn.Identity(), "", load_suite(suite), chosen, 0, {})
+    images = torch.arange(2 * 32 * 32.0).reshape(2, 1, 32, 32)
+    import numpy as np
+
+    corners = set()
+    for seed in range(20):
+        a, b = module._varied(images, -images, np.random.default_rng(seed))
+        assert a.shape == (2, 1, 16, 16)
+        assert torch.equal(a, -b)
+        assert torch.equal(a[1] - a[0], torch.full((1, 16, 16), 1024.0))
+        corners.add(float(a[0, 0, 0, 0]))
+    assert len(corners) > 15
+
+
+def test_the_paper_s_recipes_are_its_own():
+    common = {
+        "clip": 1.0,
+        "crop": 0,
+        "crops": 1,
+        "shift_augment": 0,
+        "freeze_norm": 0,
+        "warmup": 0,
+        "error_augment": 1.0,
+    }
+    assert PRESETS["paper-mri"].model_dump() == common | {
+        "epochs": 50, "batch": 16, "learning_rate": 1e-3, "lr_step": 5, "lr_factor": 0.5,
+    }  # fmt: skip
+    assert PRESETS["paper-ct"].model_dump() == common | {
+        "epochs": 20, "batch": 8, "learning_rate": 1e-2, "lr_step": 5, "lr_factor": 0.1,
+    }  # fmt: skip
+
+
+def test_the_command_trains_with_a_preset_whose_values_are_overridden(cli, suite, tmp_path):
+    status, out, err = cli(
+        "train", "unet-aps", "-s", suite, "--width", 0.05, "--epochs", 2, "--crop", 16,
+        "--crops", 1, "--shift-augment", 16, "-o", "w.safetensors",
+    )  # fmt: skip
+    assert status == 0, err
+    assert [line.split(":")[0] for line in err.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+    assert out.splitlines()[0].startswith("validation: nmse ")
+    assert out.splitlines()[1] == "weights: w.safetensors"
+    with safe_open(tmp_path / "w.safetensors", "pt") as content:
+        said = json.loads(content.metadata()["equibench"])
+    assert said["recipe"] == PRESETS["sample"].model_dump() | {
+        "epochs": 2, "crop": 16, "crops": 1, "shift_augment": 16,
+    }  # fmt: skip
+
+
+REFUSED = {
+    "no such preset": (
+        ("unet-aps", "-s", "{suite}", "--preset", "large"),
+        "no preset is called 'large': choose paper-mri, paper-ct, sample, sample-ct",
+    ),
+    "bad value": (
+        ("unet-aps", "-s", "{suite}", "--epochs", "0"),
+        "preset sample: epochs = 0: input should be greater than 0",
+    ),
+    "no parts": (
+        ("unet-aps", "-s", "noise"),
+        "suite 'noise' has no train part to train with",
+    ),
+    "no truth": (
+        ("unet-aps,width=0.05", "-s", "{file}:Silent", "--crop", "0"),
+        "silent: case a has no ground truth to learn",
+    ),
+    "a large crop": (
+        ("unet-aps,width=0.05", "-s", "{suite}", "--crop", "64"),
+        "--crop 64 is larger than an image, 32×32",
+    ),
+    "a size that does not fit": (
+        ("unet-aps,width=0.05", "-s", "{suite}", "--crop", "20"),
+        "unet-aps,width=0.05 raised ValueError on denoising, batch 0 (input (4, 1, 20, 20)): the "
+        "total stride 16 does not divide the size 20×20: crop to 16×16 (padding would break "
+        "equivariance)",
+    ),
+    "a function": (
+        ("{file}:function", "-s", "{suite}"),
+        "plugin:function is a plain callable: only a torch.nn.Module can be trained",
+    ),
+    "channels": (
+        ("{file}:wide", "-s", "{suite}", "--crop", "0"),
+        "plugin:wide returned (4, 2, 32, 32) on denoising, where the ground truth is "
+        "(4, 1, 32, 32): set its number of output channels",
+    ),
+    "divergence": (
+        ("{file}:infinite", "-s", "{suite}", "--crop", "0"),
+        "plugin:infinite: the loss of epoch 1 is no finite number; take a smaller --learning-rate",
+    ),
+    "suffix": (
+        ("unet-aps", "-s", "{suite}", "-o", "w.pt"),
+        "weights are written as safetensors: choose w.safetensors",
+    ),
+    "exists": (
+        ("unet-aps", "-s", "{suite}", "-o", "old.safetensors"),
+        "old.safetensors exists already: delete it or choose another --out",
+    ),
+    "a foreign checkpoint": (
+        ("unet-aps,width=0.05", "-s", "{suite}", "-o", "foreign.safetensors"),
+        "cannot resume from foreign.ckpt (UnpicklingError: Weights only load failed. In PyTorch "
+        "2.6, we changed the default value of the `weights_only` argument in `torch.load` from "
+        "`False` to `True`. Re-running `torch.load` with `weights_only` set to `False` will "
+        "likely succeed, but it can result in arbitrary code execution. Do it only if you got "
+        "the file from a trusted source.): delete foreign.ckpt to start anew, or choose another "
+        "--out",
+    ),
+    "another training": (
+        (
+            "{file}:Stops",
+            "-s",
+            "{suite}",
+            "--seed",
+            "1",
+            "-o",
+            "other.safetensors",
+            "--epochs",
+            "3",
+            "--crop",
+            "16",
+            "--crops",
+            "2",
+            "--batch",
+            "2",
+            "--lr-step",
+            "1",
+            "--freeze-norm",
+            "1",
+            "--warmup",
+            "3",
+        ),
+        "other.ckpt is of another training: seed was 0 and is 1; delete other.ckpt to start "
+        "anew, or choose another --out",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_trained_is_refused_in_one_line(cli, suite, tmp_path, name):
+    arguments, message = REFUSED[name]
+    file = tmp_path / "plugin.py"
+    (tmp_path / "old.safetensors").touch()
+    (tmp_path / "foreign.ckpt").write_bytes(b"no checkpoint")
+    if name == "another training":
+        with pytest.raises(KeyboardInterrupt):
+            fit(f"{file}:Stops", suite, tmp_path / "other.safetensors", preset="sample")
+    filled = [str(a).format(suite=suite, file=file) for a in arguments]
+    status, _, err = cli("train", *filled)
+    assert err.splitlines()[-1] == f"equibench: {message}"
+    assert len(err.splitlines()) == 1 + ("epoch 1/" in err)
+    assert status in (1, 2)
+
+
+def load_suite(text):
+    from equibench.loading.models import build_suite
+
+    suite = build_suite(Spec.parse(text), {})
+    return suite
+
+
+def load_case(text):
+    return load_suite(text).load("a")

@@ -1,0 +1,232 @@
+"""Scale-out: whoever does the work, the rows are the same, and nothing is lost with a worker."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from equibench.errors import UnavailableError, UsageError
+from equibench.measurement.run_config import validated
+from equibench.runs.run_folder import RunFolder
+from equibench.runs.runner import run
+
+pytest.importorskip("distributed")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+SUITE = "noise,n=8,size=32"
+DASK = {"engine": "dask", "workers": 2}
+
+KILLER = '''
+import os
+
+import torch
+
+class Network(torch.nn.Module):
+    """Dies on the image that a file names."""
+
+    def __init__(self, image):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular")
+        self.image = torch.load(image)
+
+    def forward(self, x):
+        if any(torch.equal(each, self.image) for each in x):
+            os.kill(os.getpid(), 9)
+        return self.layer(x)
+'''
+
+
+def measured(out, models, **fields):
+    fields = {"models": models, "suites": [SUITE], "shifts": "random:n=30,max=8"} | fields
+    return run(validated(fields, "test"), out, progress=False)
+
+
+def test_two_processes_give_the_rows_of_one_to_the_last_bit(tmp_path):
+    models = ["unet-aps,width=0.05", "unet-baseline,width=0.05"]
+    alone = measured(tmp_path / "alone", models)
+    together = measured(tmp_path / "together", models, **DASK)
+    pd.testing.assert_frame_equal(alone.rows(), together.rows(), check_exact=True)
+    for name in ("summary.csv", "failures.json"):
+        assert (alone.path / name).read_bytes() == (together.path / name).read_bytes()
+    assert alone.manifest["models"] == together.manifest["models"]
+
+
+def test_a_unit_that_kills_its_worker_fails_alone(tmp_path, monkeypatch):
+    import torch
+
+    from equibench.suites.noise import Noise
+
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(KILLER)
+    case = Noise(n=8, size=32).load("00003").input[0]
+    torch.save(case, "image.pt")
+    killing = measured("killing", ["net.py:Network,image=image.pt,label=deadly"], **DASK)
+    (failure,) = killing.failures
+    assert failure == {
+        "model": "deadly",
+        "suite": "noise",
+        "cases": ["00002", "00003"],
+        "error": "ModelError",
+        "message": "deadly on noise, cases 00002 to 00003: the worker died twice, the second time "
+        "with these cases alone (out of memory, or a crash in compiled code): try --batch 1, or "
+        "--engine local to see its last words",
+    }
+    assert set(killing.rows()["case"]) == {f"{n:05d}" for n in range(8)} - {"00002", "00003"}
+
+
+def test_a_cluster_without_a_worker_that_fits_says_why(tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("equibench.runs.dask_cluster.PATIENCE", 1)
+    with LocalCluster(1, processes=False, dashboard_address=None) as cluster:
+        scheduler = cluster.scheduler_address
+        with pytest.raises(UnavailableError) as stopped:
+            measured(
+                tmp_path / "a", ["unet-aps"], engine="dask", scheduler=scheduler, device="cuda"
+            )
+        assert str(stopped.value) == (
+            f"the Dask cluster {scheduler} has no worker that fits: 1 × no CUDA device: "
+            "take --device cpu, or start workers where there are GPUs"
+        )
+        cluster.scale(0)
+        with pytest.raises(UnavailableError) as stopped:
+            measured(tmp_path / "b", ["unet-aps"], engine="dask", scheduler=scheduler)
+        assert str(stopped.value) == (
+            f"the Dask cluster {scheduler} has had no worker for 1 s: start some, then run the "
+            "same command again"
+        )
+
+
+def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
+    with pytest.raises(
+        UnavailableError, match=r"^no Dask scheduler answers at tcp://127.0.0.1:9: "
+    ):
+        measured(tmp_path / "a", ["unet-aps"], engine="dask", scheduler="tcp://127.0.0.1:9")
+
+
+def test_workers_and_a_scheduler_belong_to_dask(tmp_path):
+    with pytest.raises(
+        UsageError, match=r"workers = 2: value error, workers is for engine = .dask."
+    ):
+        measured(tmp_path / "a", ["unet-aps"], workers=2)
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])
+def test_a_shard_is_one_of_several(tmp_path, shard):
+    with pytest.raises(UsageError, match="not i/n with i from 1 to n"):
+        measured(tmp_path / "a", ["unet-aps"], shard=shard)
+
+
+def test_gpus_are_pinned_by_the_environment(monkeypatch):
+    import torch
+
+    from equibench.runs.dask_cluster import workers_here
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    pinned = [w["options"]["env"]["CUDA_VISIBLE_DEVICES"] for w in workers_here("cuda", None, 9)]
+    assert pinned == ["0", "1", "2", "3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    pinned = [w["options"]["env"]["CUDA_VISIBLE_DEVICES"] for w in workers_here("cuda", None, 9)]
+    assert pinned == ["5", "GPU-7"]
+    assert len(workers_here("cpu", None, 100)) == os.cpu_count()
+    assert len(workers_here("cpu", 8, 3)) == 3
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A cluster of one machine: ``sbatch`` runs its script, in a job array once for each task."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    stubs = {
+        "sbatch": """
+            script=$(mktemp) && cp "$1" $script && shift
+            tasks=$(sed -n 's/^#SBATCH --array=1-//p' $script)
+            export SLURM_ARRAY_TASK_ID SLURM_ARRAY_TASK_COUNT=${tasks:-1}
+            for SLURM_ARRAY_TASK_ID in $(seq ${tasks:-1}); do
+                bash $script "$@" > "$JOBS.log" 2>&1 &
+                echo $! >> "$JOBS"
+            done
+            echo "Submitted batch job 1"
+            """,
+        "scancel": 'kill $(cat "$JOBS") 2>/dev/null; true',
+    }
+    for name, lines in stubs.items():
+        file = folder / name
+        file.write_text("#!/bin/bash\n" + textwrap.dedent(lines))
+        file.chmod(0o755)
+    scripts = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{folder}:{scripts}:{os.environ['PATH']}")
+    monkeypatch.setenv("JOBS", str(tmp_path / "jobs"))
+    monkeypatch.chdir(tmp_path)
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples/cluster"
+OPTIONS = ("-m", "unet-aps,width=0.05", "-s", SUITE, "--shifts", "random:n=30,max=8")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
+def test_an_array_of_jobs_shares_one_folder(tmp_path):
+    subprocess.run(["sbatch", EXAMPLES / "shards.sh", *OPTIONS, "--out", "run"], check=True)
+    until = time.monotonic() + 120
+    while time.monotonic() < until and _state("run") != "finished":
+        time.sleep(0.2)
+    alone = measured(tmp_path / "alone", ["unet-aps,width=0.05"])
+    pd.testing.assert_frame_equal(RunFolder("run").rows(), alone.rows(), check_exact=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
+def test_workers_may_be_slurm_jobs(tmp_path):
+    command = [sys.executable, EXAMPLES / "slurm.py", "2", *OPTIONS, "--out", "run"]
+    subprocess.run(command, check=True, timeout=120)
+    alone = measured(tmp_path / "alone", ["unet-aps,width=0.05"])
+    pd.testing.assert_frame_equal(RunFolder("run").rows(), alone.rows(), check_exact=True)
+
+
+def _state(out):
+    return RunFolder(out).manifest["state"] if Path(out, "run.json").exists() else None
+
+
+@pytest.mark.slow
+def test_killed_workers_lose_nothing(tmp_path):
+    models = ["unet-aps,width=0.05", "unet-baseline,width=0.05"]
+    alone = measured(tmp_path / "alone", models)
+    random = np.random.default_rng(0)
+    stop = threading.Event()
+
+    def kill():
+        while not stop.wait(random.uniform(0.5, 2.0)):
+            if not list((tmp_path / "together").glob("rows/*.parquet")):
+                continue  # a cluster that does not start is another matter
+            workers = psutil.Process().children(recursive=True)
+            with suppress(psutil.Error):  # some die on their own meanwhile
+                running = [w for w in workers if "spawn_main" in " ".join(w.cmdline())]
+                for chosen in random.permutation(running)[:1]:
+                    chosen.kill()
+                    killed.append(chosen)
+
+    killed: list[psutil.Process] = []
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        together = measured(tmp_path / "together", models, **DASK)
+    finally:
+        stop.set()
+        killer.join()
+    assert killed
+    # a unit may have met two of these kills, the second one alone: the same command measures it
+    together = measured(tmp_path / "together", models, **DASK)
+    assert together.failures == []
+    pd.testing.assert_frame_equal(alone.rows(), together.rows(), check_exact=True)
