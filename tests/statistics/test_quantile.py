@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equibench.summary import summarize
+from equibench.statistics.summary import summarize
 
 
 def rows(**columns):

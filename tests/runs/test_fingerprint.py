@@ -7,14 +7,14 @@ import pytest
 import torch
 
 import equibench as eb
-from equibench.config import validated
 from equibench.errors import UsageError
-from equibench.fingerprint import changes, fingerprint, refuse_changes
-from equibench.metrics import nmse, ssim
-from equibench.registry import SUITES, register_suite
-from equibench.repository import load_file
-from equibench.settings import Settings
-from equibench.shifts import parse_shifts
+from equibench.measurement.conditions import Settings
+from equibench.measurement.run_config import validated
+from equibench.metrics.image_metrics import nmse, ssim
+from equibench.registry.plugin_files import load_file
+from equibench.registry.registries import SUITES, register_suite
+from equibench.runs.fingerprint import changes, fingerprint, refuse_changes
+from equibench.transforms.shift_plans import parse_shifts
 
 ENVIRONMENT = {
     "commit": "1234abcd",

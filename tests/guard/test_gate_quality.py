@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equibench.baseline import Baseline
-from equibench.gate import judge
+from equibench.guard.baseline import Baseline
+from equibench.guard.gate import judge
 
 SUITE = {"images": {"name": "images", "version": 1, "arguments": {}, "cases": "4 (abc)"}}
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 import equibench as eb
-from equibench.config import RunConfig
 from equibench.errors import DataError
-from equibench.evaluation import Evaluation
-from equibench.settings import Settings
+from equibench.evaluation.model_on_suite import Evaluation
+from equibench.measurement.conditions import Settings
+from equibench.measurement.run_config import RunConfig
 
 
 class Volumes(eb.Suite):
