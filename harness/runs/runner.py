@@ -12,7 +12,9 @@ from tqdm import tqdm
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
 from equibench.loading.adapter_keys import Adaptation
-from equibench.loading.models import build_suite, case_names, load_model, seeded
+from equibench.loading.load import load_spec
+from equibench.loading.models import seeded
+from equibench.loading.suites import build_suite, case_names
 from equibench.loading.weights import weights_file
 from equibench.measurement.conditions import Settings
 from equibench.measurement.measurement import row_columns, suite_metrics
@@ -214,7 +216,7 @@ class _Run:
             if spec.label in known and spec.label not in busy:
                 try:
                     found = described(
-                        spec, load_model(spec, self.config.seed, **self.config.loading)
+                        spec, load_spec(spec, self.config.seed, **self.config.loading)
                     )
                 except EquibenchError as error:
                     self._fail(error, model=spec.label)

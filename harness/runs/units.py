@@ -19,7 +19,9 @@ from equibench.evaluation.batch_tuning import tuned, worth_tuning
 from equibench.evaluation.model_on_suite import Evaluation, Ready, forwards_per_case, units
 from equibench.evaluation.optimized_models import optimized
 from equibench.evidence.stride_probing import PROBED
-from equibench.loading.models import LoadedModel, build_suite, load_model
+from equibench.loading.load import load_spec
+from equibench.loading.models import LoadedModel
+from equibench.loading.suites import build_suite
 from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import load_case
 from equibench.measurement.measurement import Measured
@@ -161,7 +163,7 @@ class Worker:
             self._in_place.close()
             self._model = self._ready = None  # not two models in memory
             try:
-                self._model = spec.label, load_model(spec, self.config.seed, **self.config.loading)
+                self._model = spec.label, load_spec(spec, self.config.seed, **self.config.loading)
             except EquibenchError as error:
                 self._model = spec.label, error
         return self._model[1]
