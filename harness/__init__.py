@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "loading.adapters": ("adapt",),
+    "inference.adapters": ("adapt",),
     "evaluation.evaluate": ("Result", "evaluate"),
     "cases.suite": ("Case", "ImageCases", "Suite"),
     "measurement.run_config": ("RunConfig",),

@@ -15,7 +15,8 @@ from equibench.errors import UsageError
 from equibench.evaluation.model_on_suite import Evaluation, units
 from equibench.evidence.stride_probing import PROBED, Probe
 from equibench.inference.precision import Precision
-from equibench.loading.models import build_suite, case_names, load_model
+from equibench.loading.load import load_spec
+from equibench.loading.suites import build_suite, case_names
 from equibench.measurement.conditions import Frame, Settings
 from equibench.measurement.run_config import validated
 from equibench.registry.registries import DISPLAYS
@@ -115,7 +116,7 @@ def evaluate(
     silent = None if progress is None else not progress
     if isinstance(model, str):
         spec = Spec.parse(model)
-        loaded = load_model(spec, seed, trust_pickle=trust_pickle, isolate=isolate)
+        loaded = load_spec(spec, seed, trust_pickle=trust_pickle, isolate=isolate)
         model = loaded.model
         for note in () if silent else loaded.notes:
             tqdm.write(f"{label}: {note}", sys.stderr)

@@ -1,4 +1,4 @@
-"""Fields that users write, checked by pydantic, and told in one line where they are wrong."""
+"""Fields that users write, checked against a pydantic model: one line says what is wrong."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches

@@ -26,7 +26,7 @@ from equibench.evaluation.evaluate import suite_of
 from equibench.foundation.rounding import NEAR_TIE
 from equibench.inference.forward_pass import align, call, roll
 from equibench.inference.precision import Precision, numerics, placed, resolve_device
-from equibench.loading.models import case_names
+from equibench.loading.suites import case_names
 from equibench.metrics.image_metrics import nmse
 from equibench.transforms.shift_plans import ShiftPlan, parse_shifts
 

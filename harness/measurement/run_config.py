@@ -84,7 +84,7 @@ class RunConfig(Block):
 
     @property
     def loading(self) -> dict[str, bool]:
-        """How ``load_model`` is to load the models."""
+        """How ``load_spec`` is to load the models."""
         return {"trust_pickle": self.trust_pickle, "isolate": self.isolate}
 
     @property

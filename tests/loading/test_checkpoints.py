@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from equibench.errors import ModelError
 from equibench.loading.checkpoints import Misfit, fit
-from equibench.loading.models import load_model
+from equibench.loading.load import load_spec
 from equibench.registry.specs import Spec
 
 
@@ -165,13 +165,13 @@ def net(tmp_path):
 def test_a_remedy_that_names_a_part_takes_it(net, tmp_path):
     torch.save({"a": state(1), "b": state(2)}, tmp_path / "gan.pth")
     with pytest.raises(ModelError) as caught:
-        load_model(Spec.parse(f"{net},weights={tmp_path}/gan.pth"))
+        load_spec(Spec.parse(f"{net},weights={tmp_path}/gan.pth"))
     remedy = re.search(r"weights=\S+", str(caught.value))[0]
     assert remedy == f"weights={tmp_path}/gan.pth#a"
-    loaded = load_model(Spec.parse(f"{net},{remedy.replace('#a', '#b')}"))
+    loaded = load_spec(Spec.parse(f"{net},{remedy.replace('#a', '#b')}"))
     assert torch.equal(loaded.model.conv.weight, state(2)["conv.weight"])
     with pytest.raises(ModelError, match=r"has no part 'c' that is of this network; it has a, b$"):
-        load_model(Spec.parse(f"{net},{remedy.replace('#a', '#c')}"))
+        load_spec(Spec.parse(f"{net},{remedy.replace('#a', '#c')}"))
 
 
 def test_a_run_says_once_what_was_taken_and_keeps_it(net, tmp_path, cli):
@@ -191,11 +191,11 @@ def test_trust_is_asked_for_where_it_helps_and_only_there(net, tmp_path):
     (tmp_path / "cut.pth").write_bytes(b"no checkpoint")
     for name in ("none", "cut"):
         with pytest.raises(ModelError) as caught:
-            load_model(Spec.parse(f"{net},weights={tmp_path}/{name}.pth"), trust_pickle=True)
+            load_spec(Spec.parse(f"{net},weights={tmp_path}/{name}.pth"), trust_pickle=True)
         assert "--trust-pickle" not in str(caught.value)
     torch.save({"model": build(1), "epoch": 3}, tmp_path / "whole.pth")
     spec = Spec.parse(f"{net},weights={tmp_path}/whole.pth")
     with pytest.raises(ModelError, match="unpickle it with --trust-pickle"):
-        load_model(spec)
-    loaded = load_model(spec, trust_pickle=True)
+        load_spec(spec)
+    loaded = load_spec(spec, trust_pickle=True)
     assert torch.equal(loaded.model.conv.weight, state(1)["conv.weight"])
