@@ -27,6 +27,7 @@ from equibench.loading import load_model, seeded
 from equibench.measurement import suite_metrics
 from equibench.models.recipes import Recipe
 from equibench.models.training_data import TrainingData
+from equibench.precision import resolve_device
 from equibench.provenance import environment
 from equibench.seeds import generator
 from equibench.specs import Spec
@@ -122,7 +123,7 @@ def train(
     with _quiet(), seeded(seed):
         trainer = pl.Trainer(
             max_epochs=recipe.epochs,
-            accelerator=hardware.accelerator,
+            accelerator=_accelerator(hardware.accelerator),
             devices=hardware.devices,
             strategy=hardware.strategy,
             precision=hardware.precision,  # type: ignore[arg-type]
@@ -300,6 +301,11 @@ class _Lines(pl.Callback):
             shown = " · ".join(f"{name} {float(values[name]):.4g}" for name in sorted(values))
             epochs = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
             print(f"epoch {epochs}: {shown}", file=sys.stderr, flush=True)
+
+
+def _accelerator(name: str) -> str:
+    """``auto`` takes here what it takes everywhere."""
+    return resolve_device("auto").type if name == "auto" else name
 
 
 def _resumable(checkpoint: Path, described: Mapping[str, Any]) -> Path | None:
