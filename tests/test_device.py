@@ -5,7 +5,7 @@ import torch
 
 import equibench as eb
 from equibench.errors import UsageError
-from equibench.precision import resolve_device
+from equibench.inference.precision import resolve_device
 
 CPU = torch.device("cpu")
 

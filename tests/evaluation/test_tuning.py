@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from equibench.config import validated
-from equibench.runner import run
-from equibench.settings import AUTO_BATCH, Settings
-from equibench.tuning import CANDIDATES, tuned, worth_tuning
+from equibench.evaluation.batch_tuning import CANDIDATES, tuned, worth_tuning
+from equibench.measurement.conditions import AUTO_BATCH, Settings
+from equibench.measurement.run_config import validated
+from equibench.runs.runner import run
 
 SETTINGS = Settings.of(validated({"models": ["m"], "suites": ["s"], "device": "cpu"}, "test"))
 IMAGE = torch.zeros(1, 1, 8, 8)
@@ -29,7 +29,7 @@ def passes(monkeypatch):
     def passes(seconds):
         now[0] += seconds
 
-    monkeypatch.setattr("equibench.tuning.perf_counter", lambda: now[0])
+    monkeypatch.setattr("equibench.evaluation.batch_tuning.perf_counter", lambda: now[0])
     return passes
 
 
@@ -97,8 +97,10 @@ def test_little_work_is_not_worth_trying(tmp_path):
 
 
 def test_a_long_run_takes_the_tuned_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr("equibench.work.worth_tuning", lambda device, forwards: forwards == 24)
-    monkeypatch.setattr("equibench.work.tuned", lambda *conditions: 4)
+    monkeypatch.setattr(
+        "equibench.runs.units.worth_tuning", lambda device, forwards: forwards == 24
+    )
+    monkeypatch.setattr("equibench.runs.units.tuned", lambda *conditions: 4)
     fields = {"models": ["unet-aps,width=0.05"], "suites": ["noise,n=2,size=32"]}
     rows = run(validated(fields, "test"), tmp_path / "run", progress=False).rows()
     assert set(rows["batch"]) == {4}

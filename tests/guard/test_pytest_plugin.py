@@ -61,7 +61,7 @@ def test_it_costs_a_test_run_that_does_not_use_it_next_to_nothing():
     code = (
         "import sys, pytest\n"
         "before = set(sys.modules)\n"
-        "import equibench.pytest_plugin\n"
+        "import equibench.guard.pytest_plugin\n"
         "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
