@@ -37,7 +37,7 @@ __all__ = [
     "Forensics",
     "adaptive_layers",
     "flips",
-    "forensics",
+    "trace_flips",
 ]
 
 LAYER_COLUMNS = ("name", "smallest_gap", "median_gap", "near_ties", "judged", "flip_rate")
@@ -98,7 +98,7 @@ class Forensics:
         return float(flipped / total) if total else float("nan")
 
 
-def forensics(
+def trace_flips(
     model: nn.Module,
     suite: Suite | Tensor | str,
     shifts: ShiftPlan | str = "random:n=10,max=16",
