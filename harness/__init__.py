@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     )
     from equibench.evaluation.evaluate import Result, evaluate
     from equibench.guard.assertion import assert_shift_equivariant
+    from equibench.inference.adapters import adapt
     from equibench.layers.attribution import attribute
     from equibench.layers.forensics import trace_flips
-    from equibench.loading.adapters import adapt
     from equibench.loading.load import load_model
     from equibench.loading.suites import load_suite
     from equibench.measurement.run_config import RunConfig
@@ -78,9 +78,9 @@ _HOMES = {
     "errors": ("DataError", "EquibenchError", "ModelError", "UnavailableError", "UsageError"),
     "evaluation.evaluate": ("Result", "evaluate"),
     "guard.assertion": ("assert_shift_equivariant",),
+    "inference.adapters": ("adapt",),
     "layers.attribution": ("attribute",),
     "layers.forensics": ("trace_flips",),
-    "loading.adapters": ("adapt",),
     "loading.load": ("load_model",),
     "loading.suites": ("load_suite",),
     "measurement.run_config": ("RunConfig",),

@@ -113,13 +113,16 @@ def evaluate(
     )
     settings = Settings.of(config)
     label = _label(model)
+    silent = None if progress is None else not progress
     if isinstance(model, str):
         spec = Spec.parse(model)
-        model = load_spec(spec, seed, trust_pickle=trust_pickle, isolate=isolate).model
+        loaded = load_spec(spec, seed, trust_pickle=trust_pickle, isolate=isolate)
+        model = loaded.model
+        for note in () if silent else loaded.notes:
+            tqdm.write(f"{label}: {note}", sys.stderr)
     suite = suite_of(suite)
     cases = case_names(suite, limit)
     todo = units(suite, settings.plan, cases, settings.device.type)
-    silent = None if progress is None else not progress
     with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:
         if measure.probe is not None and not silent:
             tqdm.write(measure.probe.cost(label, suite, len(cases)), sys.stderr)
