@@ -23,7 +23,8 @@ from equibench.cases.suite import Suite, data_range, in_units
 from equibench.errors import EquibenchError, ModelError, UsageError
 from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import call, out_of_memory, shape
-from equibench.loading.models import load_model, seeded
+from equibench.loading.load import load_spec
+from equibench.loading.models import seeded
 from equibench.loading.weights import as_half, save_weights
 from equibench.measurement.measurement import suite_metrics
 from equibench.models.recipes import Recipe
@@ -96,7 +97,7 @@ def train(
         )
     if out.exists():
         raise UsageError(f"{out} exists already: delete it or choose another --out")
-    loaded = load_model(model, seed)
+    loaded = load_spec(model, seed)
     if not isinstance(loaded.model, nn.Module):
         raise UsageError(
             f"{loaded.label} is a plain callable: only a torch.nn.Module can be trained"

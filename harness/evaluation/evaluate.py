@@ -15,7 +15,8 @@ from equibench.errors import UsageError
 from equibench.evaluation.model_on_suite import Evaluation, units
 from equibench.evidence.stride_probing import PROBED, Probe
 from equibench.inference.precision import Precision
-from equibench.loading.models import build_suite, case_names, load_model
+from equibench.loading.load import load_spec
+from equibench.loading.suites import build_suite, case_names
 from equibench.measurement.conditions import Frame, Settings
 from equibench.measurement.run_config import validated
 from equibench.registry.registries import DISPLAYS
@@ -112,13 +113,16 @@ def evaluate(
     )
     settings = Settings.of(config)
     label = _label(model)
+    silent = None if progress is None else not progress
     if isinstance(model, str):
         spec = Spec.parse(model)
-        model = load_model(spec, seed, trust_pickle=trust_pickle, isolate=isolate).model
+        loaded = load_spec(spec, seed, trust_pickle=trust_pickle, isolate=isolate)
+        model = loaded.model
+        for note in () if silent else loaded.notes:
+            tqdm.write(f"{label}: {note}", sys.stderr)
     suite = suite_of(suite)
     cases = case_names(suite, limit)
     todo = units(suite, settings.plan, cases, settings.device.type)
-    silent = None if progress is None else not progress
     with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:
         if measure.probe is not None and not silent:
             tqdm.write(measure.probe.cost(label, suite, len(cases)), sys.stderr)

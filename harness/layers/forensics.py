@@ -26,7 +26,7 @@ from equibench.evaluation.evaluate import suite_of
 from equibench.foundation.rounding import NEAR_TIE
 from equibench.inference.forward_pass import align, call, roll
 from equibench.inference.precision import Precision, numerics, placed, resolve_device
-from equibench.loading.models import case_names
+from equibench.loading.suites import case_names
 from equibench.metrics.image_metrics import nmse
 from equibench.transforms.shift_plans import ShiftPlan, parse_shifts
 
@@ -37,7 +37,7 @@ __all__ = [
     "Forensics",
     "adaptive_layers",
     "flips",
-    "forensics",
+    "trace_flips",
 ]
 
 LAYER_COLUMNS = ("name", "smallest_gap", "median_gap", "near_ties", "judged", "flip_rate")
@@ -98,7 +98,7 @@ class Forensics:
         return float(flipped / total) if total else float("nan")
 
 
-def forensics(
+def trace_flips(
     model: nn.Module,
     suite: Suite | Tensor | str,
     shifts: ShiftPlan | str = "random:n=10,max=16",

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from equibench.cases.suite import Suite
+from equibench.cases.suite import Suite, suite_conditions
 from equibench.errors import UsageError
-from equibench.guard.baseline import suite_conditions
 from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import SPLITTING, RunConfig
 from equibench.metrics.image_metrics import Metric
