@@ -9,7 +9,7 @@ from equibench.cases.suite import Suite, suite_conditions
 from equibench.errors import UsageError
 from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import SPLITTING, RunConfig
-from equibench.metrics.image_metrics import Metric
+from equibench.metrics.metric import Metric
 from equibench.registry.provenance import source_sha256, version_of
 from equibench.registry.registries import SUITES
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from equibench.errors import UsageError
 from equibench.foundation.seeds import generator
 
-__all__ = ["ShiftPlan", "Shifts", "parse_shifts"]
+__all__ = ["DEFAULT_SHIFTS", "ShiftPlan", "Shifts", "parse_shifts"]
 
 Shifts = NDArray[np.int64]
 """(n, 2): (dy, dx) in pixels."""
@@ -25,7 +25,10 @@ Shifts = NDArray[np.int64]
 LARGEST = 2**31
 """Pixels; no image is that large."""
 
-EXAMPLES = "random:n=10,max=16 · grid:max=16,step=4 · all · file:shifts.csv · paper"
+DEFAULT_SHIFTS = "random:n=10,max=16"
+"""The shift plan of whoever does not choose one."""
+
+EXAMPLES = f"{DEFAULT_SHIFTS} · grid:max=16,step=4 · all · file:shifts.csv · paper"
 
 
 class ShiftPlan(ABC):

@@ -11,7 +11,8 @@ import equibench as eb
 from equibench.errors import UsageError
 from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import validated
-from equibench.metrics.image_metrics import nmse, ssim
+from equibench.metrics.squared_error import nmse
+from equibench.metrics.structural_similarity import ssim
 from equibench.registry.plugin_files import load_file
 from equibench.registry.registries import SUITES, register_suite
 from equibench.runs.fingerprint import changes, fingerprint, refuse_changes
