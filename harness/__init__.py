@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from equibench.guard.assertion import assert_shift_equivariant
     from equibench.inference.adapters import adapt
     from equibench.layers.attribution import attribute
-    from equibench.layers.forensics import trace_flips
+    from equibench.layers.index_flips import trace_flips
     from equibench.loading.load import load_model
     from equibench.loading.suites import load_suite
     from equibench.measurement.run_config import RunConfig
-    from equibench.metrics.image_metrics import Metric
+    from equibench.metrics.metric import Metric
     from equibench.registry.listing import list_metrics, list_models, list_reports, list_suites
     from equibench.registry.registries import (
         register_metric,
@@ -80,11 +80,11 @@ _HOMES = {
     "guard.assertion": ("assert_shift_equivariant",),
     "inference.adapters": ("adapt",),
     "layers.attribution": ("attribute",),
-    "layers.forensics": ("trace_flips",),
+    "layers.index_flips": ("trace_flips",),
     "loading.load": ("load_model",),
     "loading.suites": ("load_suite",),
     "measurement.run_config": ("RunConfig",),
-    "metrics.image_metrics": ("Metric",),
+    "metrics.metric": ("Metric",),
     "registry.listing": ("list_metrics", "list_models", "list_reports", "list_suites"),
     "registry.registries": (
         "register_metric",

@@ -10,8 +10,9 @@ from torch import nn
 from equibench.errors import UsageError
 from equibench.evaluation.model_on_suite import Evaluation
 from equibench.evidence.stride_probing import Probe
+from equibench.layers.adaptive_choices import adaptive_layers
 from equibench.layers.attribution import attribute
-from equibench.layers.forensics import adaptive_layers, trace_flips
+from equibench.layers.index_flips import trace_flips
 from equibench.reports.diagnosis.layers import flip_table, layer_figure, layer_table
 from equibench.reports.tables.summary_table import number
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import equibench as eb
-from equibench.layers.forensics import Choice, Forensics, adaptive_layers, flips, trace_flips
+from equibench.layers.adaptive_choices import Choice, adaptive_layers, flips
+from equibench.layers.index_flips import Flips, trace_flips
 from equibench.models.polyphase import APSDown, APSUp
 from equibench.models.unet import UNet
 from equibench.reports.diagnosis.layers import flip_table
@@ -139,7 +140,7 @@ def planted(errors, flipped):
     samples = {"case": "x", "image": 0, "dy": 1, "dx": 0, "flipped": flipped, "eq_nmse": errors}
     line = {"smallest_gap": 2e-8, "median_gap": 0.01, "near_ties": 0.25, "judged": 4}
     layers = pd.DataFrame([{"name": "down.0.aps", **line, "flip_rate": 0.5}])
-    return Forensics(layers, pd.DataFrame(samples))
+    return Flips(layers, pd.DataFrame(samples))
 
 
 def test_the_share_of_flipped_samples_is_their_part_of_the_mean():
