@@ -34,7 +34,8 @@ class OnnxNetwork:
     given rounded ones; whole numbers that come out are given as float32.
 
     Args:
-        input, output: their names; by default the only input with four axes, and all outputs.
+        input, output: their names; by default the only input with the axes of images, and all
+            outputs.
 
     Raises:
         UsageError: there is no such input or output; from calls, another precision, or a GPU
@@ -102,7 +103,8 @@ class OnnxNetwork:
     def _part(self, given: Mapping[str, Array], images: Sequence[int] | Array) -> dict[str, Array]:
         """The entries of some images; what has no axis for images is the same for all."""
         return {
-            name: array[images] if self.shapes[name] else array[0] for name, array in given.items()
+            name: array[images] if self.shapes[name] else np.asarray(array[0])
+            for name, array in given.items()
         }
 
     def _whole(self, images: Array) -> Array:
@@ -112,9 +114,9 @@ class OnnxNetwork:
             return images.astype(dtype)
         info = np.iinfo(dtype)
         least, most = info.min, min(info.max, 255)
-        if images.min() < max(least, 0) or images.max() > most or images.max() <= 1:
+        if images.min() < max(least, 0) - 0.5 or not 1 < images.max() < most + 0.5:
             raise ValueError(f"{self.name} takes whole numbers from 0 to {most}")
-        return images.round().astype(dtype)
+        return images.round().clip(max(least, 0), most).astype(dtype)
 
     def _precision(self, images: Tensor) -> str:
         precision, dtype = current_precision(images), self.dtypes[self.input]
@@ -150,7 +152,7 @@ class OnnxNetwork:
 
     def _chosen(self, kind: str, found: Any, wanted: str | None) -> str:
         names = [each.name for each in found]
-        images = [each.name for each in found if len(each.shape) == 4]
+        images = [e.name for e in found if len(e.shape) == 4 and list(e.shape[2:]) != [1, 1]]
         if wanted is None and len(names) == 1:
             return str(names[0])
         if wanted is None and kind == "input" and len(images) == 1:

@@ -19,13 +19,13 @@ SHIFTS = "grid:max=1,step=1"
 def write(tmp_path):
     """Write a network of single operators: (operator, inputs, output)…, with y as its output."""
 
-    def write(nodes, kind=TensorProto.FLOAT, shape=("n", 1, "h", "w"), **others):
+    def write(nodes, kind=TensorProto.FLOAT, shape=("n", 1, "h", "w"), gives=None, **others):
         inputs = [helper.make_tensor_value_info("x", kind, shape)]
         inputs += [
             helper.make_tensor_value_info(n.replace("__", "-"), *o) for n, o in others.items()
         ]
         made = [helper.make_node(op, ins, [out], **more) for op, ins, out, more in nodes]
-        y = helper.make_tensor_value_info("y", kind, None)
+        y = helper.make_tensor_value_info("y", gives or kind, None)
         graph = helper.make_graph(made, "net", inputs, [y])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
         onnx.save(model, tmp_path / "net.onnx")
@@ -100,7 +100,7 @@ def test_a_further_input_may_come_from_a_file(write, tmp_path):
     file = write([("Mul", ["x", "mask"], "y", {})], mask=(TensorProto.FLOAT, ("n", 1, "h", "w")))
     pattern = np.arange(64).reshape(8, 8) % 2
     np.save(tmp_path / "pattern.npy", pattern)
-    network = eb.load_model(f"{file},in.mask={tmp_path}/pattern.npy")
+    network = eb.load_model(f"{file},input=x,in.mask={tmp_path}/pattern.npy")
     x = torch.rand(3, 1, 8, 8)
     assert torch.equal(network(x), x * torch.from_numpy(pattern))
 
@@ -154,5 +154,5 @@ def test_channels_that_were_exported_are_told_by_the_adapter(write):
 
 
 def test_labels_come_out_as_numbers(write):
-    file = write([("Cast", ["x"], "y", {"to": TensorProto.INT64})])
+    file = write([("Cast", ["x"], "y", {"to": TensorProto.INT64})], gives=TensorProto.INT64)
     assert eb.load_model(file)(torch.ones(1, 1, 2, 2)).dtype == torch.float32
