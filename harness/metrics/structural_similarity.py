@@ -35,7 +35,7 @@ class SSIM(Metric):
 
     The window moments are taken on the circular image, so one set serves every frame of
     comparison: a frame only decides which windows are full, and so which count. Similarities are
-    computed in the dtype of the references.
+    computed in the dtype of the references, in float32 at least.
     """
 
     name = "ssim"
@@ -52,6 +52,7 @@ class SSIM(Metric):
                 f"{self.title} needs images of at least {self.window[0]}×{self.window[1]} pixels, "
                 f"not {reference.shape[-2]}×{reference.shape[-1]}"
             )
+        reference = reference.to(torch.promote_types(reference.dtype, torch.float32))
         n = self.window[0] * self.window[1]
         # in units of R, so that no square is too small or too large for float32
         per_unit = torch.where(data_range == 0, 1, 1 / data_range.abs())[:, None, None, None]

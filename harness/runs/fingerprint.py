@@ -30,7 +30,7 @@ def fingerprint(
 
     Models are compared as they load, by the hashes of their tensors and sources.
     """
-    return config.model_dump(mode="json", exclude={"device", "suites", "data", *SPLITTING}) | {
+    return config.model_dump(mode="json", exclude={"data", *SPLITTING}) | {
         "plan": repr(settings.plan),
         "frame": settings.frame,
         "batch": settings.batch,

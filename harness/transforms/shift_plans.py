@@ -7,7 +7,7 @@ changes nobody's shifts.
 import csv
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
@@ -220,8 +220,8 @@ def parse_shifts(text: str) -> ShiftPlan:
     try:
         return _PLANS[name](**settings)
     except TypeError:
-        fields = ", ".join(getattr(_PLANS[name], "__dataclass_fields__", {})) or "no settings"
-        raise UsageError(f"shift plan {text!r}: {name} takes {fields}; write {EXAMPLES}") from None
+        taken = ", ".join(f.name for f in fields(_PLANS[name])) or "no settings"  # type: ignore[arg-type]
+        raise UsageError(f"shift plan {text!r}: {name} takes {taken}; write {EXAMPLES}") from None
 
 
 def _at_least_one(plan: str, **values: int) -> None:
