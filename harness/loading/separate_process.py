@@ -20,9 +20,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from equibench.errors import ModelError, UnavailableError, UsageError
-from equibench.inference.forward_pass import call
-from equibench.inference.model_outputs import Frame, frame_of, shape
+from equibench.inference.model_outputs import Frame, frame_of, mismatch, shape
 from equibench.inference.precision import current_precision, numerics, placed
+from equibench.inference.remedies import Failure, remedy
 from equibench.loading.models import LoadedModel, build_model
 from equibench.registry.specs import Spec
 
@@ -156,10 +156,18 @@ def _forward(
 ) -> tuple[None, dict[str, Any], Tensor]:
     device, precision = torch.device(request["device"]), request["precision"]
     with placed(loaded.model, device, precision) as forward, numerics(precision):
-        output = call(forward, images.to(device), loaded.label, "what its process was given")
-    frame = frame_of(loaded.model)
+        images = images.to(device)
+        output = forward(images)
+        frame = frame_of(loaded.model)
+        if wrong := mismatch(output, images, frame.output_scale):
+            advice = remedy(forward, images, Failure(output=output))
+            raise ModelError(
+                f"{loaded.label} returned {wrong.given} (input {shape(images)}), not "
+                f"{wrong.wanted}: {advice}"
+            )
     added = None if frame.added is None else frame.added.tolist()
-    return None, {"padded": frame.padded, "added": added}, output
+    own = output if frame.unmoved is None else frame.unmoved
+    return None, {"padded": frame.padded, "added": added}, own
 
 
 def _answer(
