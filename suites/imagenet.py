@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from equibench.cases.suite import Case, Suite
-from equibench.errors import DataError, UnavailableError, UsageError
+from equibench.errors import UnavailableError, UsageError
 from equibench.registry.registries import register_suite
-from equibench.suites.files import find_folder, no_data
+from equibench.suites.files import find_folder, no_data, read_image, visible
 from equibench.suites.verify import VerifyReport, verify_images
 
-__all__ = ["ImageNet", "read_image"]
+__all__ = ["ImageNet"]
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -91,32 +91,14 @@ class ImageNet(Suite):
         return root / self.split if (root / self.split).is_dir() else root
 
 
-def read_image(path: Path) -> Any:
-    """A PIL image in RGB, decoded to its last row.
-
-    Raises:
-        DataError: the file is missing, truncated or no image.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise DataError(f"no such file: {path}") from None
-    except (OSError, SyntaxError, ValueError) as error:  # PIL reports a broken PNG by SyntaxError
-        reason = "unknown format" if type(error).__name__ == "UnidentifiedImageError" else error
-        raise DataError(
-            f"truncated or no image: {path} ({reason}); fetch the file again"
-        ) from error
-
-
 def _images(folder: Path) -> Iterator[Path]:
     """The images in a folder, then those in its subfolders, each in sorted order."""
-    entries = sorted(folder.iterdir())
+    entries = sorted(visible(folder.iterdir()))
     yield from (path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file())
     for subfolder in (path for path in entries if path.is_dir()):
-        yield from (path for path in sorted(subfolder.iterdir()) if path.suffix.lower() in SUFFIXES)
+        yield from (
+            path for path in sorted(visible(subfolder.iterdir())) if path.suffix.lower() in SUFFIXES
+        )
 
 
 @cache

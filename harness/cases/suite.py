@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Case", "DataRange", "ImageCases", "Suite", "data_range", "in_units"]
+__all__ = ["Case", "DataRange", "ImageCases", "Suite", "data_range", "in_units", "suite_conditions"]
 
 DataRange = Literal["max", "range"]
 """How R of PSNR and SSIM follows from the reference: its maximum, or maximum − minimum."""
@@ -104,15 +105,23 @@ class ImageCases(Suite):
         return Case(name=name, input=self.images[i : i + 1], target=target)
 
 
-def in_units(outputs: Tensor, clamp: float | None, scale: Tensor, offset: Tensor) -> Tensor:
+def in_units(
+    outputs: Tensor,
+    clamp: float | None,
+    scale: Tensor,
+    offset: Tensor,
+    added: Tensor | float = 0.0,
+) -> Tensor:
     """Clamp a model's outputs (N, C, H, W) and bring them into the units of the ground truth.
 
     Args:
         scale, offset: (N,) each.
+        added: what will be added to the outputs afterwards, (N, C or 1, 1, 1): they are clamped
+            as if it had been already.
     """
     if clamp is not None:
         # nothing is added, but to what is infinite: that becomes NaN
-        outputs = outputs.clamp(-clamp, clamp).add(outputs, alpha=0)
+        outputs = outputs.clamp(-clamp - added, clamp - added).add(outputs, alpha=0)
     return offset[:, None, None, None].addcmul(outputs, scale[:, None, None, None])
 
 
@@ -120,3 +129,14 @@ def data_range(rule: DataRange, reference: Tensor) -> Tensor:
     """R of a reference of any shape, as a scalar tensor in float64."""
     reference = reference.double()
     return reference.amax() - reference.amin() if rule == "range" else reference.amax()
+
+
+def suite_conditions(suite: Suite, cases: Sequence[str]) -> dict[str, Any]:
+    """What must be equal for two suites to be the same."""
+    digest = hashlib.sha256("\n".join(cases).encode()).hexdigest()[:12]
+    return {
+        "name": suite.name,
+        "version": suite.version,
+        "arguments": dict(suite.configuration),
+        "cases": f"{len(cases)} ({digest})",
+    }

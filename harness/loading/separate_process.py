@@ -20,38 +20,39 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from equibench.errors import ModelError, UnavailableError, UsageError
-from equibench.inference.forward_pass import described, shape
+from equibench.inference.model_outputs import Frame, frame_of, mismatch, shape
 from equibench.inference.precision import current_precision, numerics, placed
-from equibench.loading.models import LoadedModel, load_model
+from equibench.inference.remedies import Failure, remedy
+from equibench.loading.models import LoadedModel, build_model
 from equibench.registry.specs import Spec
 
-__all__ = ["Isolated", "load_isolated"]
+__all__ = ["Isolated", "build_isolated"]
 
 _START = "import sys; from equibench.loading.separate_process import serve; serve()"
 
 
-def load_isolated(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> LoadedModel:
-    """As ``load_model``, with the model in a process of its own.
+def build_isolated(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> LoadedModel:
+    """As ``build_model``, with the model in a process of its own.
 
     Raises:
-        UsageError, ModelError: as ``load_model``; or the process ends while the model is built.
+        UsageError, ModelError: as ``build_model``; or the process ends while the model is built.
     """
     model = Isolated(spec, seed, trust_pickle)
     found = model.described
     model.output_scale = found["output_scale"]
     if found["total_stride"] is not None:
         model.total_stride = found["total_stride"]
-    return LoadedModel(spec.label, model, found["weights"], found["provenance"])
+    return LoadedModel(
+        spec.label, model, found["weights"], found["provenance"], tuple(found["notes"])
+    )
 
 
-class Isolated:
+class Isolated(Frame):
     """A model in another process: images (B, C, H, W) to what the model gives.
 
     The process is started with the first request, and again with the next one if it has died.
     """
 
-    output_scale: int
-    padded = False
     total_stride: int
 
     def __init__(self, spec: Spec, seed: int, trust_pickle: bool) -> None:
@@ -72,8 +73,13 @@ class Isolated:
         request = {"device": str(images.device), "precision": current_precision(images)}
         answer, output = self._ask(request, images, f" on an input {shape(images)}")
         assert output is not None
+        output = output.to(images.device)
         self.padded = answer["padded"]
-        return output.to(images.device)
+        self.added = self.unmoved = None
+        if answer["added"] is None:
+            return output
+        self.added, self.unmoved = output.new_tensor(answer["added"]), output
+        return output + self.added
 
     def _start(self) -> None:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -132,13 +138,14 @@ def serve() -> None:
 
 
 def _build(spec: Spec, start: Mapping[str, Any]) -> tuple[LoadedModel, dict[str, Any], None]:
-    loaded = load_model(spec, start["seed"], trust_pickle=start["trust_pickle"])
+    loaded = build_model(spec, start["seed"], trust_pickle=start["trust_pickle"])
     model = loaded.model
     stride = getattr(model, "total_stride", None)
     found = {
         "weights": loaded.weights,
         "provenance": loaded.provenance,
-        "output_scale": getattr(model, "output_scale", 1),
+        "notes": loaded.notes,
+        "output_scale": frame_of(model).output_scale,
         "total_stride": stride if isinstance(stride, int) else None,
     }
     return loaded, found, None
@@ -149,10 +156,18 @@ def _forward(
 ) -> tuple[None, dict[str, Any], Tensor]:
     device, precision = torch.device(request["device"]), request["precision"]
     with placed(loaded.model, device, precision) as forward, numerics(precision):
-        output = forward(images.to(device))
-    if not isinstance(output, Tensor):
-        raise TypeError(f"it returned {described(output)}, not one tensor: add out.select=0")
-    return None, {"padded": getattr(loaded.model, "padded", False)}, output
+        images = images.to(device)
+        output = forward(images)
+        frame = frame_of(loaded.model)
+        if wrong := mismatch(output, images, frame.output_scale):
+            advice = remedy(forward, images, Failure(output=output))
+            raise ModelError(
+                f"{loaded.label} returned {wrong.given} (input {shape(images)}), not "
+                f"{wrong.wanted}: {advice}"
+            )
+    added = None if frame.added is None else frame.added.tolist()
+    own = output if frame.unmoved is None else frame.unmoved
+    return None, {"padded": frame.padded, "added": added}, own
 
 
 def _answer(
