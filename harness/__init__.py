@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from equibench.evaluation.evaluate import Result, evaluate
+    from equibench.evidence.proof import prove
     from equibench.guard.assertion import assert_shift_equivariant
     from equibench.inference.adapters import adapt
     from equibench.layers.attribution import attribute
@@ -65,6 +66,7 @@ __all__ = [
     "list_suites",
     "load_model",
     "load_suite",
+    "prove",
     "register_metric",
     "register_model",
     "register_report",
@@ -77,6 +79,7 @@ _HOMES = {
     "cases.suite": ("Case", "ImageCases", "Suite"),
     "errors": ("DataError", "EquibenchError", "ModelError", "UnavailableError", "UsageError"),
     "evaluation.evaluate": ("Result", "evaluate"),
+    "evidence.proof": ("prove",),
     "guard.assertion": ("assert_shift_equivariant",),
     "inference.adapters": ("adapt",),
     "layers.attribution": ("attribute",),

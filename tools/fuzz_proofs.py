@@ -159,7 +159,7 @@ def _contradictions(proof: Proof, trials: _Trials) -> Any:
         yield f"claimed of a network that is or does: {trials.other}"
     if proof.any_shift is not None and not trials.tied:
         claims.append((proof.any_shift, "claimed without ties"))
-    if trials.other == "rounding decides" or (trials.tied and proof.conditions):
+    if trials.other in ("rounding decides", "flat") or (trials.tied and proof.conditions):
         return
     for (sy, sx), kind in claims:
         down, across = max(1, height // sy - 1), max(1, width // sx - 1)

@@ -378,7 +378,7 @@ def position(random: Random, channels: int, size: Pair) -> nn.Module:
         Do(lambda x, c: x + c(), level), Do(lambda x, c: x * c().expand_as(x), level),
         Do(lambda x, c: x + c().repeat(1, 1, x.shape[2] // 2, x.shape[3] // 2)
            if not (x.shape[2] % 2 or x.shape[3] % 2) else x, tile),
-        Do(lambda x: x * torch.ones_like(x)), Do(lambda x: x + torch.zeros(x.shape[2:], dtype=x.dtype)),
+        Do(lambda x: x * torch.ones_like(x)), Do(lambda x: x + torch.zeros(x.shape[2:], dtype=x.dtype)),  # noqa: E501
     ])  # fmt: skip
 
 
@@ -477,7 +477,7 @@ def forbidden(random: Random, channels: int, size: Pair) -> nn.Module:
     return random.choice([
         Do(branch), Do(rolled), Do(centred), Do(lambda x: x + 0.1 * torch.randn_like(x)),
         Do(lambda x: x - x.mean(0, keepdim=True)), Do(lambda x: functional.dropout(x, 0.5, True)),
-        Do(lambda x: functional.batch_norm(x, None, None, training=True)), Do(lambda x: x + x.flip(0)),
+        Do(lambda x: functional.batch_norm(x, None, None, training=True)), Do(lambda x: x + x.flip(0)),  # noqa: E501
         Do(lambda x: x.reshape(-1, x.shape[1] * 2, *x.shape[2:]).softmax(1).reshape(x.shape)
            if len(x) % 2 == 0 else x),
         Do(lambda x: x * torch.rand(())), Do(lambda x: x / x.abs().amax()),

@@ -215,6 +215,7 @@ def _generators() -> tuple[Any, ...]:
 def _kept(modules: list[tuple[str, nn.Module]]) -> Iterator[Callable[[], dict[str, str]]]:
     """Attributes of modules are put back in the end; yields what tells which have changed."""
     before = [(m, {k: (v, _copy(v)) for k, v in vars(m).items()}) for _, m in modules]
+    buffers = [(b, b.detach().clone()) for _, m in modules for b in m.buffers(recurse=False)]
     known = {(n, k): _shown(v) for n, m in modules for k, v in vars(m).items()}
 
     def changed() -> dict[str, str]:
@@ -226,6 +227,8 @@ def _kept(modules: list[tuple[str, nn.Module]]) -> Iterator[Callable[[], dict[st
     try:
         yield changed
     finally:
+        for buffer, kept in buffers:  # what is no image is computed as the network is captured
+            buffer.detach().copy_(kept)
         for module, attributes in before:
             vars(module).clear()
             for name, (value, copy) in attributes.items():

@@ -264,7 +264,7 @@ class _Interpreter:
                 continue
             value = self.values[into]
             if isinstance(value, Tensor) and value.untyped_storage()._cdata in self.kept:
-                    raise Refused(Blame(node, "changes what the network keeps, and so has state"))
+                raise Refused(Blame(node, "changes what the network keeps, and so has state"))
             if i > 0:
                 raise Refused(Blame(node, "writes into an argument"))
             return into

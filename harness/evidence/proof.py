@@ -79,7 +79,7 @@ class _Findings:
             if not other.axes or not conditions or finer == stride:
                 finer, conditions = None, ()
         return self._proof(
-            begin, stride, obstacles, (*run.conditions, *_decisions(captured, run)), finer, conditions,
+            begin, stride, obstacles, (*run.conditions, *_decisions(captured, run)), finer, conditions,  # noqa: E501
             tuple(_steps(captured, run, self.size)),
         )  # fmt: skip
 

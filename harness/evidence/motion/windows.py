@@ -49,7 +49,7 @@ def coarser(factor: Moving, step: int, lattice: Lattice) -> Moving:
     """
     if factor.period % step:
         raise Breaks(
-            f"takes every {abs(step)} of a map of {factor.period}, which {abs(step)} does not divide",
+            f"takes every {abs(step)} of a map of {factor.period}, which it does not divide",
             [factor.axis],
         )
     found = replace(factor, stride=factor.stride * step, period=factor.period // abs(step))

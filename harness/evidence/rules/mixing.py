@@ -226,13 +226,16 @@ def attention(
     return contracted(c, [scores, value], [batch + "LS", batch + "SV"], batch + "LV")
 
 
-@rule("addcmul", "addcdiv", "lerp", "where", "masked_fill", "clamp", "clamp_min", "clamp_max",
-      "threshold", "hardtanh", "isclose", "rsub", "square", "floor_divide", "gelu", "silu", "mish",
-      "leaky_relu", "selu", "celu", "rrelu_eval", "log_sigmoid", "logsigmoid", "hardswish", "relu6",
-      "softplus", "true_divide", "divide", "multiply", "subtract", "arctan2", "absolute", "negative",
-      "isnan", "isfinite", "isinf", "bitwise_not", "logical_not", "logical_and", "logical_or",
-      "nan_to_num", "clip", "greater", "less", "square_", "float_power", "softshrink", "hardshrink",
-      "tanhshrink", "softsign", "hardsigmoid", "elu", "relu", "sigmoid", "tanh", "add", "sub", "mul",
-      "div", "maximum", "minimum")  # fmt: skip
+@rule(
+    "addcmul", "addcdiv", "lerp", "where", "masked_fill", "clamp", "clamp_min", "clamp_max",
+    "threshold", "hardtanh", "isclose", "rsub", "square", "floor_divide", "gelu", "silu",
+    "mish", "leaky_relu", "selu", "celu", "rrelu_eval", "log_sigmoid", "logsigmoid",
+    "hardswish", "relu6", "softplus", "true_divide", "divide", "multiply", "subtract",
+    "arctan2", "absolute", "negative", "isnan", "isfinite", "isinf", "bitwise_not",
+    "logical_not", "logical_and", "logical_or", "nan_to_num", "clip", "greater", "less",
+    "square_", "float_power", "softshrink", "hardshrink", "tanhshrink", "softsign",
+    "hardsigmoid", "elu", "relu", "sigmoid", "tanh", "add", "sub", "mul", "div", "maximum",
+    "minimum",
+)  # fmt: skip
 def named_elementwise(c: Context, **arguments: Any) -> Value:
     return elementwise(c, arguments)

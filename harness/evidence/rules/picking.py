@@ -156,7 +156,7 @@ def index(c: Context, self: Any, indices: Sequence[Any]) -> Value:
     rest = [dim for d, dim in enumerate(value.dims) if d not in places]
     contiguous = places == list(range(places[0], places[0] + len(places)))
     at = places[0] if contiguous else 0
-    return Value(tuple([*rest[:at], *new, *rest[at:]]))
+    return Value((*rest[:at], *new, *rest[at:]))
 
 
 def _looked_up(c: Context, table: Tensor, indices: Sequence[Any]) -> Value:

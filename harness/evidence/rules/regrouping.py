@@ -19,7 +19,7 @@ def elementwise(c: Context, arguments: Mapping[str, Any]) -> Value:
 
 
 @rule("alias", "clone", "contiguous", "detach", "lift_fresh_copy", "lift_fresh", "to", "_to_copy",
-      "type_as", "requires_grad", "_conj", "resolve_conj", "resolve_neg", "float", "double")  # fmt: skip
+      "type_as", "requires_grad", "_conj", "resolve_conj", "resolve_neg", "float", "double")  # fmt: skip  # noqa: E501
 def same(c: Context, self: Value, **_: Any) -> Value:
     return self
 
