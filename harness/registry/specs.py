@@ -12,7 +12,7 @@ __all__ = ["Scalar", "Spec", "slug"]
 Scalar = str | int | float | bool
 
 _FIELDS = re.compile(r"""((?:[^,"']|"[^"]*"|'[^']*')*)(?:,|$)""")
-_KEY = re.compile(r"((in|out)\.)?[^\W\d]\w*")
+_KEY = re.compile(r"(in|out)\.[^\s=]+|[^\W\d]\w*")
 _RESERVED = ("label", "weights")
 
 
