@@ -83,6 +83,7 @@ def test_a_run_that_does_not_use_it_imports_no_torch(project):
     assert "equivariance" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_the_core_dependencies_are_enough(project):
     """What the extras bring is made impossible to import."""
     own = ('extra == "test"', 'extra == "lint"', 'extra == "models"', 'extra == "all"')

@@ -391,6 +391,7 @@ def test_a_lattice_of_many_shifts_is_thinned():
     assert lattice.means("m").loc[98].dropna().eq(1e-3).all()
 
 
+@pytest.mark.slow
 def test_figures_are_png_and_pdf_with_stable_names(two_suites, tmp_path):
     import matplotlib as mpl
 
