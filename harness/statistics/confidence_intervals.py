@@ -79,7 +79,7 @@ def interval(
     bounded = isfinite(best)
     means = np.abs(best - sums / counts) if bounded else sums / counts
     weights = counts / total
-    mean = float(weights @ means)
+    mean = float((weights * means).sum())
     if not np.isfinite(means).all():
         return Interval(reason="not finite")
     carriers = np.ones(n, dtype=bool) if beyond is None else beyond
@@ -92,10 +92,10 @@ def interval(
     k = int(carriers.sum())
     if k < CARRIERS:
         return Interval(reason=f"carried by {k} of {n} clusters, {CARRIERS} needed")
-    error = sqrt(n / (n - 1) * float(np.square(weights * (means - mean)).sum()))
-    if error == 0:
+    if np.ptp(means) == 0:
         value = float(sums[0] / counts[0])
         return Interval(value, value)
+    error = sqrt(n / (n - 1) * float(np.square(weights * (means - mean)).sum()))
     if not bounded:
         low, high = _quantiles(weights.tobytes(), 1.0, _SPREADS[0])
         return Interval(mean - high * error, mean - low * error)
