@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -146,25 +145,35 @@ def test_a_model_that_shares_no_suite_with_the_reference_is_no_pass(cli, run):
     assert "it shares no suite with unet-lpf-5,width=0.05" in out
 
 
-def test_patients_are_the_units_of_a_comparison(cli, run):
+_PATIENTS = """
+import torch
+import equibench as eb
+class Patients(eb.Suite):
+    name, metrics = "patients", ("nmse",)
+    def cases(self):
+        return [str(i) for i in range(8)]
+    def load(self, name):
+        image = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(int(name)))
+        return eb.Case(name=name, input=image, cluster=f"patient {int(name) % 2}")
+def net(strength=0.5):
+    gain = torch.linspace(1 - strength, 1, 16)
+    return lambda x: x * gain
+"""
+
+
+def test_patients_are_the_units_of_a_comparison(cli, plugin):
     """Eight cases of two patients are two units, whatever their shifts say."""
-    rows = run.rows().copy()
-    rows["cluster"] = np.where(rows["case"] < rows["case"].sort_values().iloc[len(rows) // 2], 1, 2)
-    assert rows["cluster"].nunique() == 2
-    shutil.copytree(run.path, folder := run.path.parent / "patients")
-    for file in (folder / "rows").iterdir():
-        part = pd.read_parquet(file)
-        part["cluster"] = part["case"].map(dict(zip(rows["case"], rows["cluster"], strict=True)))
-        part.assign(cluster=part["cluster"].astype(str)).to_parquet(file)
-    status, out, said = cli(
-        "compare", folder, "--against", "unet-lpf-5,width=0.05", "--format", "json"
-    )
+    path = plugin(_PATIENTS)
+    models = [f"{path}:net,strength={s},label={s}" for s in (0.5, 0.501, 0.9)]
+    asked = [part for model in models for part in ("-m", model)]
+    cli("run", *asked, "-s", f"{path}:Patients", "--shifts", "random:n=3,max=8", "--out", "run")
+    status, out, said = cli("compare", "run", "--against", "0.5", "--format", "json")
     assert out, said
-    notes = {(v["model"], v["note"], str(v["test"])) for v in json.loads(out)["verdicts"]}
-    assert notes == {
-        ("twin", "0 of 2 clusters differ", "None"),
-        ("unet-baseline,width=0.05", "2 of 2 clusters differ: too few to test", "None"),
-    }
+    verdicts = json.loads(out)["verdicts"]
+    assert [(v["model"], v["mark"], v["test"]) for v in verdicts] == [
+        ("0.501", "ok", None), ("0.9", "worse", None),
+    ]  # fmt: skip
+    assert {v["note"] for v in verdicts} == {"2 of 2 clusters differ: too few to test"}
     assert status == 1  # by the tolerance
 
 
