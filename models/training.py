@@ -22,7 +22,8 @@ from torch.nn.functional import mse_loss
 from equibench.cases.suite import Suite, data_range, in_units
 from equibench.errors import EquibenchError, ModelError, UsageError
 from equibench.foundation.seeds import generator
-from equibench.inference.forward_pass import call, out_of_memory, shape
+from equibench.inference.forward_pass import call, out_of_memory
+from equibench.inference.model_outputs import shape
 from equibench.inference.precision import resolve_device
 from equibench.loading.load import load_spec
 from equibench.loading.models import seeded

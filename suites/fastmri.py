@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from equibench.cases.suite import Case, Suite
 from equibench.errors import UnavailableError, UsageError
 from equibench.registry.registries import register_suite
-from equibench.suites.files import choose, dataset, find_folder, hdf5, hdf5_attribute, no_data
+from equibench.suites.files import (
+    choose,
+    dataset,
+    find_folder,
+    hdf5,
+    hdf5_attribute,
+    no_data,
+    visible,
+    volume,
+)
 from equibench.suites.verify import VerifyReport, verify_fastmri
 
 if TYPE_CHECKING:
@@ -91,7 +100,7 @@ class FastMRI(Suite):
         Raises:
             UnavailableError: there is no data root, or no HDF5 file in it.
         """
-        stems = sorted(path.stem for path in self._folder().glob("*.h5"))
+        stems = sorted(path.stem for path in visible(self._folder().glob("*.h5")))
         if not stems:
             raise UnavailableError(
                 f"suite {self.name!r} finds no *.h5 in {self._folder()}; "
@@ -114,8 +123,7 @@ class FastMRI(Suite):
         transform = self._transform()
         inputs, targets, means, stds = [], [], [], []
         with hdf5(path) as file:
-            kspace = dataset(file, "kspace")
-            truth = dataset(file, "reconstruction_esc")
+            kspace, truth = volume(file)
             group = self._group(str(hdf5_attribute(file, "acquisition")))
             attributes = dict(file.attrs)
             for i in [int(index)] if index else range(len(kspace)):

@@ -3,11 +3,13 @@
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from equibench.errors import DataError, UnavailableError, UsageError
 from equibench.foundation.platform_folders import data_folder
@@ -22,6 +24,8 @@ __all__ = [
     "no_data",
     "read_image",
     "temporary",
+    "visible",
+    "volume",
 ]
 
 
@@ -108,7 +112,32 @@ def hdf5_attribute(file: Any, name: str) -> Any:
     if name not in file.attrs:
         has = ", ".join(file.attrs) or "none"
         raise DataError(f"no attribute {name!r} in {file.filename}; it has {has}")
-    return file.attrs[name]
+    value = file.attrs[name]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def visible(paths: Iterable[Path]) -> Iterator[Path]:
+    """Files that are not hidden; other systems leave ``._name`` beside what they copy."""
+    return (path for path in paths if not path.name.startswith("."))
+
+
+def volume(file: Any) -> tuple[Any, Any]:
+    """The single-coil k-space (slices, rows, columns) of an open fastMRI file, and its target.
+
+    Raises:
+        DataError: one is missing, or has another shape or type; the message names the file.
+    """
+    kspace, truth = dataset(file, "kspace"), dataset(file, "reconstruction_esc")
+    if kspace.ndim != 3 or truth.ndim != 3 or len(kspace) != len(truth) or not len(kspace):
+        raise DataError(
+            f"kspace {kspace.shape} and reconstruction_esc {truth.shape} in {file.filename} "
+            "should be (slices, rows, columns) each, of one coil"
+        )
+    if kspace.dtype.kind != "c":
+        raise DataError(
+            f"kspace in {file.filename} is {kspace.dtype}: write it as complex64, as h5py does"
+        )
+    return kspace, truth
 
 
 def temporary(path: Path) -> Path:
@@ -153,9 +182,14 @@ def read_image(path: Path) -> Any:
 
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I"):  # grey in 16 bits, which Pillow would cut off at 255
+                grey = np.asarray(image, dtype=np.float64) * (255 / 65535)
+                return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
             return image.convert("RGB")
     except FileNotFoundError:
         raise DataError(f"no such file: {path}") from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"too large an image: {path} ({error}); make it smaller") from error
     except (OSError, SyntaxError, ValueError) as error:  # PIL reports a broken PNG by SyntaxError
         reason = "unknown format" if type(error).__name__ == "UnidentifiedImageError" else error
         raise DataError(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from equibench.cases.suite import Case, Suite
 from equibench.errors import UnavailableError, UsageError
 from equibench.registry.registries import register_suite
-from equibench.suites.files import find_folder, no_data, read_image
+from equibench.suites.files import find_folder, no_data, read_image, visible
 from equibench.suites.verify import VerifyReport, verify_images
 
 __all__ = ["ImageNet"]
@@ -93,10 +93,12 @@ class ImageNet(Suite):
 
 def _images(folder: Path) -> Iterator[Path]:
     """The images in a folder, then those in its subfolders, each in sorted order."""
-    entries = sorted(folder.iterdir())
+    entries = sorted(visible(folder.iterdir()))
     yield from (path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file())
     for subfolder in (path for path in entries if path.is_dir()):
-        yield from (path for path in sorted(subfolder.iterdir()) if path.suffix.lower() in SUFFIXES)
+        yield from (
+            path for path in sorted(visible(subfolder.iterdir())) if path.suffix.lower() in SUFFIXES
+        )
 
 
 @cache

@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from equibench.errors import DataError
-from equibench.suites.files import dataset, hdf5, hdf5_attribute, read_image
+from equibench.suites.files import dataset, hdf5, hdf5_attribute, read_image, visible, volume
 
 __all__ = [
     "Broken",
@@ -77,7 +77,7 @@ def verify_fastmri(
 ) -> VerifyReport:
     """Check ``root/singlecoil_SPLIT/*.h5`` against the slices and volumes of each split."""
     files = {
-        f"singlecoil_{split}": sorted((root / f"singlecoil_{split}").glob("*.h5"))
+        f"singlecoil_{split}": sorted(visible((root / f"singlecoil_{split}").glob("*.h5")))
         for split in expected
     }
     counts = {f"singlecoil_{split}": n for split, n in expected.items()}
@@ -108,15 +108,10 @@ def count_volume(path: Path) -> int:
         DataError: the file is truncated, or a dataset or attribute is missing or misshapen.
     """
     with hdf5(path) as file:
-        kspace, truth = dataset(file, "kspace"), dataset(file, "reconstruction_esc")
+        kspace, truth = volume(file)
         dataset(file, "ismrmrd_header")
         for name in ("acquisition", "max", "norm", "patient_id"):
             hdf5_attribute(file, name)
-        if kspace.ndim != 3 or truth.ndim != 3 or len(kspace) != len(truth) or not len(kspace):
-            raise DataError(
-                f"kspace {kspace.shape} and reconstruction_esc {truth.shape} in {path} should be "
-                "(slices, rows, columns) each"
-            )
         for i in range(len(kspace)):
             _ = kspace[i], truth[i]
         return len(kspace)

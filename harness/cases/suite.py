@@ -105,15 +105,23 @@ class ImageCases(Suite):
         return Case(name=name, input=self.images[i : i + 1], target=target)
 
 
-def in_units(outputs: Tensor, clamp: float | None, scale: Tensor, offset: Tensor) -> Tensor:
+def in_units(
+    outputs: Tensor,
+    clamp: float | None,
+    scale: Tensor,
+    offset: Tensor,
+    added: Tensor | float = 0.0,
+) -> Tensor:
     """Clamp a model's outputs (N, C, H, W) and bring them into the units of the ground truth.
 
     Args:
         scale, offset: (N,) each.
+        added: what will be added to the outputs afterwards, (N, C or 1, 1, 1): they are clamped
+            as if it had been already.
     """
     if clamp is not None:
         # nothing is added, but to what is infinite: that becomes NaN
-        outputs = outputs.clamp(-clamp, clamp).add(outputs, alpha=0)
+        outputs = outputs.clamp(-clamp - added, clamp - added).add(outputs, alpha=0)
     return offset[:, None, None, None].addcmul(outputs, scale[:, None, None, None])
 
 

@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from equibench.errors import ModelError
 from equibench.foundation.rounding import allowance
+from equibench.inference.model_outputs import Wrapper
 from equibench.inference.precision import numerics, placed
 from equibench.measurement.conditions import Settings
 from equibench.metrics.squared_error import nmse
@@ -85,16 +86,10 @@ def _fuse(model: nn.Module) -> None:
                 module._modules[second] = nn.Identity()
 
 
-class _ChannelsLast(nn.Module):
+class _ChannelsLast(nn.Module, Wrapper):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)
-        self.output_scale = getattr(model, "output_scale", 1)
-
-    @property
-    def padded(self) -> bool:
-        """Whether the last images were padded to a multiple."""
-        return bool(getattr(self.model, "padded", False))
 
     def forward(self, x: Tensor) -> Tensor:
         output: Tensor = self.model(x.to(memory_format=torch.channels_last))

@@ -88,11 +88,19 @@ class Probe:
 
     @property
     def border(self) -> float:
-        """Mean squared error within an eighth of the size of the borders, over that inside."""
+        """Mean squared error within an eighth of the size of the borders, over that inside.
+
+        The shifted image had its borders elsewhere: those count as borders too.
+        """
         assert self.error is not None
-        height, width = self.size
-        inside = torch.zeros(self.size, dtype=torch.bool)
-        inside[height // 8 : height - height // 8, width // 8 : width - width // 8] = True
+        axes = []
+        for size, shift in zip(self.size, self.at, strict=True):
+            from_border = torch.arange(size)
+            seams = (from_border, (from_border + shift) % size)
+            axes.append(
+                torch.stack([(s >= size // 8) & (s < size - size // 8) for s in seams]).all(dim=0)
+            )
+        inside = axes[0][:, None] & axes[1]
         return float(self.error[~inside].mean() / self.error[inside].mean())
 
     def cost(self, label: str, suite: Suite, cases: int) -> str:

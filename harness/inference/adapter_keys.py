@@ -5,15 +5,18 @@ output; a dot cannot stand in the name of an argument, so that they never collid
 factory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor
 
+from equibench.errors import UsageError, reason
 from equibench.foundation.validation import checked
 from equibench.registry.specs import Scalar
 
@@ -38,6 +41,8 @@ class Adaptation(BaseModel):
             (H, W) that stays in place when images are shifted, as a sampling mask does.
         in_second: how the second input is passed: as an ``argument``, as a ``channel`` of the
             image, or as the keyword argument that is named.
+        in_NAME: further inputs under their names, one number for each image (B,), whole or not,
+            or a NumPy file: an array (H, W) as a mask, others as they are.
         in_pad: height and width are padded to a multiple of this, below and to the right, and
             the output is cropped back. Padding changes equivariance: results are marked.
         in_pad_mode: what is padded with (``constant`` is zero).
@@ -47,7 +52,9 @@ class Adaptation(BaseModel):
         out_scale: the output is larger than the input by this factor (super-resolution).
         out_channel: the one channel that counts, from 0.
         out_channels: as ``in_channels``.
-        out_restore: undo ``in_range``, ``in_mean`` and ``in_std`` on the output.
+        out_restore: undo ``in_range``, ``in_mean`` and ``in_std`` on the output; by default where
+            the output is an image of the input's kind: with as many channels, and similar to what
+            the network is given (see ``Adapted``).
     """
 
     model_config = ConfigDict(
@@ -67,27 +74,57 @@ class Adaptation(BaseModel):
     in_pad: PositiveInt | None = None
     in_pad_mode: PadMode = "circular"
     in_volume: PositiveInt | Literal["channels"] | None = None
+    in_NAME: Mapping[str, Scalar] = Field(default_factory=dict)
     out_select: int | str | None = None
     out_scale: PositiveInt = 1
     out_channel: Annotated[int, Field(ge=0)] | None = None
     out_channels: PositiveInt | None = None
-    out_restore: bool = True
+    out_restore: bool | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Adaptation":
         if self.in_noise is not None and self.in_mask is not None:
             raise ValueError("in.noise and in.mask are both a second input: take one")
-        _ = self.bounds, self.mean, self.std, self.mask  # each refuses what it cannot read
+        # each refuses what it cannot read
+        _ = self.bounds, self.mean, self.std, self.mask, self.named
         return self
 
     @classmethod
-    def of(cls, values: Mapping[str, Scalar], label: str) -> "Adaptation":
+    def of(
+        cls, values: Mapping[str, Any], label: str, inputs: Collection[str] | None = None
+    ) -> "Adaptation":
         """From the ``in.…`` and ``out.…`` keys of a model.
 
+        Args:
+            inputs: the names of the network's inputs, where they are known.
+
         Raises:
-            UsageError: there is no such key (with the closest), or a value does not fit.
+            UsageError: there is no such key or input (with the closest), or a value does not fit.
         """
-        return checked(cls, values, f"model {label!r}")
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        keys = {key.removeprefix("in."): key for key in values if key not in known}
+        named = {
+            name: values[key]
+            for name, key in keys.items()
+            if key.startswith("in.") and (inputs is None or name in inputs)
+        }
+        if inputs is None:  # what looks like a key is one that was mistyped
+            named = {name: v for name, v in named.items() if not _mistyped(f"in.{name}", known)}
+        fields = {key: v for key, v in values.items() if key.removeprefix("in.") not in named}
+        if named:
+            fields["in.NAME"] = named
+        try:
+            return checked(cls, fields, f"model {label!r}")
+        except UsageError as error:
+            takes = "" if not inputs else f"; its further inputs are {', '.join(inputs)}"
+            raise UsageError(f"{error}{takes}") from None
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """The keys that make it."""
+        given = self.model_dump(by_alias=True, exclude_defaults=True)
+        named = given.pop("in.NAME", {})
+        return given | {f"in.{name}": value for name, value in named.items()}
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -122,13 +159,38 @@ class Adaptation(BaseModel):
             return None
         if isinstance(self.in_mask, float):
             return torch.full((1, 1, 1, 1), self.in_mask)
-        try:
-            array = np.load(Path(self.in_mask).expanduser(), allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"in.mask={self.in_mask} is no NumPy array: {error}") from None
+        array = _array("in.mask", self.in_mask)
         if array.ndim != 2:
             raise ValueError(f"in.mask={self.in_mask} has shape {array.shape}, not (H, W)")
         return torch.from_numpy(array.astype(np.float32))[None, None]
+
+    @property
+    def named(self) -> dict[str, Tensor]:
+        """Further inputs by name: (1,), or (1, …) from a file."""
+        found = {}
+        for name, value in self.in_NAME.items():
+            if not isinstance(value, str):
+                found[name] = torch.tensor([value])
+                continue
+            array = _array(f"in.{name}", value)
+            kind = np.float32 if array.dtype.kind in "fb" else array.dtype
+            tensor = torch.from_numpy(array.astype(kind))[None]
+            found[name] = tensor[None] if array.ndim == 2 else tensor
+        return found
+
+
+def _mistyped(key: str, known: Collection[str]) -> bool:
+    return bool(get_close_matches(key, known, n=1, cutoff=0.8))
+
+
+def _array(key: str, path: str) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(Path(path).expanduser(), allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"{key}={path} is neither a number nor a NumPy file: {reason(error)}"
+        ) from None
+    return array
 
 
 def _numbers(key: str, given: str | float | None) -> Tensor | None:

@@ -1,21 +1,35 @@
 """A network behind its adaptation, which brings images and outputs into shape and range."""
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from equibench.errors import ModelError, UsageError
 from equibench.inference.adapter_keys import Adaptation
-from equibench.inference.forward_pass import described, shape
+from equibench.inference.model_outputs import Frame, described, member, shape
 from equibench.registry.specs import Spec
 
-__all__ = ["Adapted", "adapt"]
+__all__ = ["Adapted", "Unfit", "adapt", "further_inputs"]
 
 _LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue in grey (ITU-R BT.601)."""
+
+_SIMILAR = 0.5
+"""Correlation of an output with the input from which on it is an image of the input's kind."""
+
+
+class Unfit(ModelError):
+    """Images or an output do not fit an adaptation.
+
+    Attributes:
+        output: what the network returned, where that does not fit.
+    """
+
+    output: object = None
 
 
 class _Affine(NamedTuple):
@@ -25,17 +39,30 @@ class _Affine(NamedTuple):
     unit: Tensor
     base: float
 
+    @property
+    def channels(self) -> int:
+        """For how many it has numbers of their own."""
+        return max(value.shape[1] if value.ndim else 1 for value in (self.origin, self.unit))
 
-class Adapted(nn.Module):
+    def applied(self, x: Tensor) -> Tensor:
+        return (x - self.origin) / self.unit + self.base
+
+
+class Adapted(nn.Module, Frame):
     """A network behind its adaptation: (B, C, H, W) to (B, C', H, W), or larger by a factor.
+
+    Where ``out.restore`` is not given, a network's output is brought back into the units of its
+    input if it is an image of the input's kind: it has as many channels, and what comes of a
+    smooth image in [0, 1] under the same normalisation correlates with that by 0.5 or more. So are
+    restored images and those that a network passes on, and not probabilities, labels or noise.
 
     Args:
         network: any callable; a module's tensors and layers are this module's.
         label: what messages call it.
 
     Raises:
-        ModelError: from ``forward``, where images or outputs do not fit; it says what came,
-            what was expected, and which key mends it.
+        Unfit: from ``forward``, where images or outputs do not fit; it says what came and what was
+            expected.
     """
 
     def __init__(
@@ -44,31 +71,61 @@ class Adapted(nn.Module):
         super().__init__()
         self.network, self.adaptation, self.label = network, adaptation, label
         self.output_scale = adaptation.out_scale
-        self.padded = False  # whether the last images were
         self.thread_safe = isinstance(network, nn.Module)
         self.mean, self.std, self.mask = adaptation.mean, adaptation.std, adaptation.mask
+        self.named = adaptation.named
+        self._similar: dict[tuple[int, ...], bool] = {}
         if isinstance(stride := getattr(network, "total_stride", None), int):
             self.total_stride = stride
 
     def forward(self, images: Tensor) -> Tensor:
         a = self.adaptation
+        self.added = self.unmoved = None
         x = self._channels(images, a.in_channels, "in.channels", "the images have")
-        before = self._normalisation(x)
-        for affine in before:
-            x = (x - affine.origin) / affine.unit + affine.base
+        steps = self._normalisation(x)
+        output = self._through(x, steps)
+        if not steps or not self._restores(x, steps):
+            return self._taken(output)
+        added = output.new_zeros(1, output.shape[1], 1, 1)
+        for step in reversed(steps):
+            self._fits(step, output)
+            output, added = output * step.unit, (added - step.base) * step.unit + step.origin
+        output, added = self._taken(output), self._taken(added)
+        self.added, self.unmoved = added.detach(), output.detach()
+        return output + added
+
+    def _through(self, x: Tensor, steps: list[_Affine]) -> Tensor:
+        """From images with the network's channels to its output, in the network's units."""
+        for step in steps:
+            x = step.applied(x)
         second = self._second(x)
         height, width = x.shape[-2:]
         x, second = self._padded(x), self._padded(second)
         output = self._select(self._call(x, second))
-        output = self._image(output, x.shape, (height, width))
-        if a.out_restore:
-            for affine in reversed(before):
-                output = self._undone(affine, output)
+        return self._image(output, x.shape, (height, width))
+
+    def _taken(self, output: Tensor) -> Tensor:
+        """The channels that count."""
+        a = self.adaptation
         if a.out_channel is not None:
             if a.out_channel >= output.shape[1]:
                 self._fail(f"out.channel={a.out_channel}, but the output is {shape(output)}")
             output = output[:, a.out_channel : a.out_channel + 1]
         return self._channels(output, a.out_channels, "out.channels", "the output has")
+
+    def _restores(self, x: Tensor, steps: list[_Affine]) -> bool:
+        if self.adaptation.out_restore is not None:
+            return self.adaptation.out_restore
+        key = tuple(x.shape)
+        if key not in self._similar:
+            image = _smooth(x)
+            output = self._through(image, self._normalisation(image))
+            self._similar[key] = (
+                output.shape[1] == x.shape[1]
+                and _correlation(image[0], avg_pool2d(output[:1].float(), self.output_scale)[0])
+                >= _SIMILAR
+            )
+        return self._similar[key]
 
     def _normalisation(self, x: Tensor) -> list[_Affine]:
         """``in.range``, then ``in.mean`` and ``in.std``."""
@@ -91,14 +148,12 @@ class Adapted(nn.Module):
             steps.append(_Affine(mean, std, 0.0))
         return steps
 
-    def _undone(self, affine: _Affine, output: Tensor) -> Tensor:
-        channels = max(v.shape[1] if v.ndim else 1 for v in affine[:2])
-        if channels not in (1, output.shape[1]):
+    def _fits(self, step: _Affine, output: Tensor) -> None:
+        if step.channels not in (1, output.shape[1]):
             self._fail(
-                f"the output {shape(output)} cannot be brought back from the range of {channels} "
-                "channels: set out.restore=false"
+                f"the output {shape(output)} cannot be brought back from the range of "
+                f"{step.channels} channels: set out.restore=false"
             )
-        return (output - affine.base) * affine.unit + affine.origin
 
     def _second(self, x: Tensor) -> Tensor | None:
         if self.adaptation.in_noise is not None:
@@ -130,24 +185,27 @@ class Adapted(nn.Module):
             x = x[:, None]
         elif a.in_volume is not None:
             x = x[:, :, None].expand(-1, -1, a.in_volume, -1, -1).contiguous()
+        named = {name: self._each(value, x) for name, value in self.named.items()}
         if second is None:
-            return self.network(x)
+            return self.network(x, **named)
         if a.in_second == "argument":
-            return self.network(x, second)
-        return self.network(x, **{a.in_second: second})
+            return self.network(x, second, **named)
+        return self.network(x, **{a.in_second: second}, **named)
+
+    def _each(self, value: Tensor, x: Tensor) -> Tensor:
+        """A further input for every image, in their precision where it is no whole number."""
+        value = value.to(x) if value.is_floating_point() else value.to(x.device)
+        return value.expand(len(x), *value.shape[1:])
 
     def _select(self, output: object) -> Tensor:
         path = self.adaptation.out_select
         for key in [] if path is None else str(path).split("/"):
             try:
-                output = _member(output, key)
-            except (LookupError, AttributeError, TypeError):
+                output = member(output, key)
+            except (LookupError, AttributeError, TypeError, ValueError):
                 self._fail(f"out.select={path}, but it returned {described(output)}")
         if not isinstance(output, Tensor):
-            self._fail(
-                f"it returned {described(output)}, not one tensor: add out.select=0, or another "
-                "index or key"
-            )
+            self._fail(f"it returned {described(output)}, not one tensor", output)
         return output
 
     def _image(self, output: Tensor, given: torch.Size, size: tuple[int, int]) -> Tensor:
@@ -159,16 +217,10 @@ class Adapted(nn.Module):
             else:
                 output = output[:, :, output.shape[2] // 2]
         if output.ndim != 4 or list(output.shape[-2:]) != wanted:
-            factors = {n / m for n, m in zip(output.shape[-2:], given[-2:], strict=True)}
-            (factor,) = factors if len(factors) == 1 else (0.0,)
-            remedy = (
-                f"set out.scale={factor:.0f}"
-                if output.ndim == 4 and factor >= 1 and factor.is_integer()
-                else "pad its input with in.pad=32, or take another member with out.select"
-            )
             self._fail(
-                f"it returned a tensor {shape(output)} for an input {tuple(given)}, not "
-                f"({given[0]}, C, {wanted[0]}, {wanted[1]}): {remedy}"
+                f"it returned {described(output)} for an input {tuple(given)}, not "
+                f"({given[0]}, C, {wanted[0]}, {wanted[1]})",
+                output,
             )
         height, width = (n * a.out_scale for n in size)
         return output[..., :height, :width]
@@ -188,8 +240,10 @@ class Adapted(nn.Module):
             f"three one{remedy}"
         )
 
-    def _fail(self, problem: str) -> NoReturn:
-        raise ModelError(f"{self.label}: {problem}")
+    def _fail(self, problem: str, output: object = None) -> NoReturn:
+        unfit = Unfit(f"{self.label}: {problem}")
+        unfit.output = output
+        raise unfit
 
 
 def adapt(model: Callable[..., Any], adapters: str) -> Adapted:
@@ -210,14 +264,38 @@ def adapt(model: Callable[..., Any], adapters: str) -> Adapted:
             f"{', '.join(spec.arguments)} in {adapters!r} adapts nothing: adapters begin with in. "
             "or out."
         )
-    adapted = Adapted(model, Adaptation.of(spec.adapters, label), label)
+    adaptation = Adaptation.of(spec.adapters, label, further_inputs(model))
+    adapted = Adapted(model, adaptation, label)
     adapted.__name__ = label  # type: ignore[assignment]
     return adapted
 
 
-def _member(output: object, key: str) -> object:
-    if isinstance(output, Mapping):
-        return output[key] if key in output else output[int(key)]
-    if key.lstrip("-").isdigit() and isinstance(output, tuple | list):
-        return output[int(key)]
-    return getattr(output, key)
+def further_inputs(network: Callable[..., Any]) -> list[str] | None:
+    """What a network takes by name beside the image; None where that cannot be known."""
+    names = getattr(network, "input_names", None)
+    if names is not None:
+        return list(names)
+    try:
+        function = network.forward if isinstance(network, nn.Module) else network
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in parameters[1:] if p.kind in named]
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """An image in [0, 1] with smooth shapes, as often as there are images (B, C, H, W)."""
+    random = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, x.shape[1], 6, 6, generator=random)
+    image = interpolate(coarse, x.shape[-2:], mode="bicubic", align_corners=True).clamp(0, 1)
+    return image.to(x).expand(x.shape).contiguous()
+
+
+def _correlation(one: Tensor, other: Tensor) -> float:
+    """Pearson's, over all channels and pixels; 0 where one of them is constant or not finite."""
+    a, b = ((v.double() - v.double().mean()).flatten() for v in (one, other))
+    norm = a.norm() * b.norm()
+    return float((a @ b / norm).nan_to_num(0.0)) if norm > 0 else 0.0

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from equibench.errors import UsageError
+from equibench.inference.model_outputs import Wrapper
 
 __all__ = ["Placed", "Precision", "current_precision", "numerics", "placed", "resolve_device"]
 
@@ -76,20 +77,14 @@ def placed(
         yield forward
 
 
-class Placed:
-    """A model in its place, with what it says of its output."""
+class Placed(Wrapper):
+    """A model in its place."""
 
     def __init__(
         self, model: Callable[[Tensor], Tensor], device: torch.device, precision: Precision
     ) -> None:
         self.model, self.device, self.precision = model, device, precision
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
-        self.output_scale = getattr(model, "output_scale", 1)
-
-    @property
-    def padded(self) -> bool:
-        """Whether the last images were padded to a multiple."""
-        return bool(getattr(self.model, "padded", False))
 
     def of(self, model: nn.Module) -> "Placed":
         """A copy of the model in the same place."""

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equibench.errors import EquibenchError, ModelError
+from equibench.errors import EquibenchError, ModelError, reason
 from equibench.inference.adapter_keys import Adaptation
-from equibench.inference.adapters import Adapted
+from equibench.inference.adapters import Adapted, further_inputs
 from equibench.loading.weights import load_weights
 from equibench.registry.entries import Entry, Info
 from equibench.registry.plugin_files import Repository, repository_of, visible
@@ -60,7 +60,6 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
     with seeded(seed):  # a plugin may build its model as it is imported
         factory = entry.require()
     entry.check(spec.arguments)
-    adaptation = Adaptation.of(spec.adapters, spec.label)
     repository = repository_of(spec.reference)
     with visible(repository):
         model = _built(entry, factory, spec, seed, trust_pickle)
@@ -77,10 +76,11 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
     if entry.file is not None:
         weights = entry.file.name
         provenance["file_sha256"] = hashlib.sha256(entry.file.read_bytes()).hexdigest()
+    inputs = further_inputs(model)
     if repository is not None:
         model = _hosted(model, repository)
     if spec.adapters:
-        model = Adapted(model, adaptation, spec.label)
+        model = Adapted(model, Adaptation.of(spec.adapters, spec.label, inputs), spec.label)
         provenance["adapters"] = dict(spec.adapters)
     return LoadedModel(spec.label, model, weights, provenance, tuple(notes))
 
@@ -96,9 +96,8 @@ def _built(entry: Entry[Any], factory: Any, spec: Spec, seed: int, trust_pickle:
     except EquibenchError:
         raise
     except (Exception, SystemExit) as error:
-        reason = str(error).split("\n")[0]
         raise ModelError(
-            f"{spec.label} cannot be built: {type(error).__name__}: {reason}"
+            f"{spec.label} cannot be built: {type(error).__name__}: {reason(error)}"
         ) from error
     if not callable(model):
         raise ModelError(
@@ -125,9 +124,9 @@ def _hosted(model: Any, repository: Repository) -> Any:
         return model
 
     @wraps(model, updated=())
-    def forward(images: Tensor) -> Any:
+    def forward(*images: Any, **named: Any) -> Any:
         with repository.visible():
-            return model(images)
+            return model(*images, **named)
 
     return forward
 

@@ -20,8 +20,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from equibench.errors import ModelError, UnavailableError, UsageError
-from equibench.inference.forward_pass import described, shape
+from equibench.inference.model_outputs import Frame, frame_of, mismatch, shape
 from equibench.inference.precision import current_precision, numerics, placed
+from equibench.inference.remedies import Failure, remedy
 from equibench.loading.models import LoadedModel, build_model
 from equibench.registry.specs import Spec
 
@@ -46,14 +47,12 @@ def build_isolated(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> 
     )
 
 
-class Isolated:
+class Isolated(Frame):
     """A model in another process: images (B, C, H, W) to what the model gives.
 
     The process is started with the first request, and again with the next one if it has died.
     """
 
-    output_scale: int
-    padded = False
     total_stride: int
 
     def __init__(self, spec: Spec, seed: int, trust_pickle: bool) -> None:
@@ -74,8 +73,13 @@ class Isolated:
         request = {"device": str(images.device), "precision": current_precision(images)}
         answer, output = self._ask(request, images, f" on an input {shape(images)}")
         assert output is not None
+        output = output.to(images.device)
         self.padded = answer["padded"]
-        return output.to(images.device)
+        self.added = self.unmoved = None
+        if answer["added"] is None:
+            return output
+        self.added, self.unmoved = output.new_tensor(answer["added"]), output
+        return output + self.added
 
     def _start(self) -> None:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -141,7 +145,7 @@ def _build(spec: Spec, start: Mapping[str, Any]) -> tuple[LoadedModel, dict[str,
         "weights": loaded.weights,
         "provenance": loaded.provenance,
         "notes": loaded.notes,
-        "output_scale": getattr(model, "output_scale", 1),
+        "output_scale": frame_of(model).output_scale,
         "total_stride": stride if isinstance(stride, int) else None,
     }
     return loaded, found, None
@@ -152,10 +156,18 @@ def _forward(
 ) -> tuple[None, dict[str, Any], Tensor]:
     device, precision = torch.device(request["device"]), request["precision"]
     with placed(loaded.model, device, precision) as forward, numerics(precision):
-        output = forward(images.to(device))
-    if not isinstance(output, Tensor):
-        raise TypeError(f"it returned {described(output)}, not one tensor: add out.select=0")
-    return None, {"padded": getattr(loaded.model, "padded", False)}, output
+        images = images.to(device)
+        output = forward(images)
+        frame = frame_of(loaded.model)
+        if wrong := mismatch(output, images, frame.output_scale):
+            advice = remedy(forward, images, Failure(output=output))
+            raise ModelError(
+                f"{loaded.label} returned {wrong.given} (input {shape(images)}), not "
+                f"{wrong.wanted}: {advice}"
+            )
+    added = None if frame.added is None else frame.added.tolist()
+    own = output if frame.unmoved is None else frame.unmoved
+    return None, {"padded": frame.padded, "added": added}, own
 
 
 def _answer(

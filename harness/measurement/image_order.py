@@ -12,7 +12,7 @@ from torch import Tensor
 
 from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, EquibenchError
-from equibench.inference.forward_pass import shape
+from equibench.inference.model_outputs import shape
 from equibench.inference.parallel_copies import one_core
 from equibench.measurement.conditions import Settings
 from equibench.metrics.metric import Prepared
@@ -43,13 +43,14 @@ class OpenCase:
         self._lock = Lock()
         self.closed: Future[None] = Future()
         self.outputs: dict[int, Tensor] = {}
+        self.moved: dict[int, Tensor] = {}
         self.references: list[Prepared] = []
         self.truths: list[Prepared] = []
 
-    def complete(self, image: int, output: Tensor) -> bool:
-        """Keep an unshifted output; whether it is the last one."""
+    def complete(self, image: int, output: Tensor, moved: Tensor) -> bool:
+        """Keep an unshifted output, and as it is held against the truth; is it the last one?"""
         with self._lock:
-            self.outputs[image] = output
+            self.outputs[image], self.moved[image] = output, moved
             return len(self.outputs) == len(self.input)
 
     def fail(self, error: BaseException) -> None:

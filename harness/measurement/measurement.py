@@ -18,7 +18,8 @@ from torch import Tensor
 
 from equibench.cases.suite import Suite, data_range, in_units
 from equibench.errors import DataError, ModelError
-from equibench.inference.forward_pass import align, call, roll, shape
+from equibench.inference.forward_pass import align, call, roll
+from equibench.inference.model_outputs import frame_of, shape
 from equibench.inference.parallel_copies import Lanes
 from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import Item, Loader, OpenCase, items
@@ -102,6 +103,8 @@ class _Batch:
         images: (B, C, H, W), that were rolled by ``shifts`` (B, 2).
         ties: near-ties of each image, (B,).
         padded: whether the model padded them.
+        added: what is to be added to outputs before they are held against a ground truth, (B, C
+            or 1, 1, 1); None where nothing is.
     """
 
     raw: Tensor
@@ -109,6 +112,7 @@ class _Batch:
     shifts: Tensor
     ties: Tensor
     padded: bool
+    added: Tensor | None
 
     def aligned(self, group: Sequence[_Place]) -> Tensor:
         """Some outputs, rolled back, in float64."""
@@ -231,14 +235,17 @@ class Measurement:
         ties = forward.near_ties()
         if ties is None or len(ties) != self.settings.batch:
             ties = raw.new_full((len(items),), torch.nan)
-        padded = bool(getattr(forward.model, "padded", False))
-        return _Batch(raw, images, shifts, ties.double(), padded)
+        frame = frame_of(forward.model)
+        added = None if frame.added is None else frame.added.double().expand(len(images), -1, 1, 1)
+        return _Batch(raw, images, shifts, ties.double(), frame.padded, added)
 
     def _refer(self, batch: _Batch, places: Sequence[_Place]) -> None:
         """Keep unshifted outputs; the last one of a case closes it."""
         for group in _groups(places, batch):
-            for (_, item, case), output in zip(group, self._outputs(batch, group), strict=True):
-                if case.complete(item.image, output):
+            outputs = self._outputs(batch, group)
+            moved = self._moved(outputs, batch, group)
+            for (_, item, case), *pair in zip(group, outputs, moved, strict=True):
+                if case.complete(item.image, *pair):
                     self._close(case, batch.padded)
                     case.closed.set_result(None)
 
@@ -252,17 +259,29 @@ class Measurement:
         ]
 
     def _outputs(self, batch: _Batch, group: Sequence[_Place]) -> Tensor:
-        """Outputs (N, C, H, W) in the coordinates of the images and the units of the truth."""
+        """Outputs (N, C, H, W) in the coordinates of the images and the units of the truth.
+
+        Without what an adapter adds to them: errors are relative to what the model gives.
+        """
         outputs = batch.aligned(group)
         if self.suite.clamp is None and not any(case.in_units for _, _, case in group):
             return outputs
-        scale = torch.stack([case.scale[item.image] for _, item, case in group])
-        offset = torch.stack([case.offset[item.image] for _, item, case in group])
-        return in_units(outputs, self.suite.clamp, scale, offset)
+        scale, offset = _units(group)
+        added = 0.0 if batch.added is None else batch.added[_slots(group)]
+        return in_units(outputs, self.suite.clamp, scale, offset, added)
+
+    def _moved(self, outputs: Tensor, batch: _Batch, group: Sequence[_Place]) -> Tensor:
+        """Outputs (N, C, H, W) as they are held against a ground truth."""
+        if batch.added is None:
+            return outputs
+        return outputs + batch.added[_slots(group)] * _units(group)[0][:, None, None, None]
 
     def _close(self, case: OpenCase, padded: bool) -> None:
         """Make references of a case's unshifted outputs, and compare them with the truth."""
-        outputs = torch.stack([case.outputs.pop(image) for image in range(len(case.input))])
+        outputs, moved = (
+            torch.stack([each.pop(image) for image in range(len(case.input))])
+            for each in (case.outputs, case.moved)
+        )
         target, size = case.target, case.input.shape[-2:]
         if target is not None and target.shape[-2:] == size != outputs.shape[-2:]:
             target = None  # of what super-resolution makes of a whole image
@@ -280,7 +299,7 @@ class Measurement:
             if target is not None:
                 target_ranges.append(data_range(rule, target))
                 truth = self._prepare(metric, target, target_ranges[-1])
-                quality.append(metric.partials(truth, outputs, None).sum(dim=0))
+                quality.append(metric.partials(truth, moved, None).sum(dim=0))
                 if metric in self.changing:
                     case.truths.append(truth)
         none = torch.empty(0)
@@ -314,9 +333,10 @@ class Measurement:
                 known[kind] = metric.partials(prepared, outputs, origin)
             sums.append(known[kind])
         if group[0][2].truths:
+            moved = self._moved(outputs, batch, group)
             for number, metric in enumerate(self.changing):
                 truths = _gather([(case.truths[number], i.image) for _, i, case in group])
-                sums.append(metric.partials(truths, outputs, origin))
+                sums.append(metric.partials(truths, moved, origin))
         sums.append(batch.ties[_slots(group)][:, None])
         self.widths = [part.shape[1] for part in sums]
         return torch.cat(sums, dim=1)
@@ -367,6 +387,14 @@ class Measurement:
         # in a batch of one there is no other slot to measure the floor in
         columns["floor_nmse"] = columns["eq_nmse"][0] if self.settings.batch > 1 else np.nan
         return columns
+
+
+def _units(group: Sequence[_Place]) -> tuple[Tensor, Tensor]:
+    """Scale and offset (N,) that bring outputs into the units of the truth."""
+    return (
+        torch.stack([case.scale[item.image] for _, item, case in group]),
+        torch.stack([case.offset[item.image] for _, item, case in group]),
+    )
 
 
 def _gather(wanted: list[tuple[Prepared, int]]) -> Prepared:

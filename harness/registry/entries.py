@@ -131,6 +131,8 @@ class Entry(Generic[T]):
         except TypeError as error:
             takes = ", ".join(signature.parameters) or "no arguments"
             hint = ""
+            if self.kind == "suite" and {"n", "limit", "max", "count"} & set(arguments):
+                hint = "; --limit takes the first cases"
             if str(error).startswith("missing"):
                 hint = f" (name what builds and returns the {self.kind}, not the {self.kind})"
             raise UsageError(

@@ -122,7 +122,8 @@ class _Run:
         """Specs of the models that can run here; a mistyped one stops the run at once."""
         specs, reasons = [], []
         for spec in _specs("models", [block.models for block in self.config.blocks]).values():
-            Adaptation.of(spec.adapters, spec.label)
+            if MODELS.get(spec.reference).file is None:  # inputs in a file have any name
+                Adaptation.of(spec.adapters, spec.label)
             if self.config.isolate and repository_of(spec.reference):
                 specs.append(spec)  # it is looked at in its own process, and nowhere else
                 continue

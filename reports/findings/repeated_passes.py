@@ -43,7 +43,10 @@ class Rerun:
 
         def forward(images: Tensor) -> Tensor:
             with placed(model, device, precision) as pass_on, numerics(precision):
-                outputs = [call(pass_on, i[None].to(device), label, place).cpu() for i in images]
+                outputs = [
+                    call(pass_on, i[None].to(device), label, place, moved=True).cpu()
+                    for i in images
+                ]
             return images_in_units(case, torch.cat(outputs).double(), suite.clamp)
 
         return forward

@@ -82,7 +82,7 @@ def test_adapters_work_in_the_process_of_the_model(net):
     x = torch.rand(1, 1, 5, 5)
     assert torch.equal(model(x), x)
     assert model.padded
-    with pytest.raises(TypeError.__mro__[1], match=r"returned a tuple .* add out.select=0"):
+    with pytest.raises(TypeError.__mro__[1], match=r"returned a tuple .* set out.select=0"):
         load_spec(Spec.parse(f"{net}:pair"), isolate=True).model(x)
 
 

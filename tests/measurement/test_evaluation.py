@@ -396,24 +396,23 @@ BAD_MODELS = {
     "tuple": (
         lambda x: (x, x),
         "<lambda> returned a tuple (Tensor (2, 1, 32, 48), Tensor (2, 1, 32, 48)) on images, "
-        "case 00000 (input (2, 1, 32, 48)), not one tensor (2, C, 32, 48): name the image among "
-        "them, out.select=0",
+        "case 00000 (input (2, 1, 32, 48)), not one tensor (2, C, 32, 48): set "
+        "out.select=0",
     ),
     "dict": (
         lambda x: {"out": x},
         "<lambda> returned a dict with the keys out on images, case 00000 (input (2, 1, 32, 48)), "
-        "not one tensor (2, C, 32, 48): name the image among them, out.select=out",
+        "not one tensor (2, C, 32, 48): set out.select=out",
     ),
     "size": (
         lambda x: x[..., ::2],
         "<lambda> returned a tensor (2, 1, 32, 24) on images, case 00000 (input (2, 1, 32, 48)), "
-        "not one tensor (2, C, 32, 48): set in.pad=32 (or its total stride), or give images of a "
-        "size that it keeps",
+        "not one tensor (2, C, 32, 48): wrap it so that it returns that",
     ),
     "labels": (
         lambda x: x.long(),
-        "<lambda> returned torch.int64 on images, case 00000 (input (2, 1, 32, 48)): "
-        "wrap it so that it returns real numbers",
+        "<lambda> returned torch.int64 on images, case 00000 (input (2, 1, 32, 48)), not "
+        "real numbers: wrap it so that it returns real numbers",
     ),
     "raises": (
         lambda x: x.no_such_thing,
@@ -423,7 +422,8 @@ BAD_MODELS = {
     "odd size": (
         UNet(width=0.05, levels=5),
         "UNet raised ValueError on images, case 00000 (input (2, 1, 32, 48)): the total stride 32 "
-        "does not divide the size 32×48: crop to 32×32 (padding would break equivariance)",
+        "does not divide the size 32×48: crop to 32×32 (padding would break equivariance); "
+        "set in.pad=32",
     ),
     "channels": (
         lambda x: x.expand(-1, 3, -1, -1),
