@@ -121,7 +121,8 @@ def in_units(
     """
     if clamp is not None:
         # nothing is added, but to what is infinite: that becomes NaN
-        outputs = outputs.clamp(-clamp - added, clamp - added).add(outputs, alpha=0)
+        moved = outputs.new_zeros(()) + added
+        outputs = outputs.clamp(-clamp - moved, clamp - moved).add(outputs, alpha=0)
     return offset[:, None, None, None].addcmul(outputs, scale[:, None, None, None])
 
 

@@ -77,7 +77,8 @@ def compare_runs(
 ) -> None:
     """Show two runs side by side, pair by pair; the exit status is 1 where the second is worse.
 
-    With --against, the models of one run are compared with one of them.
+    With --against, the models of one run are compared with one of them; the exit status is 1 where
+    one is worse. Comparing nothing is an error.
 
     \b
     Examples:
@@ -94,9 +95,10 @@ def compare_runs(
         raise UsageError("compare takes two runs, or one and --against MODEL")
     if after is None:
         verdicts = compare_models(RunFolder(before), str(against))
-        typer.echo(render(verdicts, format, f"{before}: models against {against}"))
-        return
-    verdicts = compare(RunFolder(before), RunFolder(after))
-    typer.echo(render(verdicts, format, f"{after} against {before}"))
+        title = f"{before}: models against {against}"
+    else:
+        verdicts = compare(RunFolder(before), RunFolder(after))
+        title = f"{after} against {before}"
+    typer.echo(render(verdicts, format, title))
     if failed(verdicts):
         raise typer.Exit(1)

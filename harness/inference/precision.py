@@ -93,7 +93,8 @@ class Placed(Wrapper):
     def __call__(self, images: Tensor) -> Tensor:
         casts = self.precision in _AUTOCAST
         with torch.autocast(self.device.type, _AUTOCAST.get(self.precision), casts):
-            return self.model(images.to(self.dtype))
+            output: Tensor = self.model(images.to(self.dtype))
+        return output
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from equibench.errors import ModelError, UsageError
 from equibench.foundation.rounding import allowance, default_limit
+from equibench.inference.adapters import Adapted
 from equibench.inference.forward_pass import attempt, out_of_memory
 from equibench.inference.precision import Precision, numerics, placed, resolve_device
 from equibench.layers.layer_calls import LayerCall, LayerCalls
@@ -120,6 +121,14 @@ def _check(model: object, images: Tensor, shifts: Sequence[Pair], batch: int) ->
         raise UsageError(
             f"{type(model).__name__} has no layers to attribute to: give a torch.nn.Module"
         )
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise UsageError(
+            "layers of TorchScript cannot be seen: attribute the module that was scripted"
+        )
+    if isinstance(model, Adapted) and not isinstance(model.network, nn.Module):
+        raise UsageError(
+            f"{type(model.network).__name__} has no layers to attribute to: give a torch.nn.Module"
+        )
     if images.ndim != 4 or not len(images):
         raise UsageError(f"images of shape {tuple(images.shape)}: attribution needs (B, C, H, W)")
     if not shifts:
@@ -144,7 +153,7 @@ class _Line:
 
     def worsen(self, column: str, errors: Tensor) -> None:
         # what is not finite is as far off as can be
-        worst = float(errors.nan_to_num(nan=torch.inf).max())
+        worst = float(errors.nan_to_num(nan=torch.inf, posinf=torch.inf).max())
         before = getattr(self, column)
         setattr(self, column, worst if before != before else max(before, worst))
 

@@ -49,6 +49,11 @@ class Spec:
             UsageError: no reference, a part without ``=``, or a key given twice.
         """
         reference, *parts = [part.strip() for part in _split(text)]
+        for quote in ("'", '"'):  # around a path with commas
+            if reference.startswith(quote) and quote in reference[1:]:
+                reference = reference.replace(quote, "")
+        while parts and "=" not in parts[0] and "/" in text.partition("=")[0]:
+            reference = f"{reference},{parts.pop(0)}"  # a comma in a path
         if not reference:
             raise UsageError(f"{text!r} names nothing: write name,key=value")
         values: dict[str, Scalar] = {}

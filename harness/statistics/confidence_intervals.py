@@ -1,99 +1,191 @@
-"""Confidence intervals of means over clusters, by bootstrap.
+"""Confidence intervals of means over clusters: Student's t, calibrated for skewness.
 
-How often a resample has each cluster depends on the number of clusters alone: columns, models and
-suites of as many clusters are resampled alike, and one matrix product serves many columns.
+Errors are not negative and skewed: a few clusters make most of a mean, and a bootstrap of eight of
+them cannot know of those that it has not seen. So the pivot T = log(m / μ) · m / s, with the mean m
+and its standard error s, is given the quantiles that it has for samples of as many clusters of a
+lognormal population with the spread of these. Where only some clusters carry the mean (rare flips
+of an adaptive network, the others being rounding), so do only some of those that are drawn. For
+little spread T is Student's t; for many clusters it is normal, whatever the population.
+
+Source: Efron & Tibshirani 1993, chapter 12 (bootstrap t, transformed), with a parametric bootstrap;
+the simulation in ``docs/measurement.md`` says what the intervals cover.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, log2
+from math import ceil, exp, isfinite, log, nan, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.optimize import brentq
+from scipy.special import betainc, betaincinv
 
 from equibench.foundation.seeds import generator
 
-__all__ = ["intervals"]
+__all__ = ["CARRIERS", "FEWEST", "Interval", "interval"]
 
-RESAMPLES = 2000
+FEWEST = 8
+"""Clusters, below which no interval is given."""
 
-_DRAWN = 2**18
-"""Clusters that are drawn at a time: memory does not grow with their number."""
+CARRIERS = 5
+"""Clusters that must carry a mean: of fewer, no spread is known."""
 
-_PRODUCT = 2**18
-"""Multiplications at a time."""
+_TAILS = (0.025, 0.975)
+_CHOSEN = 0.05
+"""How often the lower bound may be wrong because only samples with enough carriers have one."""
 
-_PARTS = 3
-"""Whole numbers that a sum is split into: together they have 100 bits and more."""
+_NEGLIGIBLE = 1e-4
+"""A cluster that is so much smaller than the mean does not carry it."""
+
+_SPREADS = (0.01, 8.0)
+"""Of logarithms: below, T is Student's t; above, float32 ends."""
+
+_STEP = 1.02
+"""Spreads are rounded up to steps of two per cent: models that are alike are simulated once."""
+
+_SAMPLES, _DRAWN = 2000, 2**17
+"""At least so many samples are drawn, and so many clusters at a time."""
 
 Floats = NDArray[np.float64]
+Drawn = NDArray[np.float32]
 
 
-def intervals(sums: Floats, counts: Floats) -> Floats:
-    """95 % bootstrap intervals (K, 2) of means over clusters; NaN for fewer than two.
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval, or the reason why there is none."""
 
-    Percentiles of a bootstrap are too narrow by what the t distribution and n − 1 make of a
-    standard error: the level is expanded by as much.
+    low: float = nan
+    high: float = nan
+    reason: str = ""
+
+
+def interval(
+    sums: Floats, counts: Floats, *, best: float = 0.0, beyond: NDArray[np.bool_] | None = None
+) -> Interval:
+    """Of the mean of values that come in independent clusters.
 
     Args:
-        sums: (n, K) of the values in each cluster; a column that is not finite has no interval.
-        counts: (n,) of what was added up.
-
-    Source: Hesterberg 2015, section 5.
+        sums: (n,) of the values in each cluster.
+        counts: (n,), how many they are.
+        best: no value is on the other side of it; infinite where values may lie on both sides of
+            their mean, which is then taken to be distributed normally.
+        beyond: (n,), whether a cluster's error is more than rounding; all are by default.
     """
-    n = len(sums)
-    found = np.full((sums.shape[1], 2), np.nan)
-    if n < 2:
-        return found
-    means = sums / counts[:, None]
-    finite = np.isfinite(means).all(axis=0)
-    found[finite] = means[0, finite, None]
-    varied = np.flatnonzero(finite)[np.ptp(means[:, finite], axis=0) > 0]
-    if len(varied):
-        total = _resampled(np.column_stack((counts, sums[:, varied])))
-        tail = ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.025))
-        found[varied] = np.quantile(total[:, 1:] / total[:, :1], (tail, 1 - tail), axis=0).T
-    return found
+    n, total = len(sums), counts.sum()
+    if n < FEWEST:
+        return Interval(reason=f"{n} cluster{'s' * (n != 1)}, {FEWEST} needed")
+    bounded = isfinite(best)
+    means = np.abs(best - sums / counts) if bounded else sums / counts
+    weights = counts / total
+    mean = float((weights * means).sum())
+    if not np.isfinite(means).all():
+        return Interval(reason="not finite")
+    carriers = np.ones(n, dtype=bool) if beyond is None else beyond
+    if not carriers.any():
+        return Interval(reason="within rounding")
+    if bounded:
+        carriers = carriers & (means >= _NEGLIGIBLE * mean)
+    elif not carriers.all():
+        return Interval(reason=f"within rounding in {n - carriers.sum()} of {n} clusters")
+    k = int(carriers.sum())
+    if k < CARRIERS:
+        return Interval(reason=f"carried by {k} of {n} clusters, {CARRIERS} needed")
+    if np.ptp(means) == 0:
+        value = float(sums[0] / counts[0])
+        return Interval(value, value)
+    error = sqrt(n / (n - 1) * float(np.square(weights * (means - mean)).sum()))
+    if not bounded:
+        low, high = _quantiles(weights.tobytes(), 1.0, _SPREADS[0])
+        return Interval(mean - high * error, mean - low * error)
+    low, high = _quantiles(weights.tobytes(), k / n, _spread(means[carriers]))
+    least = mean * exp(-high * error / mean) * _allowed(n, k)
+    most = mean * exp(min(-low * error / mean, 700.0))
+    if best == 0:
+        return Interval(least, most)
+    higher_is_better = float(sums.sum() / total) < best
+    return (
+        Interval(best - most, best - least)
+        if higher_is_better
+        else Interval(best + least, best + most)
+    )
 
 
-def _resampled(values: Floats) -> Floats:
-    """The sums (RESAMPLES, K) of resamples of values (n, K).
+def _spread(values: Floats) -> float:
+    """The standard deviation of logarithms that a population with these values (k,) may have.
 
-    Values are split into whole numbers so small that no sum of n of them is rounded: neither the
-    threads nor the order of a matrix product change a bit.
-
-    Source: Ozaki et al. 2012.
+    What few values say of a variance is skewed: its mean, given them, is (k − 1) / (k − 3) of
+    theirs.
     """
-    n = len(values)
-    bits = 52 - ceil(log2(n))
-    exponents = np.frexp(np.abs(values).max(axis=0))[1]
-    parts, rest = [], np.ldexp(values, bits - exponents)
-    for _ in range(_PARTS):
-        parts.append(np.rint(rest))
-        rest = np.ldexp(rest - parts[-1], bits)
-    split = np.hstack(parts)
+    k = len(values)
+    found = float(np.log(values).std(ddof=1)) * sqrt((k - 1) / (k - 3))
+    low, high = _SPREADS
+    return min(low * _STEP ** ceil(log(max(found / low, 1), _STEP)), high)
+
+
+@lru_cache(maxsize=256)
+def _quantiles(weighed: bytes, share: float, spread: float) -> tuple[float, float]:
+    """Of T, for clusters with weights (n,) of which a ``share`` carries a lognormal mean."""
+    light = np.frombuffer(weighed).astype(np.float32)
+    n = len(light)
+    found = []
+    for first, number in _blocks(n):
+        values = np.float32(spread) * _normal(n, first, number)
+        np.exp(values, out=values)
+        values -= 1  # which keeps the digits where they are nearly equal
+        sample = np.ones(number, dtype=bool)
+        if share < 1:
+            idle = _uniform(n, first, number) >= share
+            values[idle] = -1
+            sample = idle.sum(axis=1) <= n - 2  # one value has no spread
+        mean = np.einsum("ij,j->i", values, light)
+        values -= mean[:, None]
+        values *= light
+        square = np.einsum("ij,ij->i", values, values).astype(np.float64)[sample]
+        mean = mean.astype(np.float64)[sample]
+        distance = np.log1p(mean) - log(share) - spread**2 / 2
+        found.append(distance * (1 + mean) / np.sqrt(n / (n - 1) * square))
+    low, high = np.quantile(np.concatenate(found), _TAILS)
+    return float(low), float(high)
+
+
+def _blocks(n: int) -> Iterator[tuple[int, int]]:
+    """Samples of n clusters, as many at a time as memory should take: the first, and how many."""
     step = max(1, _DRAWN // n)
-    firsts = range(0, RESAMPLES, step)
-    sums = np.vstack([_product(_drawn(n, first, step), split) for first in firsts])
-    total = np.zeros((RESAMPLES, values.shape[1]))
-    for part in reversed(np.split(sums, _PARTS, axis=1)):
-        total = np.ldexp(total, -bits) + part
-    return np.ldexp(total, exponents - bits)
+    for first in range(0, _SAMPLES, step):
+        yield first, step if step >= _SAMPLES else min(step, _SAMPLES - first)
 
 
-def _product(drawn: NDArray[Any], split: Floats) -> Floats:
-    """A few lines at a time: for so little BLAS wakes no threads, which take turns with others."""
-    few = max(1, _PRODUCT // split.size)
-    lines = range(0, len(drawn), few)
-    return np.vstack([drawn[line : line + few].astype(np.float64) @ split for line in lines])
+@lru_cache(maxsize=64)
+def _normal(n: int, first: int, number: int) -> Drawn:
+    return generator("normal", n, first).standard_normal((number, n), dtype=np.float32)
 
 
-@lru_cache(maxsize=128)
-def _drawn(n: int, first: int, step: int) -> NDArray[Any]:
-    """How often each of some resamples has each of n clusters (at most ``step``, n)."""
-    number = min(step, RESAMPLES - first)
-    random = generator("bootstrap", n, first)
-    drawn = random.integers(n, size=(number, n)) + n * np.arange(number)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=number * n).reshape(number, n)
-    return counts.astype(np.min_scalar_type(counts.max()))
+@lru_cache(maxsize=64)
+def _uniform(n: int, first: int, number: int) -> Drawn:
+    return generator("uniform", n, first).random((number, n), dtype=np.float32)
+
+
+@lru_cache(maxsize=4096)
+def _allowed(n: int, k: int) -> float:
+    """What makes up, in a lower bound, for giving it only where there are enough carriers.
+
+    The share of clusters that carry is at least q with P(K ≥ k) = 5 %; given that K is large
+    enough to be looked at, it is at least the q' with P(K ≥ k | K ≥ CARRIERS) = 5 %. This is
+    q' / q: near 1 for many carriers, 0 for as few as possible.
+    """
+    if k == n:  # nothing says that any cluster does not carry
+        return 1.0
+    if k == CARRIERS:
+        return 0.0
+
+    def excess(share: float) -> float:
+        given = betainc(CARRIERS, n - CARRIERS + 1, share)
+        return float(betainc(k, n - k + 1, share) / given) - _CHOSEN
+
+    bound = float(betaincinv(k, n - k + 1, _CHOSEN))
+    if excess(bound) <= 0:  # so many that there are always enough
+        return 1.0
+    found: Any = brentq(excess, bound * 1e-6, bound)
+    return float(found) / bound

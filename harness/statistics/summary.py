@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +14,7 @@ from equibench.foundation.rounding import allowance
 from equibench.metrics.metric import Metric
 from equibench.registry.registries import METRICS
 from equibench.statistics.averages import exact_sum, mean, quantiles
-from equibench.statistics.confidence_intervals import intervals
+from equibench.statistics.confidence_intervals import Interval, interval
 
 __all__ = ["Column", "columns", "non_finite", "summarize", "worst_at"]
 
@@ -78,10 +77,10 @@ def columns(names: Sequence[str]) -> list[Column]:
 def summarize(rows: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
     """One line for each model × suite × group, from rows or from parts that share no such group.
 
-    Every column has mean, 95 % confidence interval of the mean (bootstrap over clusters of
-    cases), median, the value that 95 % are no worse than, worst, and the case of the worst;
-    equivariance columns its shift as well. ``flips`` is the share of shifts with an NMSE above
-    rounding, ``flips_error`` the share of the mean NMSE that they make. NaN is worse than any
+    Every column has mean, 95 % confidence interval of the mean (over clusters of cases) or the
+    reason why there is none, median, the value that 95 % are no worse than, worst, and the case of
+    the worst; equivariance columns its shift as well. ``flips`` is the share of shifts with an NMSE
+    above rounding, ``flips_error`` the share of the mean NMSE that they make. NaN is worse than any
     number. Columns that are empty for a suite stay empty. A row counts for as many shifts as it
     covers; ``exact`` says whether they are all the circular shifts there are, ``inexact`` how many
     cases have residue classes that their spot checks contradict.
@@ -128,6 +127,10 @@ def _line(
         "padded": "padded" in unshifted and bool(unshifted["padded"].any()),
         "spot_deviation": float(shifted["spot_deviation"].max()),
     }
+    floor = float(unshifted["floor_nmse"].max())
+    # NaN is no rounding
+    rounding = allowance(str(first["precision"]), floor)
+    flipped = ~(shifted["eq_nmse"].to_numpy(np.float64) <= rounding)
     for over in (shifted, unshifted):
         # a model that returns nothing but NaN still has an error
         mine = [
@@ -136,19 +139,18 @@ def _line(
             if kind.shifted == (over is shifted)
             and (kind.name == "eq_nmse" or over[kind.name].notna().any())
         ]
-        names = [kind.name for kind in mine]
-        bounds = intervals(*_cluster_sums(over, names))
-        statistics = partial(_statistics, over, _reduced(over["covers"]))
+        clusters = _Clusters(over, flipped if over is shifted else None)
+        line["clusters"] = len(clusters.counts)
+        statistics = partial(_statistics, over, _reduced(over["covers"]), clusters)
         with ThreadPoolExecutor(_THREADS) as pool:
-            for found in pool.map(statistics, mine, bounds.tolist()):
+            for found in pool.map(statistics, mine):
                 line |= found
     line["near_ties"] = _tied(shifted["near_ties"])
     # cases whose spot checks deviate, and whether near-ties may be why
     line["inexact"] = int((~unshifted["exact"] & unshifted["spot_deviation"].notna()).sum())
     line["inexact_near_ties"] = _tied(shifted["near_ties"][~shifted["exact"].astype(bool)])
-    floor = float(unshifted["floor_nmse"].max())
     line["floor_nmse"] = floor
-    line["flips"], line["flips_error"] = _flips(shifted, floor)
+    line["flips"], line["flips_error"] = _flips(shifted, flipped)
     return line
 
 
@@ -158,11 +160,9 @@ def _tied(near_ties: "pd.Series[float]") -> float:
     return float((counted > 0).mean()) if len(counted) else np.nan
 
 
-def _flips(shifted: pd.DataFrame, floor: float) -> tuple[float, float]:
+def _flips(shifted: pd.DataFrame, flipped: NDArray[np.bool_]) -> tuple[float, float]:
     """The share of shifts whose NMSE is more than rounding, and that of the mean they make."""
     errors, covers = shifted["eq_nmse"].to_numpy(np.float64), shifted["covers"].to_numpy(np.float64)
-    # NaN is no rounding
-    flipped = ~(errors <= allowance(str(shifted["precision"].iloc[0]), floor))
     weighted = errors * covers
     share = np.nan
     if np.isfinite(weighted).all():
@@ -180,15 +180,16 @@ def worst_at(values: NDArray[np.float64], kind: Column) -> int:
 
 
 def _statistics(
-    over: pd.DataFrame, covers: NDArray[np.int64], kind: Column, interval: tuple[float, float]
+    over: pd.DataFrame, covers: NDArray[np.int64], clusters: "_Clusters", kind: Column
 ) -> dict[str, object]:
     values = over[kind.name].to_numpy(dtype=np.float64)
-    worst = worst_at(values, kind)
+    worst, within = worst_at(values, kind), clusters.interval(values, kind.best)
     median, (q95,) = quantiles(values, covers, [95], kind.higher_is_better)
     found: dict[str, object] = {
         "mean": mean(values, covers),
-        "ci_low": interval[0],
-        "ci_high": interval[1],
+        "ci_low": within.low,
+        "ci_high": within.high,
+        "ci_reason": within.reason,
         "median": median,
         "q95": q95,
         "worst": float(values[worst]),
@@ -209,21 +210,33 @@ def _reduced(covers: "pd.Series[int]") -> NDArray[np.int64]:
     return np.asarray(counts // np.gcd.reduce(counts))
 
 
-def _cluster_sums(
-    over: pd.DataFrame, names: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The sums (n, K) of columns in every cluster, clusters by name, and what each covers (n,)."""
-    labels = over["cluster"].astype("category").cat
-    number = len(labels.categories)
-    ranks = np.argsort(np.argsort(labels.categories.to_numpy(object)))
-    cluster = np.append(ranks, number)[labels.codes.to_numpy()]  # what is in none is left out
-    present = np.flatnonzero(np.bincount(cluster, minlength=number)[:number])
+class _Clusters:
+    """Which rows are not independent of each other; rows of no cluster are in none.
 
-    covers = over["covers"].to_numpy(np.float64)
-    weighted = (covers * over[name].to_numpy(np.float64) for name in names)
-    sums = [np.bincount(cluster, values, number)[present] for values in chain([covers], weighted)]
-    found: NDArray[np.float64] = np.column_stack(sums)
-    return found[:, 1:], found[:, 0]
+    Args:
+        flipped: (n,), which rows have an error beyond rounding; None where that is not asked.
+    """
+
+    def __init__(self, over: pd.DataFrame, flipped: NDArray[np.bool_] | None) -> None:
+        labels = over["cluster"].astype("category").cat
+        self.number = len(labels.categories)
+        ranks = np.argsort(np.argsort(labels.categories.to_numpy(object)))
+        self.of_row = np.append(ranks, self.number)[labels.codes.to_numpy()]
+        members = np.bincount(self.of_row, minlength=self.number)[: self.number]
+        self.present = np.flatnonzero(members)
+        self.covers = over["covers"].to_numpy(np.float64)
+        self.counts = self._sum(self.covers)
+        self.beyond = None if flipped is None else self._sum(flipped.astype(np.float64)) > 0
+
+    def interval(self, values: NDArray[np.float64], best: float) -> Interval:
+        """Of the mean of values (n,)."""
+        sums = self._sum(self.covers * values)
+        return interval(sums, self.counts, best=best, beyond=self.beyond)
+
+    def _sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By cluster, clusters in the order of their names."""
+        sums: NDArray[np.float64] = np.bincount(self.of_row, values, self.number)
+        return sums[self.present]
 
 
 def non_finite(rows: pd.DataFrame) -> list[dict[str, object]]:

@@ -4,6 +4,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from equibench.reports.figures.log_axis import LogAxis
 from equibench.reports.figures.style import (
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["ranking_figure"]
 
 _PANELS = 2
+_NOTE, _NOTES = 80, 4
+"""Characters of a note, and how many there are."""
 
 
 def ranking_figure(data: RunData, width: float = PAGE) -> "Figure":
@@ -39,8 +42,9 @@ def ranking_figure(data: RunData, width: float = PAGE) -> "Figure":
     lines, most = ceil(len(parts) / columns), max(len(part) for _, part in parts)
     every = data.summary[["eq_nmse_mean", "eq_nmse_worst"]].to_numpy(np.float64).ravel()
     axis, names = LogAxis.of(every), short_names(data.models, 24)
+    reasons = _without_interval(data.summary)
     with style():
-        figure = new_figure(width, 1.3 + lines * (0.45 + 0.17 * most))
+        figure = new_figure(width, 1.3 + 0.14 * len(reasons) + lines * (0.45 + 0.17 * most))
         grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
         for panel, ((suite, group), part) in zip(grid.ravel(), parts, strict=False):
             y = np.arange(len(part))
@@ -67,6 +71,20 @@ def ranking_figure(data: RunData, width: float = PAGE) -> "Figure":
             panel.xaxis.set_tick_params(labelbottom=True)
         grid[0, 0].set_xticks(*axis.ticks)
         grid[0, 0].set_xlim(axis.zero - 0.04 * axis.span, axis.high + 0.04 * axis.span)
-        figure.supxlabel("equivariance error NMSE ↓", fontsize=FONT)
+        figure.supxlabel("\n".join(["equivariance error NMSE ↓", *reasons]), fontsize=FONT)
         legend(figure, width)
     return figure
+
+
+def _without_interval(summary: pd.DataFrame) -> list[str]:
+    """Why means have no interval: a line for each reason, with the suites that it holds for."""
+    if "eq_nmse_ci_reason" not in summary:
+        return []
+    given = summary[summary["eq_nmse_ci_reason"].fillna("") != ""]
+    found = []
+    for reason, part in given.groupby("eq_nmse_ci_reason", sort=False):
+        suites = ", ".join(part["suite"].drop_duplicates())
+        found.append(plain(shorten(f"no interval on {suites}: {reason}", _NOTE)))
+    if len(found) > _NOTES:
+        found = [*found[: _NOTES - 1], f"and {len(found) - _NOTES + 1} other reasons"]
+    return found

@@ -101,7 +101,14 @@ def _stats(line: Mapping[Any, Any], distance: Distance) -> dict[str, Any]:
     key = distance.key
     stats = {n: distance.of(line[f"{key}_{n}"]) for n in ("mean", "median", "worst")}
     ends = sorted(distance.of(line[f"{key}_ci_{end}"]) for end in ("low", "high"))
-    return stats | {"low": ends[0], "high": ends[1], "case": line[f"{key}_worst_case"]}
+    reason = line.get(f"{key}_ci_reason")
+    none = reason if isinstance(reason, str) else ""
+    return stats | {
+        "low": ends[0],
+        "high": ends[1],
+        "none": none,
+        "case": line[f"{key}_worst_case"],
+    }
 
 
 def _points(rows: pd.DataFrame, shown: Sequence[Distance], budget: int) -> dict[str, Any]:

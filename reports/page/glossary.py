@@ -14,8 +14,9 @@ _GENERAL = {
     "the shifted output of the unshifted input.",
     "Changes by p %": "The norm of the difference between the two outputs, as a share of the "
     "output's norm: the square root of the NMSE.",
-    "95 % interval": "Of the mean over cases: a bootstrap over what was sampled independently "
-    "(patients, volumes, images). There is none where a suite has fewer than two of them.",
+    "95 % interval": "Of the mean, over what was sampled independently: clusters are patients "
+    "where the data name them, else single cases. There is none for fewer than eight clusters, "
+    "where fewer than five make the mean, and where all errors are rounding.",
     "Worst": "Over all cases and shifts that were measured; over all circular shifts where a "
     "line is marked as exact.",
     "Floor": "The NMSE of the unshifted input in another slot of a batch: what rounding alone "

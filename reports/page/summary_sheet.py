@@ -16,6 +16,7 @@ from equibench.reports.tables.summary_table import (
     measured,
     number,
     place,
+    within,
 )
 from equibench.statistics.summary import Column
 
@@ -59,11 +60,7 @@ class _Kind:
             at = place(line, self.column).replace(", ", ",\N{NO-BREAK SPACE}")
             return Cell(at, left=True)
         value, spec = float(line[self.key]), self.column.format
-        low = line.get(f"{self.column.name}_ci_low")
-        note = ""
-        if self.statistic == "mean" and low is not None and pd.notna(low):
-            high = float(line[f"{self.column.name}_ci_high"])
-            note = f"{number(float(low), spec)} … {number(high, spec)}"
+        note = within(line, self.column) if self.statistic == "mean" else ""
         return Cell(number(value, spec), best=value == best, note=note, value=value)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "number",
     "place",
     "summary_table",
+    "within",
 ]
 
 Format: TypeAlias = Literal["markdown", "csv", "latex", "text"]
@@ -128,6 +129,16 @@ def number(value: float, spec: str) -> str:
     if value == 0:
         return "0"
     return format(value, spec)
+
+
+def within(line: Mapping[Any, Any], column: Column) -> str:
+    """The interval of a mean, or that and why there is none; empty in summaries of old runs."""
+    low = line.get(f"{column.name}_ci_low")
+    if low is not None and pd.notna(low):
+        high = float(line[f"{column.name}_ci_high"])
+        return f"{number(float(low), column.format)} … {number(high, column.format)}"
+    reason = line.get(f"{column.name}_ci_reason")
+    return f"no interval: {reason}" if isinstance(reason, str) and reason else ""
 
 
 def place(line: Mapping[str, object], column: Column, width: int = 0) -> str:
@@ -243,8 +254,7 @@ def _cells(
         if statistic == "at":
             cells.append(Cell(place(line, column, _CASE_WIDTH)))
         elif statistic == "ci":
-            undefined = pd.isna(cast("float", line[f"{column.name}_ci_low"]))
-            cells.append(Cell(NONE if undefined else f"{value('ci_low')} … {value('ci_high')}"))
+            cells.append(Cell(within(line, column) or NONE))
         else:
             name = f"{column.name}_{statistic}"
             top = best.get((line["suite"], line["group"], name))

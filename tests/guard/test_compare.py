@@ -1,5 +1,6 @@
 """Paired statistics, and ``equibench compare``."""
 
+import itertools
 import json
 
 import numpy as np
@@ -7,9 +8,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import wilcoxon
+from scipy.stats import rankdata, wilcoxon
 
-from equibench.statistics.paired_tests import FEWEST, Paired, holm, paired
+from equibench.statistics.paired_tests import Paired, by_cluster, could_be_significant, holm, paired
 
 # The statistics
 
@@ -32,7 +33,40 @@ def test_consistent_differences_have_full_effect_and_the_exact_p():
 
 
 def test_fewer_than_six_pairs_are_never_significant():
-    assert paired(np.arange(1.0, FEWEST)).p > 0.05 > paired(np.arange(1.0, FEWEST + 1)).p
+    tests = [paired(np.arange(1.0, n + 1)) for n in (5, 6)]
+    assert tests[0].p > 0.05 > tests[1].p
+    assert [test.p for test in tests] == [test.smallest for test in tests]
+    assert could_be_significant(tests) == [False, True]
+
+
+def test_what_could_be_significant_alone_need_not_be_so_beside_others():
+    six, nine = paired(np.arange(1.0, 7)), paired(np.arange(1.0, 10))
+    assert could_be_significant([six, six]) == [False, False]
+    assert could_be_significant([six, nine]) == [True, True]  # Holm: 2 × 0.004, then 0.031
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=9))
+def test_p_is_the_share_of_all_signs_that_go_as_far_ties_included(d):
+    moved = np.array([x for x in d if x])
+    if not len(moved):
+        return
+    ranks = rankdata(np.abs(moved))
+    signs = np.array(list(itertools.product([-1, 1], repeat=len(moved))))
+    far = np.abs(signs @ ranks) >= abs(np.sign(moved) @ ranks)
+    assert paired(d).p == pytest.approx(far.mean())
+
+
+def test_many_differences_have_the_p_of_the_normal_distribution():
+    random = np.random.default_rng(0)
+    for n in (150, 200, 201, 300):
+        d = random.normal(0.1, 1, n)
+        wanted = wilcoxon(d, method="asymptotic", correction=True).pvalue
+        assert paired(d).p == pytest.approx(wanted, rel=0.03)
+
+
+def test_shifts_are_averaged_over_their_case_and_cases_over_their_patient():
+    found = by_cluster([1, 3, 10, 4, 0], list("aabcc"), ["p", "p", "p", "q", "q"])
+    assert found.tolist() == [6, 2]
 
 
 def test_p_is_scipys():
@@ -106,26 +140,20 @@ def test_a_difference_within_rounding_is_none(cli, run, factory):
     run("now", f"{factory}1e-7")
     status, out, _ = cli("compare", "before", "now", "--format", "json")
     assert (status, marks(out)) == (0, [("eq_nmse", "ok"), ("eq_ssim", "ok")])
-    assert {v["test"]["different"] for v in json.loads(out)["verdicts"]} == {0}
-
-
-def test_few_cases_are_paired_shift_by_shift(cli, run):
-    run("before", "net,strength=0.5", suite="noise,n=2,size=32")
-    run("now", "net,strength=0.501", suite="noise,n=2,size=32")
-    _, out, _ = cli("compare", "before", "now", "--format", "json")
-    assert {v["note"] for v in json.loads(out)["verdicts"]} == {"7 of 8 cases and shifts differ"}
+    assert {v["note"] for v in json.loads(out)["verdicts"]} == {"0 of 8 cases differ"}
 
 
 @pytest.mark.parametrize(("strength", "mark"), [(0.501, "ok"), (0.9, "worse"), (0.1, "better")])
-def test_too_few_pairs_to_test_are_held_to_the_tolerance_of_check(cli, run, strength, mark):
-    few = ("--shifts", "random:n=1,max=8")
-    run("before", "net,strength=0.5", *few, suite="noise,n=2,size=32")
-    run("now", f"net,strength={strength}", *few, suite="noise,n=2,size=32")
+def test_too_few_cases_to_test_are_held_to_the_tolerance_of_check(cli, run, strength, mark):
+    """However many shifts they have: those are not independent of each other."""
+    run("before", "net,strength=0.5", suite="noise,n=2,size=32")
+    run("now", f"net,strength={strength}", suite="noise,n=2,size=32")
     _, out, _ = cli("compare", "before", "now", "--format", "json")
     assert marks(out) == [("eq_nmse", mark), ("eq_ssim", mark)]
     assert {v["note"] for v in json.loads(out)["verdicts"]} == {
         "2 of 2 cases differ: too few to test"
     }
+    assert {v["test"] for v in json.loads(out)["verdicts"]} == {None}
 
 
 def test_only_the_cases_that_both_have_are_paired(cli, run):
@@ -133,7 +161,9 @@ def test_only_the_cases_that_both_have_are_paired(cli, run):
     run("now", "net")
     status, out, _ = cli("compare", "before", "now", "--format", "json")
     assert status == 0
-    assert {v["test"]["pairs"] for v in json.loads(out)["verdicts"]} == {6}
+    assert {v["note"] for v in json.loads(out)["verdicts"]} == {
+        "0 of 6 cases differ; 2 of 8 cases and 8 of 32 shifts left out, measured on one side alone"
+    }
 
 
 def test_other_shifts_precision_and_lines_are_not_comparable_new_or_missing(cli, run):
@@ -147,7 +177,8 @@ def test_other_shifts_precision_and_lines_are_not_comparable_new_or_missing(cli,
         failing[now] = [line.partition("::")[2].partition("::")[2] for line in out.splitlines()]
         assert status == 1
     assert failing["seed"][0] == (
-        "not comparable: net · noise · all, no case has the same shift in both runs"
+        "not comparable: net · noise · all, no case has the same shift in both: 8 of 8 cases and "
+        "64 of 64 shifts left out, measured on one side alone"
     )
     assert failing["double"][0] == "not comparable, precision was fp32 and is fp64"
     assert failing["other"][:2] == [
@@ -163,6 +194,12 @@ def test_a_run_of_one_model_is_compared_with_a_run_of_one_other(cli, run, plugin
         "--out", "now", "--shifts", "random:n=4,max=8")  # fmt: skip
     status, out, _ = cli("compare", "before", "now", "--format", "json")
     assert (status, marks(out)) == (1, [("eq_nmse", "worse"), ("eq_ssim", "worse")])
+    _, out, _ = cli("compare", "before", "now", "--format", "github")
+    assert "worse: other · noise · all: mean eq_nmse" in out
+    assert out.count("8 of 8 cases differ; against net") == 2
+    status, out, _ = cli("compare", "now", "before", "--format", "github")
+    assert status == 0
+    assert "better: net · noise · all: mean eq_nmse" in out
 
 
 def test_nan_is_worse_and_says_where(cli, run, tmp_path):

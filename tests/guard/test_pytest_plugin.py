@@ -9,7 +9,12 @@ from importlib import metadata
 import numpy as np
 import pytest
 
+import equibench.guard.pytest_fixture  # noqa: F401 (once, not in every inner run)
+
 pytest_plugins = ["pytester"]
+
+OTHERS = ("odl_plugins", "cacheprovider", "hypothesispytest")
+"""Plugins that inner runs do without."""
 
 NET = """
 import pytest
@@ -33,7 +38,7 @@ def test_net(equivariance, images):
 @pytest.fixture
 def project(pytester):
     """A project with one test file: call it with pytest's options to run it, warnings as errors."""
-    pytester.makeini("[pytest]\naddopts = -p no:odl_plugins -p no:cacheprovider\n")
+    pytester.makeini(f"[pytest]\naddopts = {' '.join(f'-p no:{name}' for name in OTHERS)}\n")
 
     def run(*options, source=NET + TEST, subprocess=False):
         pytester.makepyfile(test_net=source)
@@ -78,6 +83,7 @@ def test_a_run_that_does_not_use_it_imports_no_torch(project):
     assert "equivariance" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_the_core_dependencies_are_enough(project):
     """What the extras bring is made impossible to import."""
     own = ('extra == "test"', 'extra == "lint"', 'extra == "models"', 'extra == "all"')

@@ -86,6 +86,7 @@ def test_adapters_work_in_the_process_of_the_model(net):
         load_spec(Spec.parse(f"{net}:pair"), isolate=True).model(x)
 
 
+@pytest.mark.slow
 def test_a_crash_is_named_and_the_other_models_go_on(cli, net, tmp_path):
     models = ("-m", f"{net}:crashes,label=crash", "-m", f"{net}:build,label=fine")
     status, _, err = cli("run", *models, "-s", SUITE, "--isolate", "--out", "run")

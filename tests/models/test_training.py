@@ -102,6 +102,7 @@ def test_another_seed_gives_other_weights(suite, tmp_path):
     assert not torch.equal(*states)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_error_of_the_input(suite, tmp_path):
     chosen = recipe("sample", epochs=30, crop=0, crops=1, batch=2, lr_step=10)
     trained = fit("unet-baseline,width=0.05", suite, tmp_path / "a.safetensors", chosen)

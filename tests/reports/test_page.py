@@ -313,6 +313,7 @@ def test_runs_stand_side_by_side_and_can_be_taken_out(visit, make):
     assert page.locator("#sheet tbody tr:visible td:first-child").all_inner_texts() == ["new"]
 
 
+@pytest.mark.slow
 def test_fifty_models_and_failures_only_open_as_well(visit, make):
     parts = [rows(f"model-{i}", "noise", rising, cases=1) for i in range(50)]
     assert len(models(visit([make(parts)]))) == 50

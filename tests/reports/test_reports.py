@@ -207,7 +207,7 @@ def test_the_sheet_has_every_model_on_every_suite(two_suites):
     shown = [cell.text.replace("\N{NO-BREAK SPACE}", " ") for cell in first.cells]
     assert shown[:4] == ["6.0e-03", "6.0e-03", "8.0e-03", "c1 (-3, -3)"]
     assert first.cells[0].value == pytest.approx(6e-3)
-    assert re.fullmatch(r"5\.\d.* … 6\.\d.*", first.cells[0].note)
+    assert first.cells[0].note == "no interval: 2 clusters, 8 needed"
     assert [entry.cells[0].best for entry in found.entries] == [False, True, False, False]
 
 
@@ -391,6 +391,7 @@ def test_a_lattice_of_many_shifts_is_thinned():
     assert lattice.means("m").loc[98].dropna().eq(1e-3).all()
 
 
+@pytest.mark.slow
 def test_figures_are_png_and_pdf_with_stable_names(two_suites, tmp_path):
     import matplotlib as mpl
 

@@ -58,6 +58,7 @@ def measured(out, models, **fields):
     return run(validated(fields, "test"), out, progress=False)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_rows_of_one_to_the_last_bit(tmp_path):
     models = ["unet-aps,width=0.05", "unet-baseline,width=0.05"]
     alone = measured(tmp_path / "alone", models)
@@ -68,6 +69,7 @@ def test_two_processes_give_the_rows_of_one_to_the_last_bit(tmp_path):
     assert alone.manifest["models"] == together.manifest["models"]
 
 
+@pytest.mark.slow
 def test_a_unit_that_kills_its_worker_fails_alone(tmp_path, monkeypatch):
     import torch
 

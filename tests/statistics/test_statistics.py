@@ -1,100 +1,19 @@
 """Uncertainty of means, paired tests of models, and how often shifts change more than rounding."""
 
+import json
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap, norm, t
 
 import equibench as eb
 from equibench.errors import UsageError
 from equibench.guard.comparison import compare_models
 from equibench.reports.tables.summary_table import summary_table
 from equibench.statistics.averages import exact_sum
-from equibench.statistics.confidence_intervals import intervals
 from equibench.statistics.paired_tests import holm, paired
 from equibench.statistics.summary import summarize
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sizes", [12 * [1], 30 * [1, 4]], ids=["12 images", "60 volumes"])
-def test_95_percent_intervals_cover_between_92_and_98_percent(sizes):
-    random, counts = np.random.default_rng(0), np.array(sizes, dtype=float)
-    covered = []
-    for _ in range(1000):
-        # members of a cluster share most of their value
-        shared = random.standard_normal(len(counts))
-        sums = counts * shared + np.sqrt(counts) * 0.3 * random.standard_normal(len(counts))
-        ((low, high),) = intervals(sums[:, None], counts)
-        covered.append(low <= 0 <= high)
-    assert 0.92 <= np.mean(covered) <= 0.98
-
-
-def test_intervals_that_take_cases_of_a_cluster_for_independent_cover_far_less():
-    random, covered = np.random.default_rng(0), []
-    for _ in range(200):
-        values = np.repeat(random.standard_normal(12), 10) + 0.1 * random.standard_normal(120)
-        ((low, high),) = intervals(values[:, None], np.ones(120))
-        covered.append(low <= 0 <= high)
-    assert np.mean(covered) < 0.6
-
-
-def test_one_cluster_has_no_interval():
-    assert np.isnan(intervals(np.ones((1, 1)), np.ones(1))).all()
-
-
-def test_a_constant_has_an_interval_of_no_width_and_what_is_not_finite_none():
-    counts = np.array([1.0, 2, 3, 4])
-    sums = np.column_stack((counts * 0.5, counts * [1, np.inf, 2, 3], counts * [1, np.nan, 2, 3]))
-    assert intervals(sums, counts)[0].tolist() == [0.5, 0.5]
-    assert np.isnan(intervals(sums, counts)[1:]).all()
-
-
-_INTERVALS = """
-import numpy as np
-from equibench.statistics.confidence_intervals import intervals
-random = np.random.default_rng(0)
-counts = random.integers(1, 9, 5000).astype(float)
-sums = counts[:, None] * random.lognormal(-8, 5, (5000, 6))
-alone = [intervals(sums[:, [column]], counts)[0].tolist() for column in range(6)]
-assert intervals(sums, counts).tolist() == alone
-print(alone)
-"""
-
-
-def test_intervals_depend_neither_on_threads_nor_on_other_columns():
-    found = {
-        subprocess.run(
-            [sys.executable, "-c", _INTERVALS],
-            env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
-            capture_output=True,
-            check=True,
-        ).stdout
-        for threads in "12"
-    }
-    assert len(found) == 1
-
-
-def test_an_interval_keeps_the_digits_of_small_values_beside_a_huge_one():
-    values = np.r_[1.0, 1e-30 * np.arange(1.0, 30)]
-    ((low, _),) = intervals(values[:, None], np.ones(30))
-    assert 5e-30 < low < 15e-30
-
-
-def test_an_interval_is_that_of_scipy_s_bootstrap_at_the_expanded_level():
-    random = np.random.default_rng(0)
-    counts = random.integers(1, 9, 100).astype(float)
-    sums = counts * random.standard_normal(100)
-    level = 2 * norm.cdf(np.sqrt(100 / 99) * t.ppf(0.975, 99)) - 1
-    wanted = bootstrap(
-        (sums, counts), lambda s, c, axis: s.sum(axis) / c.sum(axis), paired=True,
-        method="percentile", confidence_level=level, n_resamples=50_000, batch=1000, rng=0,
-    ).confidence_interval  # fmt: skip
-    np.testing.assert_allclose(intervals(sums[:, None], counts)[0], wanted, atol=0.02)
 
 
 def test_the_paired_test_finds_differences_that_are_none_in_under_6_percent():
@@ -161,15 +80,6 @@ def test_rows_that_cover_several_shifts_count_as_if_they_were_written_out(share)
         assert summarize(short)[name].item() == summarize(long)[name].item()
 
 
-def test_the_interval_is_over_clusters():
-    errors = [[1.0], [1.1], [5.0], [5.1], [9.0], [9.1]]
-    alone = summarize(rows(errors))
-    by_patient = summarize(rows(errors, cluster=list("aabbcc")))
-    width = [s["eq_nmse_ci_high"].item() - s["eq_nmse_ci_low"].item() for s in (alone, by_patient)]
-    assert width[1] > width[0]
-    assert np.isnan(summarize(rows(errors, cluster=6 * ["a"]))["eq_nmse_ci_low"].item())
-
-
 def test_tables_show_the_statistics_that_are_asked_for():
     summary = summarize(rows([[1e-15, 2e-3], [1e-15, 4e-3]]))
     text = summary_table(summary, statistics=["mean", "ci", "q95", "flips", "shifts"])
@@ -203,7 +113,68 @@ def test_models_of_one_run_are_compared_on_the_same_cases_and_shifts(run):
     worse = verdicts["unet-baseline,width=0.05", "eq_nmse"]
     assert worse.mark == "worse"
     assert worse.test.effect == 1
-    assert worse.test.p == pytest.approx(4 * 2 / 2**8)  # Holm: four lines
+    # Holm: two lines, since the twin's could not be significant
+    assert worse.test.p == pytest.approx(2 * 2 / 2**8)
+
+
+def test_the_gate_fails_where_a_model_is_worse_than_the_one_it_is_compared_with(cli, run):
+    status, out, _ = cli("compare", run.path, "--against", "unet-lpf-5,width=0.05")
+    assert (status, out.count("✗ worse")) == (1, 2)
+    status, out, _ = cli("compare", run.path, "--against", "unet-baseline,width=0.05")
+    assert (status, out.count("✗ worse")) == (0, 0)
+
+
+def test_a_comparison_of_nothing_is_an_error(cli, run):
+    alone = eb.RunConfig(models=("unet-lpf-5,width=0.05",), suites=("noise,n=2,size=32",))
+    folder = eb.run(alone, run.path.parent / "alone", progress=False)
+    status, _, said = cli("compare", folder.path, "--against", "unet-lpf-5,width=0.05")
+    assert status == 2
+    assert "nothing is compared: " in said
+    assert "has no model but unet-lpf-5,width=0.05; measure another beside it" in said
+
+
+def test_a_model_that_shares_no_suite_with_the_reference_is_no_pass(cli, run):
+    config = eb.RunConfig(
+        models=("unet-lpf-5,width=0.05",), suites=("noise,n=2,size=32",),
+        shifts="random:n=2,max=8",
+        also=({"models": ("unet-baseline,width=0.05",), "suites": ("noise,n=2,size=32,label=b",)},),
+    )  # fmt: skip
+    folder = eb.run(config, run.path.parent / "apart", progress=False)
+    status, out, _ = cli("compare", folder.path, "--against", "unet-lpf-5,width=0.05")
+    assert status == 1
+    assert "it shares no suite with unet-lpf-5,width=0.05" in out
+
+
+_PATIENTS = """
+import torch
+import equibench as eb
+class Patients(eb.Suite):
+    name, metrics = "patients", ("nmse",)
+    def cases(self):
+        return [str(i) for i in range(8)]
+    def load(self, name):
+        image = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(int(name)))
+        return eb.Case(name=name, input=image, cluster=f"patient {int(name) % 2}")
+def net(strength=0.5):
+    gain = torch.linspace(1 - strength, 1, 16)
+    return lambda x: x * gain
+"""
+
+
+def test_patients_are_the_units_of_a_comparison(cli, plugin):
+    """Eight cases of two patients are two units, whatever their shifts say."""
+    path = plugin(_PATIENTS)
+    models = [f"{path}:net,strength={s},label={s}" for s in (0.5, 0.501, 0.9)]
+    asked = [part for model in models for part in ("-m", model)]
+    cli("run", *asked, "-s", f"{path}:Patients", "--shifts", "random:n=3,max=8", "--out", "run")
+    status, out, said = cli("compare", "run", "--against", "0.5", "--format", "json")
+    assert out, said
+    verdicts = json.loads(out)["verdicts"]
+    assert [(v["model"], v["mark"], v["test"]) for v in verdicts] == [
+        ("0.501", "ok", None), ("0.9", "worse", None),
+    ]  # fmt: skip
+    assert {v["note"] for v in verdicts} == {"2 of 2 clusters differ: too few to test"}
+    assert status == 1  # by the tolerance
 
 
 def test_a_reference_that_the_run_lacks_is_refused(run):

@@ -16,7 +16,7 @@ function dotsLayout(place) {
     const paint = () => {
       horizontalAxis(context, scale, left, wide, top, bottom);
       return shown.map((series, i) => {
-        const { mean, low, high, worst, case: at } = stats[i], y = top + row * (i + 0.5);
+        const { mean, low, high, none, worst, case: at } = stats[i], y = top + row * (i + 0.5);
         caption(context, fitted(context, names[i], left - 10), left - 8, y, "right", "text");
         if (Number.isFinite(low) && high >= metric.zero) {
           context.strokeStyle = ink("mean");
@@ -30,7 +30,8 @@ function dotsLayout(place) {
         }
         diamond(context, x(worst), y, 4, ink("worst"));
         dot(context, x(mean), y, 4, ink("mean"));
-        const interval = Number.isFinite(low) ? ` (95 %: ${text(low)} … ${text(high)})` : "";
+        const missing = none ? ` (no 95 % interval: ${none})` : "";
+        const interval = Number.isFinite(low) ? ` (95 %: ${text(low)} … ${text(high)})` : missing;
         const lines = [
           names[i],
           `mean ${metric.title} ${text(mean, metric.format)}${interval}`,
