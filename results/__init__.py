@@ -1,0 +1,1 @@
+"""The paper's tables, published runs and benchmarks: data, no code."""
