@@ -29,8 +29,8 @@ MODULES = dict(modules())
 def exported(tree):
     """The names in ``__all__``; None where there is no such list."""
     for node in tree.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else None
-        if isinstance(target, ast.Name) and target.id == "__all__":
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        if isinstance(targets[0], ast.Name) and targets[0].id == "__all__":
             return ast.literal_eval(node.value)
     return None
 

@@ -12,21 +12,6 @@ from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value,
 from equibench.evidence.motion.windows import continued, padded, picked
 from equibench.evidence.rules.table import axes_of, each, only, rule
 
-__all__ = [
-    "cat",
-    "flip",
-    "gather",
-    "index",
-    "index_select",
-    "narrow",
-    "roll",
-    "rot90",
-    "select",
-    "slice_",
-    "split",
-    "unbind",
-]
-
 __all__: list[str] = []
 
 

@@ -12,8 +12,6 @@ from equibench.evidence.motion.factors import Breaks, Moving, Still, Value, norm
 from equibench.evidence.motion.windows import resampled
 from equibench.evidence.rules.table import axes_of, only, rule
 
-__all__ = ["adaptive_max_pool", "resample"]
-
 __all__: list[str] = []
 
 

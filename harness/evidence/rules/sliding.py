@@ -9,18 +9,6 @@ from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value,
 from equibench.evidence.motion.windows import padded, scattered, slid, wrapped
 from equibench.evidence.rules.table import each, only, rule
 
-__all__ = [
-    "avg_pool",
-    "col2im",
-    "conv_transpose",
-    "convolution",
-    "im2col",
-    "max_pool",
-    "max_pool_with_indices",
-    "pad",
-    "unfold",
-]
-
 __all__: list[str] = []
 
 _BESIDE = "mixes neighbours along a dimension that is no map"
