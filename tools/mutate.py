@@ -1,6 +1,6 @@
 """Mutation testing of one module: put small faults into it, and see whether a test fails.
 
-    python tools/mutate.py harness/metrics/image_metrics.py --sample 100
+    python tools/mutate.py harness/metrics/squared_error.py --sample 100
 
 Which tests a module answers to stands in ``pyproject.toml``, under ``[tool.mutate]``. mutmut knows
 what a small fault is; its own runner wants sources in folders that are called like the packages.
