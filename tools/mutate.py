@@ -1,6 +1,6 @@
 """Mutation testing of one module: put small faults into it, and see whether a test fails.
 
-    python tools/mutate.py harness/metrics/image_metrics.py --sample 100
+    python tools/mutate.py harness/metrics/squared_error.py --sample 100
 
 Which tests a module answers to stands in ``pyproject.toml``, under ``[tool.mutate]``. mutmut knows
 what a small fault is; its own runner wants sources in folders that are called like the packages.
@@ -26,6 +26,7 @@ import time
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -92,6 +93,8 @@ class Mutator:
         for thing in gc.get_objects():
             if type(thing) is FunctionType and thing.__code__.co_filename == str(self.file):
                 live[thing.__code__].append(thing)
+        if not live:
+            pytest.exit(f"{self.file} is not what is imported: pip install -e .", returncode=1)
         gc.freeze()
         covering, seconds = self._traced(session)
         kills, tried, survived = Counter[str](), 0, 0
@@ -218,6 +221,8 @@ def main() -> None:
         os.environ["EQUIBENCH_CACHE"] = f"{folder}/cache"
         arguments = ["-s", "-q", "-m", "not slow and not gpu", f"--basetemp={folder}/tests"]
         arguments += ["-p", "no:cacheprovider", *modules[options.module]]
+        name = options.module.removesuffix(".py").replace("/", ".")
+        import_module(f"equibench.{name.removeprefix('harness.')}")  # its tests may do so late
         mutator = Mutator(ROOT / options.module, options.sample, options.seed)
         sys.exit(pytest.main(arguments, plugins=[mutator]))
 

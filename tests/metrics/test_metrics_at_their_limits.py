@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from equibench.errors import UsageError
-from equibench.metrics.image_metrics import nmse, psnr, ssim, ssim_columns
+from equibench.metrics.squared_error import nmse, psnr
+from equibench.metrics.structural_similarity import ssim, ssim_columns
 
 
 def pair(dtype=torch.float32):

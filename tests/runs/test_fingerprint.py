@@ -172,12 +172,12 @@ def test_an_edited_source_of_a_suite_is_another_run(tmp_path):
 
 def test_another_version_of_a_library_that_a_suite_reads_with_is_another_run(monkeypatch):
     monkeypatch.setattr(SUITES, "_decorated", {})
-    register_suite("photos", modules=("h5py",))(suite)
+    register_suite("photos", modules=("scipy",))(suite)
     before = identity([(suite(), ["00000"])])
     installed = metadata.version
-    monkeypatch.setattr(metadata, "version", lambda n: "99" if n == "h5py" else installed(n))
+    monkeypatch.setattr(metadata, "version", lambda n: "99" if n == "scipy" else installed(n))
     assert list(changes(before, identity([(suite(), ["00000"])]))) == [
-        f"suites photos libraries h5py was '{installed('h5py')}' and is '99'"
+        f"suites photos libraries scipy was '{installed('scipy')}' and is '99'"
     ]
 
 
@@ -209,6 +209,8 @@ def test_a_refusal_names_three_changes_and_counts_the_others(tmp_path):
     )
     with pytest.raises(UsageError, match="c was 3 and is 4; choose"):
         refuse_changes(old, old | {"a": 2, "b": 3, "c": 4}, tmp_path)
+    with pytest.raises(UsageError, match="c was 3 and is 4 and 1 more changes; choose"):
+        refuse_changes(old, old | {"a": 2, "b": 3, "c": 4, "d": 5}, tmp_path)
     with pytest.raises(UsageError, match="; c was 3 and is None and 2 more changes; choose"):
         refuse_changes(old, {}, tmp_path)
     refuse_changes(old, dict(old), tmp_path)
