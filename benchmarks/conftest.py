@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from equibench.memory import keep_memory
+from equibench.inference.allocator import keep_memory
 
 keep_memory()  # as commands do; bare networks get it, too
 

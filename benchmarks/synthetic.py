@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from equibench.rowfiles import unit_name
-from equibench.store import RunFolder
+from equibench.runs.row_files import unit_name
+from equibench.runs.run_folder import RunFolder
 
 SUITES = {"fastmri": (7135, 199), "lodopab": (3553, 3553), "imagenet": (1000, 1000)}
 """Images of the paper's suites, and the volumes they come from."""

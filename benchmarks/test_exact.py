@@ -6,12 +6,12 @@ import torch
 from race import race
 
 import equibench as eb
-from equibench.config import validated
-from equibench.evaluation import Evaluation
-from equibench.loading import load_model
-from equibench.settings import Settings
-from equibench.shifts import All, Fixed
-from equibench.specs import Spec
+from equibench.evaluation.model_on_suite import Evaluation
+from equibench.loading.models import load_model
+from equibench.measurement.conditions import Settings
+from equibench.measurement.run_config import validated
+from equibench.registry.specs import Spec
+from equibench.transforms.shift_plans import All, Fixed
 
 SIZE, SOME = 320, 300
 

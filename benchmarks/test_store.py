@@ -6,9 +6,9 @@ from synthetic import write_run
 MAIN = "from equibench.cli import main; main()"
 SUMMARIZE = """\
 import sys
-from equibench.memory import keep_memory
+from equibench.inference.allocator import keep_memory
 keep_memory()
-from equibench.store import RunFolder
+from equibench.runs.run_folder import RunFolder
 RunFolder(sys.argv[1]).conclude()
 """
 

@@ -7,13 +7,13 @@ from race import race
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import equibench as eb
-from equibench.config import validated
-from equibench.evaluation import Evaluation
-from equibench.loading import load_model
-from equibench.precision import numerics, placed
-from equibench.settings import Settings
-from equibench.specs import Spec
-from equibench.tuning import tuned
+from equibench.evaluation.batch_tuning import tuned
+from equibench.evaluation.model_on_suite import Evaluation
+from equibench.inference.precision import numerics, placed
+from equibench.loading.models import load_model
+from equibench.measurement.conditions import Settings
+from equibench.measurement.run_config import validated
+from equibench.registry.specs import Spec
 
 SHIFTS = 10
 BATCHES = {"cpu": (1, 2, 4), "cuda": (8, 16, 32, 64, 128)}

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from equibench.loading import load_model
-from equibench.specs import Spec
+from equibench.loading.models import load_model
+from equibench.registry.specs import Spec
 
 VARIANTS = ["unet-baseline", "unet-lpf-3", "unet-aps", "unet-aps-3"]
 

@@ -9,21 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from equibench.adapters import adapt
-    from equibench.api import Result, evaluate
-    from equibench.cases import Case, ImageCases, Suite
-    from equibench.config import RunConfig
+    from equibench.cases.suite import Case, ImageCases, Suite
     from equibench.errors import DataError, EquibenchError, ModelError, UsageError
-    from equibench.guard import assert_shift_equivariant
-    from equibench.metrics import Metric
-    from equibench.registry import (
+    from equibench.evaluation.evaluate import Result, evaluate
+    from equibench.guard.assertion import assert_shift_equivariant
+    from equibench.loading.adapters import adapt
+    from equibench.measurement.run_config import RunConfig
+    from equibench.metrics.image_metrics import Metric
+    from equibench.registry.registries import (
         register_metric,
         register_model,
         register_report,
         register_suite,
     )
-    from equibench.runner import run
-    from equibench.store import RunFolder
+    from equibench.runs.run_folder import RunFolder
+    from equibench.runs.runner import run
 
 __all__ = [
     "Case",
@@ -48,16 +48,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "adapters": ("adapt",),
-    "api": ("Result", "evaluate"),
-    "cases": ("Case", "ImageCases", "Suite"),
-    "config": ("RunConfig",),
+    "loading.adapters": ("adapt",),
+    "evaluation.evaluate": ("Result", "evaluate"),
+    "cases.suite": ("Case", "ImageCases", "Suite"),
+    "measurement.run_config": ("RunConfig",),
     "errors": ("DataError", "EquibenchError", "ModelError", "UsageError"),
-    "guard": ("assert_shift_equivariant",),
-    "metrics": ("Metric",),
-    "registry": ("register_metric", "register_model", "register_report", "register_suite"),
-    "runner": ("run",),
-    "store": ("RunFolder",),
+    "guard.assertion": ("assert_shift_equivariant",),
+    "metrics.image_metrics": ("Metric",),
+    "registry.registries": (
+        "register_metric",
+        "register_model",
+        "register_report",
+        "register_suite",
+    ),
+    "runs.runner": ("run",),
+    "runs.run_folder": ("RunFolder",),
 }
 
 

@@ -12,7 +12,7 @@ from equibench.commands.measuring import probe, quickstart, run
 from equibench.commands.reporting import report, table
 from equibench.commands.training import train
 from equibench.errors import EquibenchError
-from equibench.memory import keep_memory
+from equibench.inference.allocator import keep_memory
 
 __all__ = ["app", "main"]
 

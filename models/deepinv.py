@@ -6,7 +6,7 @@ downloaded: networks start untrained unless ``pretrained=download``.
 
 from typing import TYPE_CHECKING, Any
 
-from equibench.registry import register_model
+from equibench.registry.registries import register_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,8 +86,8 @@ def drunet(
 ) -> "nn.Module":
     from deepinv.models import DRUNet
 
-    from equibench.adaptation import Adaptation
-    from equibench.adapters import Adapted
+    from equibench.loading.adapter_keys import Adaptation
+    from equibench.loading.adapters import Adapted
 
     channels = tuple(width * 2**level for level in range(4))
     network = DRUNet(in_channels, out_channels, nc=channels, pretrained=pretrained, device="cpu")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from equibench.errors import UsageError
-from equibench.registry import register_model
+from equibench.registry.registries import register_model
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,7 +5,7 @@ Source: Cardoso et al., MONAI, 2022; https://github.com/Project-MONAI/MONAI.
 
 from typing import TYPE_CHECKING, Any
 
-from equibench.registry import register_model
+from equibench.registry.registries import register_model
 
 if TYPE_CHECKING:
     from torch import nn

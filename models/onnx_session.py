@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from equibench.errors import UsageError
-from equibench.precision import current_precision
+from equibench.inference.precision import current_precision
 
 __all__ = ["OnnxNetwork"]
 

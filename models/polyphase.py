@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from equibench.rounding import NEAR_TIE
+from equibench.foundation.rounding import NEAR_TIE
 
 __all__ = ["APSDown", "APSUp", "Criterion", "aps_downsample", "aps_upsample", "polyphase_index"]
 

@@ -3,7 +3,7 @@
 import warnings
 from typing import TYPE_CHECKING
 
-from equibench.registry import register_model
+from equibench.registry.registries import register_model
 
 if TYPE_CHECKING:
     from torch import nn

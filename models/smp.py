@@ -7,7 +7,7 @@ start untrained unless ``encoder_weights`` names some.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from equibench.registry import register_model
+from equibench.registry.registries import register_model
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,7 +6,7 @@ untrained unless ``pretrained=true``.
 
 from typing import TYPE_CHECKING, Any
 
-from equibench.registry import register_model
+from equibench.registry.registries import register_model
 
 if TYPE_CHECKING:
     from torch import nn

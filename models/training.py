@@ -19,18 +19,18 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from equibench.cases import Suite, data_range, in_units
+from equibench.cases.suite import Suite, data_range, in_units
 from equibench.errors import EquibenchError, ModelError, UsageError
-from equibench.fingerprint import changes
-from equibench.forward import call, out_of_memory, shape
-from equibench.loading import load_model, seeded
-from equibench.measurement import suite_metrics
+from equibench.foundation.seeds import generator
+from equibench.inference.forward_pass import call, out_of_memory, shape
+from equibench.loading.models import load_model, seeded
+from equibench.loading.weights import as_half, save_weights
+from equibench.measurement.measurement import suite_metrics
 from equibench.models.recipes import Recipe
 from equibench.models.training_data import TrainingData
-from equibench.provenance import environment
-from equibench.seeds import generator
-from equibench.specs import Spec
-from equibench.weights import as_half, save_weights
+from equibench.registry.provenance import environment
+from equibench.registry.specs import Spec
+from equibench.runs.fingerprint import changes
 
 __all__ = ["Hardware", "train"]
 

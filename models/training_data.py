@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from equibench.cases import Case, Suite
+from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, UsageError
-from equibench.loading import build_suite, case_names
+from equibench.loading.models import build_suite, case_names
 from equibench.models.recipes import Recipe
-from equibench.registry import SUITES
-from equibench.specs import Spec
+from equibench.registry.registries import SUITES
+from equibench.registry.specs import Spec
 
 __all__ = ["TrainingData"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equibench.registry import register_model
+from equibench.registry.registries import register_model
 
 if TYPE_CHECKING:
     from equibench.models.unet import Resampling, UNet

@@ -4,14 +4,14 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from equibench.api import Result
 from equibench.errors import UsageError
-from equibench.registry import DISPLAYS
+from equibench.evaluation.evaluate import Result
+from equibench.registry.registries import DISPLAYS
 from equibench.reports import writers
-from equibench.reports.data import RunData
-from equibench.reports.figures import FIGURES, save
-from equibench.reports.style import PAGE
-from equibench.reports.summary_table import as_table
+from equibench.reports.figures.figure_files import FIGURES, save
+from equibench.reports.figures.style import PAGE
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.tables.summary_table import as_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from equibench.registry import register_report
+from equibench.registry.registries import register_report
 
 if TYPE_CHECKING:
-    from equibench.store import RunFolder
+    from equibench.runs.run_folder import RunFolder
 
 __all__ = ["IMAGE_SECONDS", "figures", "html", "tables"]
 
@@ -23,8 +23,8 @@ IMAGE_SECONDS = 20.0
 )
 def html(run: "RunFolder", out: Path, image_seconds: float = IMAGE_SECONDS) -> list[Path]:
     """Write ``index.html`` below ``out``; a run with nothing but failures has a page as well."""
-    from equibench.reports.data import RunData
-    from equibench.reports.page import write_page
+    from equibench.reports.findings.run_data import RunData
+    from equibench.reports.page.page import write_page
 
     return [write_page({run.path.resolve().name: RunData.read(run)}, out, image_seconds)]
 
@@ -43,8 +43,8 @@ def figures(run: "RunFolder", out: Path, only: Sequence[str] = ()) -> list[Path]
     Args:
         only: names of figures; all by default.
     """
-    from equibench.reports.data import RunData
-    from equibench.reports.figures import write_figures
+    from equibench.reports.figures.figure_files import write_figures
+    from equibench.reports.findings.run_data import RunData
 
     return write_figures(RunData.read(run), out / "figures", only)
 
@@ -59,7 +59,7 @@ def tables(run: "RunFolder", out: Path, only: Sequence[str] = ()) -> list[Path]:
     Args:
         only: names of tables; all by default.
     """
-    from equibench.reports.data import RunData
-    from equibench.reports.tables import write_tables
+    from equibench.reports.findings.run_data import RunData
+    from equibench.reports.tables.table_files import write_tables
 
     return write_tables(RunData.read(run), out / "tables", only)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from equibench.errors import UsageError
-from equibench.registry import REPORTS, Entry
-from equibench.reports.figures import FIGURES
-from equibench.reports.tables import TABLES
+from equibench.registry.registries import REPORTS, Entry
+from equibench.reports.figures.figure_files import FIGURES
+from equibench.reports.tables.table_files import TABLES
 
 __all__ = ["Selection"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equibench.errors import DataError, UsageError
-from equibench.seeds import generator
+from equibench.foundation.seeds import generator
 
 __all__ = ["PHOTOS", "build_ct", "build_mri", "build_photos", "simulate_kspace"]
 

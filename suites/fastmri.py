@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from equibench.cases import Case, Suite
+from equibench.cases.suite import Case, Suite
 from equibench.errors import UnavailableError, UsageError
-from equibench.registry import register_suite
+from equibench.registry.registries import register_suite
 from equibench.suites.files import attribute, choose, dataset, find_folder, hdf5, no_data
 from equibench.suites.verify import VerifyReport, verify_fastmri
 

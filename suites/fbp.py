@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from equibench.errors import DataError, UsageError
-from equibench.folders import cache_folder
+from equibench.foundation.platform_folders import cache_folder
 from equibench.suites.files import dataset, hdf5, temporary
 
 __all__ = ["PER_FILE", "compute_fbp", "find_fbp", "reconstructor", "writable_fbp"]

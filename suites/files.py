@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from equibench.errors import DataError, UnavailableError, UsageError
-from equibench.folders import data_folder
+from equibench.foundation.platform_folders import data_folder
 
 __all__ = [
     "attribute",

@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from equibench.cases import Case, Suite
+from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, UnavailableError, UsageError
-from equibench.registry import register_suite
+from equibench.registry.registries import register_suite
 from equibench.suites.files import find_folder, no_data
 from equibench.suites.verify import VerifyReport, verify_images
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from equibench.cases import Case, DataRange, Suite
+from equibench.cases.suite import Case, DataRange, Suite
 from equibench.errors import DataError, UnavailableError, UsageError
-from equibench.registry import register_suite
+from equibench.registry.registries import register_suite
 from equibench.suites.fbp import PER_FILE, compute_fbp, find_fbp
 from equibench.suites.files import choose, dataset, find_folder, hdf5, no_data
 from equibench.suites.verify import VerifyReport, verify_lodopab

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from equibench.cases import Case, Suite
+from equibench.cases.suite import Case, Suite
 from equibench.errors import UsageError
-from equibench.registry import register_suite
-from equibench.seeds import generator
+from equibench.foundation.seeds import generator
+from equibench.registry.registries import register_suite
 
 __all__ = ["Noise"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from equibench.folders import cache_folder
-from equibench.registry import register_suite
+from equibench.foundation.platform_folders import cache_folder
+from equibench.registry.registries import register_suite
 from equibench.suites.build import PHOTOS, build_ct, build_mri, build_photos
 from equibench.suites.fastmri import FastMRI
 from equibench.suites.files import build_once

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equibench.measurement import row_columns
-from equibench.metrics import nmse, psnr, ssim, ssim_columns
-from equibench.store import RunFolder
+from equibench.measurement.measurement import row_columns
+from equibench.metrics.image_metrics import nmse, psnr, ssim, ssim_columns
+from equibench.runs.run_folder import RunFolder
 
 COLUMNS = row_columns([nmse, psnr, ssim, ssim_columns])
 GRID = [(dy, dx) for dy in (-3, 0, 3) for dx in (-3, 0, 3) if dy or dx]

@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from equibench.reports.registered import html
-from equibench.store import RunFolder
+from equibench.runs.run_folder import RunFolder
 
 ROOT = Path(__file__).parent.parent
 RUN = ROOT / "results/published/width-0.125"

@@ -16,12 +16,12 @@ import pandas as pd
 import torch
 
 import equibench as eb
-from equibench.loading import build_suite
+from equibench.loading.models import build_suite
+from equibench.loading.weights import read_weights
 from equibench.models.recipes import recipe
 from equibench.models.training import train
 from equibench.models.variants import VARIANTS
-from equibench.specs import Spec
-from equibench.weights import read_weights
+from equibench.registry.specs import Spec
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "models" / "weights"

@@ -40,8 +40,8 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
 def suite_of(text: str, data: list[str] | None) -> Any:
-    from equibench.loading import build_suite
-    from equibench.specs import Spec
+    from equibench.loading.models import build_suite
+    from equibench.registry.specs import Spec
 
     return build_suite(Spec.parse(text), roots(data))
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from equibench.commands.options import Run, Shown
+from equibench.commands.common_options import Run, Shown
 from equibench.errors import UsageError
 
 __all__ = ["check", "compare_runs"]
@@ -37,11 +37,11 @@ def check(
       equibench check runs/now --against equivariance.json --format github
       equibench check runs/now --against runs/before --tolerance eq_nmse=0.2,suite=noise
     """
-    from equibench.baseline import Baseline
-    from equibench.gate import failed, judge
-    from equibench.store import RunFolder
-    from equibench.tolerance import parse_tolerance, read_tolerances
-    from equibench.verdicts import render
+    from equibench.guard.baseline import Baseline
+    from equibench.guard.gate import failed, judge
+    from equibench.guard.tolerance import parse_tolerance, read_tolerances
+    from equibench.guard.verdict_formats import render
+    from equibench.runs.run_folder import RunFolder
 
     rules = read_tolerances(config) if config else []
     rules += [parse_tolerance(text) for text in tolerance or []]
@@ -85,10 +85,10 @@ def compare_runs(
       equibench compare runs/before runs/now --format json
       equibench compare runs/now --against unet-baseline
     """
-    from equibench.comparison import compare, compare_models
-    from equibench.gate import failed
-    from equibench.store import RunFolder
-    from equibench.verdicts import render
+    from equibench.guard.comparison import compare, compare_models
+    from equibench.guard.gate import failed
+    from equibench.guard.verdict_formats import render
+    from equibench.runs.run_folder import RunFolder
 
     if (after is None) == (against is None):
         raise UsageError("compare takes two runs, or one and --against MODEL")

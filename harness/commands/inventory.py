@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from equibench.commands.options import Data, suite_of
+from equibench.commands.common_options import Data, suite_of
 from equibench.errors import UsageError
 
 __all__ = ["data_list", "data_prepare", "data_verify", "list_entries"]
@@ -27,7 +27,7 @@ def list_entries(
       equibench ls
       equibench ls models aps
     """
-    from equibench.listing import listing
+    from equibench.registry.listing import listing
 
     for wanted in [kind] if kind else get_args(Kind):
         typer.echo(listing(wanted, containing))
@@ -40,7 +40,7 @@ def data_list() -> None:
     Examples:
       equibench data ls
     """
-    from equibench.listing import listing
+    from equibench.registry.listing import listing
 
     typer.echo(listing("suites", ""))
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equibench.commands.options import (
+from equibench.commands.common_options import (
     INTERRUPTED,
     Data,
     Isolate,
@@ -18,7 +18,7 @@ from equibench.commands.reporting import finish, report, show
 from equibench.errors import UsageError
 
 if TYPE_CHECKING:
-    from equibench.store import RunFolder
+    from equibench.runs.run_folder import RunFolder
 
 __all__ = ["probe", "quickstart", "run"]
 
@@ -38,7 +38,7 @@ def quickstart(
     """
     from importlib.resources import files
 
-    from equibench.config import read_config
+    from equibench.measurement.run_config import read_config
 
     assert out is not None
     source = files("equibench") / "quickstart.toml"
@@ -108,7 +108,7 @@ def run(
       equibench run -m repo/net.py:build,channels=32,label=ours -s photo-sample --shifts paper
       equibench run --config bench.toml --device cuda --out runs/gpu
     """
-    from equibench.config import read_config
+    from equibench.measurement.run_config import read_config
 
     options: dict[str, Any] = {
         "models": model,
@@ -173,13 +173,13 @@ def probe(
       equibench probe unet-baseline,width=0.125 --layers
       equibench probe repo/net.py:build -s photo-sample -o probed
     """
-    from equibench.config import validated
-    from equibench.evaluation import Evaluation
-    from equibench.loading import case_names, load_model
-    from equibench.probing import PROBED
-    from equibench.reports.probe import error_map, layers_text, probe_text
-    from equibench.settings import Settings
-    from equibench.specs import Spec
+    from equibench.evaluation.model_on_suite import Evaluation
+    from equibench.evidence.stride_probing import PROBED
+    from equibench.loading.models import case_names, load_model
+    from equibench.measurement.conditions import Settings
+    from equibench.measurement.run_config import validated
+    from equibench.registry.specs import Spec
+    from equibench.reports.diagnosis.probe import error_map, layers_text, probe_text
 
     options = {"device": device, "precision": precision, "seed": seed, "shifts": shifts}
     config = validated({"models": [model], "suites": [suite], **options}, "probe")
@@ -201,8 +201,8 @@ def probe(
 
 
 def _run(fields: dict[str, Any], source: str, out: Path | None) -> "RunFolder":
-    from equibench.config import validated
-    from equibench.runner import run as measure
+    from equibench.measurement.run_config import validated
+    from equibench.runs.runner import run as measure
 
     config = validated(fields, source)
     out = out or Path("equibench-runs") / config.digest

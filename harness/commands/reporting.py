@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equibench.commands.options import Format, Run
+from equibench.commands.common_options import Format, Run
 from equibench.errors import EquibenchError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
-    from equibench.store import RunFolder
+    from equibench.runs.run_folder import RunFolder
 
 __all__ = ["finish", "report", "show", "table"]
 
@@ -44,7 +44,7 @@ def table(
       equibench table equibench-runs/quickstart --format latex > table.tex
       equibench table equibench-runs/quickstart --columns mean,ci,q95,worst,flips
     """
-    from equibench.store import RunFolder
+    from equibench.runs.run_folder import RunFolder
 
     folder = RunFolder(run)
     chosen = {"metrics": _names(metrics), "statistics": _names(columns), "sort": sort}
@@ -97,9 +97,9 @@ def report(
       equibench report --paper runs/table1 runs/table3 -o report
       equibench report --figures runs/table1 -o report --shift 8,5
     """
-    from equibench.registry import REPORTS
+    from equibench.registry.registries import REPORTS
     from equibench.reports.selection import Selection
-    from equibench.store import RunFolder
+    from equibench.runs.run_folder import RunFolder
 
     if not figures and (suite, case, shift, model) != (None,) * 4:
         raise UsageError("--suite, --case, --shift and --model choose what --figures shows: add it")
@@ -125,22 +125,22 @@ def report(
             if entry.name == "html":
                 typer.echo(f"report: {written[0]}")
     if len(runs) > 1 or paper:
-        from equibench.reports.data import RunData
+        from equibench.reports.findings.run_data import RunData
 
         data = {name: RunData.read(folder) for name, folder in zip(names, folders, strict=True)}
     if len(runs) > 1 and chosen.has("html"):
-        from equibench.reports.page import write_page
+        from equibench.reports.page.page import write_page
 
         with _writing(out):
             typer.echo(f"report: {write_page(data, out, image_seconds)}")
     if paper:
-        from equibench.reports.paper_text import write_paper_tables
+        from equibench.reports.paper.text import write_paper_tables
 
         with _writing(out):
             typer.echo(write_paper_tables(data, out))
     if figures:
-        from equibench.reports.choice import Asked
-        from equibench.reports.paper_figures import write_paper_figures
+        from equibench.reports.paper.figure4_choice import Asked
+        from equibench.reports.paper.figure_files import write_paper_figures
 
         REPORTS.get("figures").require()
         asked = Asked.parse(suite, case, shift, model)
@@ -185,8 +185,8 @@ def _names(text: str | None) -> list[str]:
 
 def _table(folder: "RunFolder", format: Format | None, **chosen: Any) -> str:
     """The summary; on a terminal as wide as that, in colour unless ``NO_COLOR`` is set."""
-    from equibench.reports.data import RunData
-    from equibench.reports.summary_table import summary_table
+    from equibench.reports.findings.run_data import RunData
+    from equibench.reports.tables.summary_table import summary_table
 
     data, on_terminal = RunData.read(folder), sys.stdout.isatty()
     return summary_table(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from equibench.commands.options import INTERRUPTED, Data, roots
+from equibench.commands.common_options import INTERRUPTED, Data, roots
 from equibench.errors import UsageError
 
 __all__ = ["train"]
@@ -62,8 +62,8 @@ def train(
       equibench train unet-aps-3 -s mri-sample --preset sample --width 0.125
       equibench train unet-baseline -s fastmri --shift-augment 16 -o baseline-da.safetensors
     """
-    from equibench.registry import MODELS
-    from equibench.specs import Spec, slug
+    from equibench.registry.registries import MODELS
+    from equibench.registry.specs import Spec, slug
 
     network, images = Spec.parse(variant), Spec.parse(suite)
     if network.adapters:

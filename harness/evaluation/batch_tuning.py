@@ -13,13 +13,13 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from equibench.atomic import replacing
-from equibench.folders import cache_folder
-from equibench.forward import out_of_memory
-from equibench.lanes import Lanes, side_by_side
-from equibench.lock import locked
-from equibench.precision import Placed, numerics, placed
-from equibench.settings import Settings
+from equibench.foundation.atomic_files import replacing
+from equibench.foundation.file_locks import locked
+from equibench.foundation.platform_folders import cache_folder
+from equibench.inference.forward_pass import out_of_memory
+from equibench.inference.parallel_copies import Lanes, side_by_side
+from equibench.inference.precision import Placed, numerics, placed
+from equibench.measurement.conditions import Settings
 
 __all__ = ["CANDIDATES", "tuned", "worth_tuning"]
 

@@ -10,17 +10,17 @@ import pandas as pd
 from torch import Tensor
 from tqdm import tqdm
 
-from equibench.cases import ImageCases, Suite
-from equibench.config import validated
+from equibench.cases.suite import ImageCases, Suite
 from equibench.errors import UsageError
-from equibench.evaluation import Evaluation, units
-from equibench.loading import build_suite, case_names, load_model
-from equibench.precision import Precision
-from equibench.probing import PROBED, Probe
-from equibench.registry import DISPLAYS
-from equibench.settings import Frame, Settings
-from equibench.specs import Spec
-from equibench.summary import summarize
+from equibench.evaluation.model_on_suite import Evaluation, units
+from equibench.evidence.stride_probing import PROBED, Probe
+from equibench.inference.precision import Precision
+from equibench.loading.models import build_suite, case_names, load_model
+from equibench.measurement.conditions import Frame, Settings
+from equibench.measurement.run_config import validated
+from equibench.registry.registries import DISPLAYS
+from equibench.registry.specs import Spec
+from equibench.statistics.summary import summarize
 
 __all__ = ["Result", "evaluate", "suite_of"]
 

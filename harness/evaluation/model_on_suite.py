@@ -9,17 +9,17 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from equibench.cases import Suite
+from equibench.cases.suite import Suite
 from equibench.errors import ModelError
-from equibench.forward import out_of_memory
-from equibench.lanes import Lanes, side_by_side
-from equibench.measurement import Forward, Measured, Measurement, suite_metrics
-from equibench.precision import Placed, numerics, placed
-from equibench.probing import Probe, probe
-from equibench.residues import Residues, settled
-from equibench.settings import Settings
-from equibench.shifts import All, ShiftPlan
-from equibench.stream import Loader
+from equibench.evidence.residue_classes import Residues, settled
+from equibench.evidence.stride_probing import Probe, probe
+from equibench.inference.forward_pass import out_of_memory
+from equibench.inference.parallel_copies import Lanes, side_by_side
+from equibench.inference.precision import Placed, numerics, placed
+from equibench.measurement.conditions import Settings
+from equibench.measurement.image_order import Loader
+from equibench.measurement.measurement import Forward, Measured, Measurement, suite_metrics
+from equibench.transforms.shift_plans import All, ShiftPlan
 
 __all__ = ["Evaluation", "Ready", "forwards_per_case", "units"]
 

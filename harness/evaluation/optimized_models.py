@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from equibench.errors import ModelError
-from equibench.metrics import nmse
-from equibench.precision import numerics, placed
-from equibench.rounding import allowance
-from equibench.settings import Settings
+from equibench.foundation.rounding import allowance
+from equibench.inference.precision import numerics, placed
+from equibench.measurement.conditions import Settings
+from equibench.metrics.image_metrics import nmse
 
 __all__ = ["Optimization", "optimized"]
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from equibench.probing import Pair
-from equibench.rounding import FLOORS, one_rounding
-from equibench.seeds import generator
-from equibench.shifts import All, ShiftPlan, Shifts
+from equibench.evidence.stride_probing import Pair
+from equibench.foundation.rounding import FLOORS, one_rounding
+from equibench.foundation.seeds import generator
+from equibench.transforms.shift_plans import All, ShiftPlan, Shifts
 
 __all__ = ["SPOTS", "Residues", "settled"]
 

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from equibench.cases import Suite
+from equibench.cases.suite import Suite
 from equibench.errors import DataError
-from equibench.forward import align, call, roll
-from equibench.metrics import nmse
-from equibench.rounding import allowance
-from equibench.seeds import generator
-from equibench.settings import Settings
-from equibench.stream import load_case
+from equibench.foundation.rounding import allowance
+from equibench.foundation.seeds import generator
+from equibench.inference.forward_pass import align, call, roll
+from equibench.measurement.conditions import Settings
+from equibench.measurement.image_order import load_case
+from equibench.metrics.image_metrics import nmse
 
 __all__ = ["PROBED", "Pair", "Probe", "probe"]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from equibench.atomic import writable
 from equibench.errors import UsageError
+from equibench.foundation.atomic_files import writable
 
 __all__ = ["folder_lock", "locked", "shard_name"]
 

@@ -9,13 +9,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from equibench.api import Result, evaluate, suite_of
-from equibench.cases import ImageCases, Suite
+from equibench.cases.suite import ImageCases, Suite
 from equibench.errors import UsageError
-from equibench.forward import align, roll
-from equibench.precision import Precision, numerics, placed
-from equibench.rounding import default_limit
-from equibench.summary import Column, columns, worst_at
+from equibench.evaluation.evaluate import Result, evaluate, suite_of
+from equibench.foundation.rounding import default_limit
+from equibench.inference.forward_pass import align, roll
+from equibench.inference.precision import Precision, numerics, placed
+from equibench.statistics.summary import Column, columns, worst_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,9 +16,9 @@ from equibench.errors import EquibenchError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from equibench.cases import Suite
-    from equibench.store import RunFolder
-    from equibench.summary import Column
+    from equibench.cases.suite import Suite
+    from equibench.runs.run_folder import RunFolder
+    from equibench.statistics.summary import Column
 
 __all__ = [
     "SCHEMA",
@@ -77,7 +77,7 @@ class Baseline:
         """
         import pandas as pd
 
-        from equibench.summary import columns
+        from equibench.statistics.summary import columns
 
         parts = [rows] if isinstance(rows, pd.DataFrame) else rows
         kinds: list[Column] = []
@@ -128,7 +128,7 @@ class Baseline:
             UsageError: there is none, it is damaged, or it has another schema version.
         """
         if path.is_dir():
-            from equibench.store import RunFolder
+            from equibench.runs.run_folder import RunFolder
 
             return cls.of_run(RunFolder(path))
         remedy = f"restore it, or write it anew with {rewrite}"
@@ -207,7 +207,7 @@ def shift_conditions(shifts: str, plan: str, seed: int) -> dict[str, Any]:
         shifts: the plan as the user wrote it.
         plan: the plan in full: the shifts of a file may change under its name.
     """
-    from equibench.shifts import parse_shifts
+    from equibench.transforms.shift_plans import parse_shifts
 
     if shifts.startswith("file:"):
         digest = hashlib.sha256(plan.encode()).hexdigest()[:12]
@@ -228,7 +228,7 @@ def suite_conditions(suite: "Suite", cases: Sequence[str]) -> dict[str, Any]:
 
 def _lines(rows: "pd.DataFrame", kinds: Sequence["Column"]) -> dict[Key, Line]:
     """The figures of each model × suite × group."""
-    from equibench.summary import KEYS, summarize
+    from equibench.statistics.summary import KEYS, summarize
 
     lines: dict[Key, Line] = {}
     parts = dict(list(rows.groupby(KEYS, sort=False)))

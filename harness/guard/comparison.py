@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from equibench.baseline import SUITE, Baseline, Key
 from equibench.errors import UsageError
-from equibench.gate import CONDITIONS, METRIC, Mark, Verdict, changed
-from equibench.paired import FEWEST, holm, paired
-from equibench.rounding import allowance, tolerated
-from equibench.store import RunFolder
-from equibench.summary import KEYS
-from equibench.tolerance import DEFAULT
+from equibench.foundation.rounding import allowance, tolerated
+from equibench.guard.baseline import SUITE, Baseline, Key
+from equibench.guard.gate import CONDITIONS, METRIC, Mark, Verdict, changed
+from equibench.guard.tolerance import DEFAULT
+from equibench.runs.run_folder import RunFolder
+from equibench.statistics.paired_tests import FEWEST, holm, paired
+from equibench.statistics.summary import KEYS
 
 __all__ = ["compare", "compare_models"]
 

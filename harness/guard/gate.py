@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from equibench.baseline import STATISTICS, SUITE, Baseline, Key
-from equibench.paired import Paired
-from equibench.rounding import allowance, default_limit, tolerated
-from equibench.tolerance import Tolerance, pick, refuse_unused
+from equibench.foundation.rounding import allowance, default_limit, tolerated
+from equibench.guard.baseline import STATISTICS, SUITE, Baseline, Key
+from equibench.guard.tolerance import Tolerance, pick, refuse_unused
+from equibench.statistics.paired_tests import Paired
 
 __all__ = ["CONDITIONS", "METRIC", "Mark", "Verdict", "changed", "failed", "judge"]
 
@@ -218,7 +218,7 @@ class _Line:
 
 
 def _judge_outputs(before: Baseline, after: Baseline) -> Verdict:
-    from equibench.sketch import deviation
+    from equibench.guard.output_sketch import deviation
 
     model, suite, _ = next(iter(after.lines))
     if len(before.outputs) != len(after.outputs):

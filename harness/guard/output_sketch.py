@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from equibench.cases import Suite
-from equibench.precision import Precision, numerics, placed
-from equibench.seeds import generator
+from equibench.cases.suite import Suite
+from equibench.foundation.seeds import generator
+from equibench.inference.precision import Precision, numerics, placed
 
 __all__ = ["deviation", "sketch"]
 

@@ -9,19 +9,19 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from equibench.api import Result, evaluate, suite_of
-from equibench.baseline import Baseline, shift_conditions, suite_conditions
-from equibench.cases import ImageCases, Suite
+from equibench.cases.suite import ImageCases, Suite
 from equibench.errors import UsageError
-from equibench.gate import Verdict, failed, judge
-from equibench.guard import Limit, assert_shift_equivariant, save_worst
-from equibench.loading import case_names
-from equibench.precision import resolve_device
-from equibench.shifts import parse_shifts
-from equibench.sketch import sketch
-from equibench.summary import columns, worst_at
-from equibench.tolerance import Tolerance, parse_tolerance
-from equibench.verdicts import render
+from equibench.evaluation.evaluate import Result, evaluate, suite_of
+from equibench.guard.assertion import Limit, assert_shift_equivariant, save_worst
+from equibench.guard.baseline import Baseline, shift_conditions, suite_conditions
+from equibench.guard.gate import Verdict, failed, judge
+from equibench.guard.output_sketch import sketch
+from equibench.guard.tolerance import Tolerance, parse_tolerance
+from equibench.guard.verdict_formats import render
+from equibench.inference.precision import resolve_device
+from equibench.loading.models import case_names
+from equibench.statistics.summary import columns, worst_at
+from equibench.transforms.shift_plans import parse_shifts
 
 __all__ = ["SHIFTS", "Equivariance"]
 

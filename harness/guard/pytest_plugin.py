@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from equibench.fixture import Equivariance
+    from equibench.guard.pytest_fixture import Equivariance
 
 __all__ = ["equivariance"]
 
@@ -24,7 +24,7 @@ _LONGEST = 120
 @pytest.fixture
 def equivariance(request: pytest.FixtureRequest) -> "Equivariance":
     """Measure a model, and compare it with limits or with the baseline beside the test."""
-    from equibench.fixture import Equivariance
+    from equibench.guard.pytest_fixture import Equivariance
 
     node = request.node
     settings: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from equibench.errors import UsageError
-from equibench.specs import Spec
+from equibench.registry.specs import Spec
 
 __all__ = ["DEFAULT", "Tolerance", "parse_tolerance", "pick", "read_tolerances", "refuse_unused"]
 

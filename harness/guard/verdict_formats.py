@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from tabulate import tabulate
 
-from equibench.gate import Verdict, failed
+from equibench.guard.gate import Verdict, failed
 
 __all__ = ["Format", "conclusion", "render"]
 

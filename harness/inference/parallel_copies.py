@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import nn
 
-from equibench.precision import Placed
+from equibench.inference.precision import Placed
 
 __all__ = ["Lanes", "one_core", "side_by_side"]
 

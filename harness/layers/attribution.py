@@ -18,20 +18,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from equibench.alignment import (
+from equibench.errors import ModelError, UsageError
+from equibench.foundation.rounding import allowance, default_limit
+from equibench.inference.forward_pass import attempt, out_of_memory
+from equibench.inference.precision import Precision, numerics, placed, resolve_device
+from equibench.layers.layer_calls import LayerCall, LayerCalls
+from equibench.layers.map_alignment import (
     Displacement,
     error_of_moves,
     error_over_all_moves,
     fourier_move,
     neighbours,
 )
-from equibench.errors import ModelError, UsageError
-from equibench.forward import attempt, out_of_memory
-from equibench.layer_calls import LayerCall, LayerCalls
-from equibench.metrics import nmse
-from equibench.precision import Precision, numerics, placed, resolve_device
-from equibench.rounding import allowance, default_limit
-from equibench.shifts import Shifts
+from equibench.metrics.image_metrics import nmse
+from equibench.transforms.shift_plans import Shifts
 
 __all__ = ["COLUMNS", "attribute"]
 

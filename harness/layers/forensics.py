@@ -20,15 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from equibench.api import suite_of
-from equibench.cases import Case, Suite, in_units
+from equibench.cases.suite import Case, Suite, in_units
 from equibench.errors import UsageError
-from equibench.forward import align, call, roll
-from equibench.loading import case_names
-from equibench.metrics import nmse
-from equibench.precision import Precision, numerics, placed, resolve_device
-from equibench.rounding import NEAR_TIE
-from equibench.shifts import ShiftPlan, parse_shifts
+from equibench.evaluation.evaluate import suite_of
+from equibench.foundation.rounding import NEAR_TIE
+from equibench.inference.forward_pass import align, call, roll
+from equibench.inference.precision import Precision, numerics, placed, resolve_device
+from equibench.loading.models import case_names
+from equibench.metrics.image_metrics import nmse
+from equibench.transforms.shift_plans import ShiftPlan, parse_shifts
 
 __all__ = [
     "LAYER_COLUMNS",

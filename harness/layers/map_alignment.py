@@ -8,8 +8,8 @@ from math import ceil, floor
 import torch
 from torch import Tensor
 
-from equibench.forward import roll
-from equibench.metrics import nmse
+from equibench.inference.forward_pass import roll
+from equibench.metrics.image_metrics import nmse
 
 __all__ = ["Displacement", "error_of_moves", "error_over_all_moves", "fourier_move", "neighbours"]
 

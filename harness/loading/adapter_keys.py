@@ -14,8 +14,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor
 
-from equibench.config import checked
-from equibench.specs import Scalar
+from equibench.measurement.run_config import checked
+from equibench.registry.specs import Scalar
 
 __all__ = ["Adaptation"]
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from equibench.adaptation import Adaptation
 from equibench.errors import ModelError, UsageError
-from equibench.forward import described, shape
-from equibench.specs import Spec
+from equibench.inference.forward_pass import described, shape
+from equibench.loading.adapter_keys import Adaptation
+from equibench.registry.specs import Spec
 
 __all__ = ["Adapted", "adapt"]
 

@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equibench.adaptation import Adaptation
-from equibench.adapters import Adapted
-from equibench.cases import Suite
-from equibench.entries import Entry, Info
+from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError, ModelError, UsageError
-from equibench.provenance import source_sha256
-from equibench.registry import MODELS, SUITES
-from equibench.repository import Repository, repository_of, visible
-from equibench.specs import Spec
-from equibench.weights import load_weights
+from equibench.loading.adapter_keys import Adaptation
+from equibench.loading.adapters import Adapted
+from equibench.loading.weights import load_weights
+from equibench.registry.entries import Entry, Info
+from equibench.registry.plugin_files import Repository, repository_of, visible
+from equibench.registry.provenance import source_sha256
+from equibench.registry.registries import MODELS, SUITES
+from equibench.registry.specs import Spec
 
 __all__ = [
     "LoadedModel",
@@ -63,7 +63,7 @@ def load_model(
         ModelError: the factory raises or returns no callable, or the weights do not fit.
     """
     if isolate:
-        from equibench.isolation import load_isolated
+        from equibench.loading.separate_process import load_isolated
 
         return load_isolated(spec, seed, trust_pickle=trust_pickle)
     entry = MODELS.get(spec.reference)

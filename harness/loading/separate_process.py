@@ -20,14 +20,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from equibench.errors import ModelError, UnavailableError, UsageError
-from equibench.forward import described, shape
-from equibench.loading import LoadedModel, load_model
-from equibench.precision import current_precision, numerics, placed
-from equibench.specs import Spec
+from equibench.inference.forward_pass import described, shape
+from equibench.inference.precision import current_precision, numerics, placed
+from equibench.loading.models import LoadedModel, load_model
+from equibench.registry.specs import Spec
 
 __all__ = ["Isolated", "load_isolated"]
 
-_START = "import sys; from equibench.isolation import serve; serve()"
+_START = "import sys; from equibench.loading.separate_process import serve; serve()"
 
 
 def load_isolated(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> LoadedModel:

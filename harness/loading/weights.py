@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from equibench.errors import ModelError, UsageError
-from equibench.registry import MODELS
-from equibench.specs import Spec
+from equibench.registry.registries import MODELS
+from equibench.registry.specs import Spec
 
 __all__ = ["Weights", "as_half", "load_weights", "read_weights", "save_weights", "weights_file"]
 

@@ -5,9 +5,9 @@ from typing import Literal
 
 import torch
 
-from equibench.config import RunConfig
-from equibench.precision import Precision, resolve_device
-from equibench.shifts import ShiftPlan, parse_shifts
+from equibench.inference.precision import Precision, resolve_device
+from equibench.measurement.run_config import RunConfig
+from equibench.transforms.shift_plans import ShiftPlan, parse_shifts
 
 __all__ = ["Frame", "Settings"]
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equibench.cases import Case, Suite
+from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, EquibenchError
-from equibench.forward import shape
-from equibench.lanes import one_core
-from equibench.metrics import Prepared
-from equibench.settings import Settings
-from equibench.shifts import Shifts
+from equibench.inference.forward_pass import shape
+from equibench.inference.parallel_copies import one_core
+from equibench.measurement.conditions import Settings
+from equibench.metrics.image_metrics import Prepared
+from equibench.transforms.shift_plans import Shifts
 
 __all__ = ["Item", "Loader", "OpenCase", "items", "load_case"]
 

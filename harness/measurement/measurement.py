@@ -16,15 +16,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from equibench.cases import Suite, data_range, in_units
+from equibench.cases.suite import Suite, data_range, in_units
 from equibench.errors import DataError, ModelError
-from equibench.forward import align, call, roll, shape
-from equibench.lanes import Lanes
-from equibench.metrics import Metric, Prepared
-from equibench.registry import METRICS
-from equibench.settings import Settings
-from equibench.shifts import Shifts
-from equibench.stream import Item, Loader, OpenCase, items
+from equibench.inference.forward_pass import align, call, roll, shape
+from equibench.inference.parallel_copies import Lanes
+from equibench.measurement.conditions import Settings
+from equibench.measurement.image_order import Item, Loader, OpenCase, items
+from equibench.metrics.image_metrics import Metric, Prepared
+from equibench.registry.registries import METRICS
+from equibench.transforms.shift_plans import Shifts
 
 __all__ = ["Forward", "Measured", "Measurement", "row_columns", "suite_metrics"]
 

@@ -12,8 +12,8 @@ from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
 from equibench.errors import UsageError
-from equibench.lazily import Lazy
-from equibench.registry import register_metric
+from equibench.foundation.lazy_imports import Lazy
+from equibench.registry.registries import register_metric
 
 if TYPE_CHECKING:
     import torch

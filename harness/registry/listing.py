@@ -4,7 +4,7 @@ import inspect
 import shutil
 import textwrap
 
-from equibench.registry import METRICS, MODELS, REPORTS, SUITES, Entry, Registry
+from equibench.registry.registries import METRICS, MODELS, REPORTS, SUITES, Entry, Registry
 
 __all__ = ["listing"]
 

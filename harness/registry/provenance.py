@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import torch
 
-from equibench.repository import sources_beside
+from equibench.registry.plugin_files import sources_beside
 
 __all__ = ["environment", "source_sha256", "version_of"]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from equibench.entries import Entry, Info
 from equibench.errors import UsageError
-from equibench.repository import load_file
+from equibench.registry.entries import Entry, Info
+from equibench.registry.plugin_files import load_file
 
 __all__ = [
     "DISPLAYS",

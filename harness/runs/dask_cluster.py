@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from equibench.config import RunConfig
 from equibench.errors import EquibenchError, ModelError, UnavailableError
-from equibench.memory import ENVIRONMENT
-from equibench.provenance import version_of
-from equibench.work import Outcome, Say, Unit, Worker
+from equibench.inference.allocator import ENVIRONMENT
+from equibench.measurement.run_config import RunConfig
+from equibench.registry.provenance import version_of
+from equibench.runs.units import Outcome, Say, Unit, Worker
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from equibench.baseline import suite_conditions
-from equibench.cases import Suite
-from equibench.config import SPLITTING, RunConfig
+from equibench.cases.suite import Suite
 from equibench.errors import UsageError
-from equibench.metrics import Metric
-from equibench.provenance import source_sha256, version_of
-from equibench.registry import SUITES
-from equibench.settings import Settings
+from equibench.guard.baseline import suite_conditions
+from equibench.measurement.conditions import Settings
+from equibench.measurement.run_config import SPLITTING, RunConfig
+from equibench.metrics.image_metrics import Metric
+from equibench.registry.provenance import source_sha256, version_of
+from equibench.registry.registries import SUITES
 
 __all__ = ["changes", "fingerprint", "refuse_changes"]
 

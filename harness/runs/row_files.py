@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from equibench.atomic import replacing
 from equibench.errors import EquibenchError
+from equibench.foundation.atomic_files import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from equibench.atomic import TEMPORARY, replacing, writable
 from equibench.errors import EquibenchError, UsageError
-from equibench.lock import folder_lock, locked, shard_name
-from equibench.rowfiles import LABELS, RowFiles, unit_name
-from equibench.summary import non_finite, summarize
+from equibench.foundation.atomic_files import TEMPORARY, replacing, writable
+from equibench.foundation.file_locks import folder_lock, locked, shard_name
+from equibench.runs.row_files import LABELS, RowFiles, unit_name
+from equibench.statistics.summary import non_finite, summarize
 
 __all__ = ["RunFolder"]
 

@@ -9,21 +9,21 @@ from typing import Any
 
 from tqdm import tqdm
 
-from equibench.adaptation import Adaptation
-from equibench.cases import Suite
-from equibench.config import SPLITTING, RunConfig
+from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
-from equibench.fingerprint import fingerprint, refuse_changes
-from equibench.loading import build_suite, case_names, load_model, seeded
-from equibench.measurement import row_columns, suite_metrics
-from equibench.provenance import environment
-from equibench.registry import MODELS
-from equibench.repository import repository_of
-from equibench.settings import Settings
-from equibench.specs import Spec
-from equibench.store import RunFolder
-from equibench.weights import weights_file
-from equibench.work import Outcome, Unit, Worker, described, in_turn, split
+from equibench.loading.adapter_keys import Adaptation
+from equibench.loading.models import build_suite, case_names, load_model, seeded
+from equibench.loading.weights import weights_file
+from equibench.measurement.conditions import Settings
+from equibench.measurement.measurement import row_columns, suite_metrics
+from equibench.measurement.run_config import SPLITTING, RunConfig
+from equibench.registry.plugin_files import repository_of
+from equibench.registry.provenance import environment
+from equibench.registry.registries import MODELS
+from equibench.registry.specs import Spec
+from equibench.runs.fingerprint import fingerprint, refuse_changes
+from equibench.runs.run_folder import RunFolder
+from equibench.runs.units import Outcome, Unit, Worker, described, in_turn, split
 
 __all__ = ["run"]
 
@@ -219,7 +219,7 @@ class _Run:
             tqdm.write(line, sys.stderr)
 
         if self.config.engine == "dask":
-            from equibench.cluster import on_cluster
+            from equibench.runs.dask_cluster import on_cluster
 
             return on_cluster(self.config, self.settings.device, units, say)
         suites = {label: suite for label, (suite, _) in self.suites.items()}

@@ -13,19 +13,19 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from equibench.cases import Suite
-from equibench.config import RunConfig
+from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError
-from equibench.evaluation import Evaluation, Ready, forwards_per_case, units
-from equibench.loading import LoadedModel, build_suite, load_model
-from equibench.measurement import Measured
-from equibench.optimize import optimized
-from equibench.probing import PROBED
-from equibench.rowfiles import unit_name
-from equibench.settings import Settings
-from equibench.specs import Spec, slug
-from equibench.stream import load_case
-from equibench.tuning import tuned, worth_tuning
+from equibench.evaluation.batch_tuning import tuned, worth_tuning
+from equibench.evaluation.model_on_suite import Evaluation, Ready, forwards_per_case, units
+from equibench.evaluation.optimized_models import optimized
+from equibench.evidence.stride_probing import PROBED
+from equibench.loading.models import LoadedModel, build_suite, load_model
+from equibench.measurement.conditions import Settings
+from equibench.measurement.image_order import load_case
+from equibench.measurement.measurement import Measured
+from equibench.measurement.run_config import RunConfig
+from equibench.registry.specs import Spec, slug
+from equibench.runs.row_files import unit_name
 
 __all__ = ["Job", "Outcome", "Say", "Unit", "Worker", "described", "in_turn", "split"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from equibench.seeds import generator
+from equibench.foundation.seeds import generator
 
 __all__ = ["intervals"]
 

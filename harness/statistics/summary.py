@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from equibench.bootstrap import intervals
-from equibench.metrics import Metric
-from equibench.registry import METRICS
-from equibench.rounding import allowance
+from equibench.foundation.rounding import allowance
+from equibench.metrics.image_metrics import Metric
+from equibench.registry.registries import METRICS
+from equibench.statistics.confidence_intervals import intervals
 
 __all__ = ["Column", "columns", "exact_sum", "non_finite", "summarize", "worst_at"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equibench.errors import UsageError
-from equibench.seeds import generator
+from equibench.foundation.seeds import generator
 
 __all__ = ["ShiftPlan", "Shifts", "parse_shifts"]
 

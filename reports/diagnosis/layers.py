@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from equibench.forensics import Forensics
-from equibench.reports.data import shorten
-from equibench.reports.figures import write
-from equibench.reports.log_axis import Floats, LogAxis
-from equibench.reports.markup import escape_markdown
-from equibench.reports.style import BLUE, FONT, ORANGE, PAGE, new_figure, plain, style
-from equibench.reports.summary_table import NONE, number
+from equibench.layers.forensics import Forensics
+from equibench.reports.figures.figure_files import write
+from equibench.reports.figures.log_axis import Floats, LogAxis
+from equibench.reports.figures.style import BLUE, FONT, ORANGE, PAGE, new_figure, plain, style
+from equibench.reports.findings.run_data import shorten
+from equibench.reports.tables.markup import escape_markdown
+from equibench.reports.tables.summary_table import NONE, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def layer_table(layers: pd.DataFrame) -> str:
     """An attribution as Markdown: one line for each call of a layer, then what follows from it.
 
     Args:
-        layers: as :func:`equibench.attribution.attribute` returns it.
+        layers: as :func:`equibench.layers.attribution.attribute` returns it.
     """
     reasons = list(dict.fromkeys(filter(None, layers["reason"])))
     lines = []

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from equibench.attribution import attribute
 from equibench.errors import UsageError
-from equibench.evaluation import Evaluation
-from equibench.forensics import adaptive_layers, forensics
-from equibench.probing import Probe
-from equibench.reports.layers import flip_table, layer_figure, layer_table
-from equibench.reports.summary_table import number
+from equibench.evaluation.model_on_suite import Evaluation
+from equibench.evidence.stride_probing import Probe
+from equibench.layers.attribution import attribute
+from equibench.layers.forensics import adaptive_layers, forensics
+from equibench.reports.diagnosis.layers import flip_table, layer_figure, layer_table
+from equibench.reports.tables.summary_table import number
 
 __all__ = ["error_map", "layers_text", "probe_text"]
 

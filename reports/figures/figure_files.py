@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from equibench.reports.data import RunData
-from equibench.reports.distribution import distribution_figure
-from equibench.reports.heatmap import heatmap_figure
-from equibench.reports.pareto import pareto_figure
-from equibench.reports.power_figure import power_figure
-from equibench.reports.ranking import ranking_figure
-from equibench.reports.style import COLUMN, PAGE, style
+from equibench.reports.figures.distribution import distribution_figure
+from equibench.reports.figures.heatmap import heatmap_figure
+from equibench.reports.figures.power_of_two import power_figure
+from equibench.reports.figures.quality_front import pareto_figure
+from equibench.reports.figures.ranking import ranking_figure
+from equibench.reports.figures.style import COLUMN, PAGE, style
+from equibench.reports.findings.run_data import RunData
 
 __all__ = ["DPI", "FIGURES", "save", "write", "write_figures"]
 

@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from equibench.reports.data import RunData, short_names, shorten
-from equibench.reports.shift_maps import ShiftLattice
-from equibench.reports.style import COLUMN, FONT, ORANGE, PAGE, ZERO, new_figure, plain, style
+from equibench.reports.figures.style import (
+    COLUMN,
+    FONT,
+    ORANGE,
+    PAGE,
+    ZERO,
+    new_figure,
+    plain,
+    style,
+)
+from equibench.reports.findings.run_data import RunData, short_names, shorten
+from equibench.reports.findings.shift_maps import ShiftLattice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
-from equibench.reports.style import ZERO
+from equibench.reports.figures.style import ZERO
 
 __all__ = ["Floats", "LogAxis"]
 

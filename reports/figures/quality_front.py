@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from equibench.reports.data import RunData, short_names, shorten
-from equibench.reports.leaderboard import network_names, place_of
-from equibench.reports.log_axis import Floats, LogAxis
-from equibench.reports.style import COLUMN, FONT, PAGE, legend, looks, new_figure, plain, style
+from equibench.reports.figures.log_axis import Floats, LogAxis
+from equibench.reports.figures.style import (
+    COLUMN,
+    FONT,
+    PAGE,
+    legend,
+    looks,
+    new_figure,
+    plain,
+    style,
+)
+from equibench.reports.findings.leaderboard import network_names, place_of
+from equibench.reports.findings.run_data import RunData, short_names, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equibench.reports.data import RunData, short_names, shorten
-from equibench.reports.leaderboard import place_of
-from equibench.reports.log_axis import LogAxis
-from equibench.reports.style import (
+from equibench.reports.figures.log_axis import LogAxis
+from equibench.reports.figures.style import (
     BLUE,
     COLUMN,
     FONT,
@@ -19,6 +17,8 @@ from equibench.reports.style import (
     plain,
     style,
 )
+from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.run_data import RunData, short_names, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

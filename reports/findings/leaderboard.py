@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from equibench.reports.data import RunData
-from equibench.reports.paper import paper_name
+from equibench.reports.findings.published_results import paper_name
+from equibench.reports.findings.run_data import RunData
 
 __all__ = ["Score", "Standing", "leaderboard", "network_names", "place_of"]
 

@@ -6,12 +6,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from equibench.cases import Case, Suite, in_units
+from equibench.cases.suite import Case, Suite, in_units
 from equibench.errors import UsageError
-from equibench.forward import call
-from equibench.loading import LoadedModel, build_suite, load_model
-from equibench.precision import numerics, placed, resolve_device
-from equibench.reports.data import RunData
+from equibench.inference.forward_pass import call
+from equibench.inference.precision import numerics, placed, resolve_device
+from equibench.loading.models import LoadedModel, build_suite, load_model
+from equibench.reports.findings.run_data import RunData
 
 __all__ = ["Rerun", "images_in_units"]
 

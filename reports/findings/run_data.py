@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from equibench.errors import UsageError
-from equibench.specs import Spec
-from equibench.store import RunFolder
+from equibench.registry.specs import Spec
+from equibench.runs.run_folder import RunFolder
 
 __all__ = ["UNTRAINED", "RunData", "short_names", "shorten"]
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from equibench.reports.data import RunData
-from equibench.reports.distances import Distance, distances
-from equibench.reports.leaderboard import network_names, place_of
-from equibench.reports.octaves import by_power_of_two
-from equibench.reports.paper import original
-from equibench.reports.shift_maps import ShiftLattice
-from equibench.reports.summary_table import measured
+from equibench.reports.findings.leaderboard import network_names, place_of
+from equibench.reports.findings.power_of_two import by_power_of_two
+from equibench.reports.findings.published_results import original
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.findings.shift_maps import ShiftLattice
+from equibench.reports.page.distance_from_best import Distance, distances
+from equibench.reports.tables.summary_table import measured
 
 __all__ = ["embedded", "payload"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from equibench.reports.style import ZERO
-from equibench.reports.summary_table import measured
-from equibench.summary import Column, columns
+from equibench.reports.figures.style import ZERO
+from equibench.reports.tables.summary_table import measured
+from equibench.statistics.summary import Column, columns
 
 __all__ = ["Distance", "distances"]
 

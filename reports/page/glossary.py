@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from equibench.summary import columns
+from equibench.statistics.summary import columns
 
 __all__ = ["glossary"]
 

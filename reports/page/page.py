@@ -12,18 +12,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from equibench.reports.data import RunData
-from equibench.reports.glossary import glossary
-from equibench.reports.leaderboard import leaderboard
-from equibench.reports.paper import CITATION
-from equibench.reports.paper_tables import paper_tables
-from equibench.reports.payload import embedded, payload
-from equibench.reports.provenance import command, facts
+from equibench.reports.findings.leaderboard import leaderboard
+from equibench.reports.findings.published_results import CITATION
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.page.chart_data import embedded, payload
+from equibench.reports.page.glossary import glossary
+from equibench.reports.page.plain_words import cards, sentences
+from equibench.reports.page.provenance import command, facts
+from equibench.reports.page.summary_sheet import sheet
+from equibench.reports.page.worst_cases import Gallery, worst_cases
+from equibench.reports.paper.side_by_side import paper_tables
 from equibench.reports.registered import IMAGE_SECONDS
-from equibench.reports.sentences import cards, sentences
-from equibench.reports.sheet import sheet
-from equibench.reports.summary_table import number
-from equibench.reports.worst_cases import Gallery, worst_cases
+from equibench.reports.tables.summary_table import number
 
 __all__ = ["render", "write_page"]
 
@@ -76,7 +76,7 @@ def render(runs: Mapping[str, RunData], galleries: Sequence[Gallery] = ()) -> st
 
 
 def _template(name: str) -> str:
-    return (files("equibench.reports") / "templates" / name).read_text(encoding="utf-8")
+    return (files("equibench.reports.page") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from equibench.errors import UsageError
-from equibench.registry import SUITES
-from equibench.reports.data import RunData
-from equibench.reports.leaderboard import place_of
-from equibench.reports.summary_table import number
+from equibench.registry.registries import SUITES
+from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.tables.summary_table import number
 
 __all__ = ["Card", "Extreme", "Sentence", "cards", "change", "sentences"]
 

@@ -6,11 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from equibench.reports.data import RunData
-from equibench.reports.grid import Block, Cell, Name
-from equibench.reports.leaderboard import place_of
-from equibench.reports.summary_table import METRICS_SHOWN, NONE, applies, measured, number, place
-from equibench.summary import Column
+from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.tables.grid import Block, Cell, Name
+from equibench.reports.tables.summary_table import (
+    METRICS_SHOWN,
+    NONE,
+    applies,
+    measured,
+    number,
+    place,
+)
+from equibench.statistics.summary import Column
 
 __all__ = ["Entry", "Sheet", "sheet"]
 

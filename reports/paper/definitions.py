@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from equibench.reports.orderings import (
+from equibench.reports.findings.published_results import values
+from equibench.reports.paper.orderings import (
     Augmented,
     Chain,
     Closeness,
@@ -13,7 +14,6 @@ from equibench.reports.orderings import (
     Ordering,
     Values,
 )
-from equibench.reports.paper import values
 
 __all__ = ["DEFINITIONS", "ERROR", "MRI_EQUIVARIANCE", "Definition", "Quantity"]
 

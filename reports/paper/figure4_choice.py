@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from equibench.errors import UsageError
-from equibench.reports.data import RunData
-from equibench.reports.measured import Measured, Setting, measurements
-from equibench.reports.paper import APS, original
+from equibench.reports.findings.published_results import APS, original
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.paper.measured_tables import Measured, Setting, measurements
 
 __all__ = ["Asked", "Choice", "choose"]
 

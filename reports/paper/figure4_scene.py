@@ -8,14 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equibench.cases import data_range
+from equibench.cases.suite import data_range
 from equibench.errors import UsageError
-from equibench.forward import roll
-from equibench.registry import METRICS
-from equibench.reports.choice import Choice
-from equibench.reports.data import RunData
-from equibench.reports.paper import paper_name
-from equibench.reports.rerun import Rerun, images_in_units
+from equibench.inference.forward_pass import roll
+from equibench.registry.registries import METRICS
+from equibench.reports.findings.published_results import paper_name
+from equibench.reports.findings.repeated_passes import Rerun, images_in_units
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.paper.figure4_choice import Choice
 
 __all__ = ["Image", "Network", "Scene", "grey", "reconstruct"]
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from equibench.reports.choice import Asked, choose
-from equibench.reports.data import RunData
-from equibench.reports.figures import DPI, write
-from equibench.reports.reconstructions import reconstruction_figure
-from equibench.reports.scene import reconstruct
-from equibench.reports.signals import downsampling_figure, upsampling_figure
-from equibench.store import RunFolder
+from equibench.reports.figures.figure_files import DPI, write
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.paper.figure4 import reconstruction_figure
+from equibench.reports.paper.figure4_choice import Asked, choose
+from equibench.reports.paper.figure4_scene import reconstruct
+from equibench.reports.paper.figures_1_and_2 import downsampling_figure, upsampling_figure
+from equibench.runs.run_folder import RunFolder
 
 __all__ = ["write_paper_figures"]
 

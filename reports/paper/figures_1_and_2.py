@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equibench.registry import MODELS
-from equibench.reports.style import BLUE, COLUMN, FONT, ORANGE, new_figure, style
+from equibench.registry.registries import MODELS
+from equibench.reports.figures.style import BLUE, COLUMN, FONT, ORANGE, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

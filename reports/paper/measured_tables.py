@@ -8,10 +8,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from equibench.reports.data import UNTRAINED, RunData
-from equibench.reports.paper import AUGMENTATION, original, paper_name
-from equibench.reports.paper_definitions import Quantity
-from equibench.specs import Spec
+from equibench.registry.specs import Spec
+from equibench.reports.findings.published_results import AUGMENTATION, original, paper_name
+from equibench.reports.findings.run_data import UNTRAINED, RunData
+from equibench.reports.paper.definitions import Quantity
 
 __all__ = ["ELSEWHERE", "Measured", "Setting", "measurements"]
 

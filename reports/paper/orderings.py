@@ -11,8 +11,8 @@ from itertools import pairwise
 from math import inf, isnan, nan
 from typing import ClassVar, Literal, TypeAlias
 
-from equibench.reports.paper import APS, NOT_APS
-from equibench.reports.summary_table import number
+from equibench.reports.findings.published_results import APS, NOT_APS
+from equibench.reports.tables.summary_table import number
 
 __all__ = ["Augmented", "Chain", "Closeness", "FarBelow", "Limit", "Ordering", "Values", "Verdict"]
 

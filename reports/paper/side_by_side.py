@@ -9,20 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from equibench.reports.data import UNTRAINED, RunData
-from equibench.reports.grid import Block, Cell, Line, Name
-from equibench.reports.measured import ELSEWHERE, Measured, Setting, measurements
-from equibench.reports.orderings import Ordering, Values, Verdict
-from equibench.reports.paper import VARIANTS, is_sample, original
-from equibench.reports.paper_definitions import (
+from equibench.reports.findings.published_results import VARIANTS, is_sample, original
+from equibench.reports.findings.run_data import UNTRAINED, RunData
+from equibench.reports.paper.definitions import (
     DEFINITIONS,
     ERROR,
     MRI_EQUIVARIANCE,
     Definition,
     Quantity,
 )
-from equibench.reports.summary_table import NONE, number
-from equibench.summary import columns
+from equibench.reports.paper.measured_tables import ELSEWHERE, Measured, Setting, measurements
+from equibench.reports.paper.orderings import Ordering, Values, Verdict
+from equibench.reports.tables.grid import Block, Cell, Line, Name
+from equibench.reports.tables.summary_table import NONE, number
+from equibench.statistics.summary import columns
 
 __all__ = ["Decision", "PaperTable", "paper_tables"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from equibench.reports.data import RunData
-from equibench.reports.markup import escape_latex, escape_markdown
-from equibench.reports.paper import CITATION
-from equibench.reports.paper_tables import PaperTable, paper_tables
+from equibench.reports.findings.published_results import CITATION
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.paper.side_by_side import PaperTable, paper_tables
+from equibench.reports.tables.markup import escape_latex, escape_markdown
 
 __all__ = ["latex", "markdown", "numbers", "orderings", "write_paper_tables"]
 

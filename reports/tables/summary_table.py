@@ -8,10 +8,10 @@ from typing import Any, Literal, TypeAlias, cast
 import pandas as pd
 
 from equibench.errors import UsageError
-from equibench.reports.data import UNTRAINED, shorten
-from equibench.reports.grid import Cell
-from equibench.reports.writers import Heading, Table, latex, markdown, terminal
-from equibench.summary import Column, columns
+from equibench.reports.findings.run_data import UNTRAINED, shorten
+from equibench.reports.tables.grid import Cell
+from equibench.reports.tables.writers import Heading, Table, latex, markdown, terminal
+from equibench.statistics.summary import Column, columns
 
 __all__ = [
     "METRICS_SHOWN",

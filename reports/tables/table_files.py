@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from equibench.reports.data import RunData
-from equibench.reports.grid import Cell
-from equibench.reports.leaderboard import leaderboard, place_of
-from equibench.reports.octaves import by_power_of_two
-from equibench.reports.summary_table import NONE, number, summary_table
-from equibench.reports.writers import Heading, Table, latex, markdown
+from equibench.reports.findings.leaderboard import leaderboard, place_of
+from equibench.reports.findings.power_of_two import by_power_of_two
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.tables.grid import Cell
+from equibench.reports.tables.summary_table import NONE, number, summary_table
+from equibench.reports.tables.writers import Heading, Table, latex, markdown
 
 __all__ = ["TABLES", "write_tables"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from equibench.reports.data import shorten
-from equibench.reports.grid import Cell
-from equibench.reports.markup import escape_latex, escape_markdown
+from equibench.reports.findings.run_data import shorten
+from equibench.reports.tables.grid import Cell
+from equibench.reports.tables.markup import escape_latex, escape_markdown
 
 __all__ = ["Heading", "Table", "html", "latex", "markdown", "terminal"]
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from equibench.config import validated
 from equibench.errors import ModelError
+from equibench.evaluation.optimized_models import optimized
+from equibench.measurement.conditions import Settings
+from equibench.measurement.run_config import validated
 from equibench.models.variants import unet_aps_3
-from equibench.optimize import optimized
-from equibench.runner import run
-from equibench.settings import Settings
+from equibench.runs.runner import run
 
 SETTINGS = Settings.of(validated({"models": ["m"], "suites": ["s"], "device": "cpu"}, "test"))
 IMAGE = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))

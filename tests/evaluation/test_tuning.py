@@ -6,10 +6,10 @@ import time
 import pytest
 import torch
 
-from equibench.config import validated
-from equibench.runner import run
-from equibench.settings import AUTO_BATCH, Settings
-from equibench.tuning import CANDIDATES, tuned, worth_tuning
+from equibench.evaluation.batch_tuning import CANDIDATES, tuned, worth_tuning
+from equibench.measurement.conditions import AUTO_BATCH, Settings
+from equibench.measurement.run_config import validated
+from equibench.runs.runner import run
 
 SETTINGS = Settings.of(validated({"models": ["m"], "suites": ["s"], "device": "cpu"}, "test"))
 IMAGE = torch.zeros(1, 1, 8, 8)
@@ -63,8 +63,10 @@ def test_little_work_is_not_worth_trying(tmp_path):
 
 
 def test_a_long_run_takes_the_tuned_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr("equibench.work.worth_tuning", lambda device, forwards: forwards == 24)
-    monkeypatch.setattr("equibench.work.tuned", lambda *conditions: 4)
+    monkeypatch.setattr(
+        "equibench.runs.units.worth_tuning", lambda device, forwards: forwards == 24
+    )
+    monkeypatch.setattr("equibench.runs.units.tuned", lambda *conditions: 4)
     fields = {"models": ["unet-aps,width=0.05"], "suites": ["noise,n=2,size=32"]}
     rows = run(validated(fields, "test"), tmp_path / "run", progress=False).rows()
     assert set(rows["batch"]) == {4}

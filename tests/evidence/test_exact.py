@@ -9,7 +9,7 @@ from torch import nn
 
 import equibench as eb
 from equibench.models.variants import VARIANTS
-from equibench.reports.summary_table import as_table
+from equibench.reports.tables.summary_table import as_table
 
 
 class Strided(nn.Module):

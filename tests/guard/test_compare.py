@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
-from equibench.paired import FEWEST, Paired, holm, paired
+from equibench.statistics.paired_tests import FEWEST, Paired, holm, paired
 
 # The statistics
 

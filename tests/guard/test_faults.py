@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from equibench.fixture import SHIFTS, Equivariance
+from equibench.guard.pytest_fixture import SHIFTS, Equivariance
 from equibench.models.polyphase import APSUp
 from equibench.models.unet import UNet
-from equibench.specs import slug
+from equibench.registry.specs import slug
 
 RESAMPLING = {
     "baseline": ("stride", 0),

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equibench.baseline import Baseline, shift_conditions
 from equibench.errors import UsageError
-from equibench.gate import failed, judge
-from equibench.rounding import allowance, default_limit, tolerated
-from equibench.tolerance import Tolerance, parse_tolerance, read_tolerances
-from equibench.verdicts import render
+from equibench.foundation.rounding import allowance, default_limit, tolerated
+from equibench.guard.baseline import Baseline, shift_conditions
+from equibench.guard.gate import failed, judge
+from equibench.guard.tolerance import Tolerance, parse_tolerance, read_tolerances
+from equibench.guard.verdict_formats import render
 
 SUITE = {"noise": {"name": "noise", "version": 1, "arguments": {}, "cases": "2 (abc)"}}
 CONDITIONS = {"frame": "canonical", "precision": "fp32", "seed": 0, "shifts": "random:n=2,max=8"}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import equibench as eb
-from equibench.guard import default_limit
+from equibench.guard.assertion import default_limit
 from equibench.models.unet import UNet
 
 

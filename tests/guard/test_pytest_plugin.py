@@ -61,7 +61,7 @@ def test_it_costs_a_test_run_that_does_not_use_it_next_to_nothing():
     code = (
         "import sys, time, pytest\n"
         "start = time.perf_counter()\n"
-        "import equibench.pytest_plugin\n"
+        "import equibench.guard.pytest_plugin\n"
         "print(time.perf_counter() - start)\n"
         "print([name for name in ('torch', 'pandas', 'numpy', 'scipy') if name in sys.modules])\n"
     )

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import equibench as eb
-from equibench.lanes import Lanes, side_by_side
-from equibench.precision import placed
+from equibench.inference.parallel_copies import Lanes, side_by_side
+from equibench.inference.precision import placed
 
 CPU = torch.device("cpu")
 

@@ -12,12 +12,12 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 import equibench as eb
-from equibench.alignment import error_over_all_moves, fourier_move, neighbours
-from equibench.attribution import COLUMNS, attribute
+from equibench.layers.attribution import COLUMNS, attribute
+from equibench.layers.map_alignment import error_over_all_moves, fourier_move, neighbours
 from equibench.models.blur import Blur
 from equibench.models.polyphase import APSDown, APSUp
 from equibench.models.unet import UNet
-from equibench.reports.layers import draw_layers, findings, layer_figure, layer_table
+from equibench.reports.diagnosis.layers import draw_layers, findings, layer_figure, layer_table
 
 SHIFTS = [(1, 0), (3, 5), (7, -2)]
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 import equibench as eb
-from equibench.forensics import Choice, Forensics, adaptive_layers, flips, forensics
+from equibench.layers.forensics import Choice, Forensics, adaptive_layers, flips, forensics
 from equibench.models.polyphase import APSDown, APSUp
 from equibench.models.unet import UNet
-from equibench.reports.layers import flip_table
+from equibench.reports.diagnosis.layers import flip_table
 
 
 def noise(height=16, width=16, batch=1, seed=0):

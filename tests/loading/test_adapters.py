@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 import equibench as eb
-from equibench.adapters import Adapted
 from equibench.errors import ModelError, UsageError
-from equibench.specs import Spec
+from equibench.loading.adapters import Adapted
+from equibench.registry.specs import Spec
 
 
 def seen(adapters, images, give=lambda x, *second: x):

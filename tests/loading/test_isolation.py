@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from equibench.errors import ModelError
-from equibench.loading import load_model
-from equibench.specs import Spec
+from equibench.loading.models import load_model
+from equibench.registry.specs import Spec
 
 SUITE = "noise,n=2,size=32"
 NET = """

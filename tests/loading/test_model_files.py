@@ -9,9 +9,9 @@ from torch import nn
 
 import equibench as eb
 from equibench.errors import ModelError, UsageError
-from equibench.loading import load_model
+from equibench.loading.models import load_model
 from equibench.models.variants import unet_baseline
-from equibench.specs import Spec
+from equibench.registry.specs import Spec
 
 SUITE = "noise,n=2,size=32"
 

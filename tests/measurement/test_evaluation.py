@@ -9,13 +9,13 @@ import torch
 from fastmri import evaluate as fastmri
 
 import equibench as eb
-from equibench.cases import Case
-from equibench.config import RunConfig
+from equibench.cases.suite import Case
 from equibench.errors import DataError, ModelError, UsageError
-from equibench.evaluation import Evaluation, units
+from equibench.evaluation.model_on_suite import Evaluation, units
+from equibench.measurement.conditions import Settings
+from equibench.measurement.run_config import RunConfig
 from equibench.models.unet import UNet
-from equibench.settings import Settings
-from equibench.shifts import parse_shifts
+from equibench.transforms.shift_plans import parse_shifts
 
 
 def identity(x):

@@ -10,7 +10,7 @@ from skimage.metrics import (
     structural_similarity,
 )
 
-from equibench.metrics import nmse, psnr, ssim, ssim_columns
+from equibench.metrics.image_metrics import nmse, psnr, ssim, ssim_columns
 from equibench.suites.samples import CTSample, MRISample
 
 RELATIVE = 1e-6

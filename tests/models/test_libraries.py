@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from equibench.errors import UsageError
-from equibench.listing import listing
-from equibench.loading import load_model
-from equibench.registry import MODELS
-from equibench.specs import Spec
+from equibench.loading.models import load_model
+from equibench.registry.listing import listing
+from equibench.registry.registries import MODELS
+from equibench.registry.specs import Spec
 
 SMALL = {
     **{f"smp-{d}": "encoder=resnet18" for d in (

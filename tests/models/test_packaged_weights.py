@@ -5,17 +5,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from equibench.loading import load_model
-from equibench.registry import MODELS
-from equibench.specs import Spec
-from equibench.weights import read_weights
+from equibench.loading.models import load_model
+from equibench.loading.weights import read_weights
+from equibench.registry.registries import MODELS
+from equibench.registry.specs import Spec
 
 VARIANTS = [entry.name for entry in MODELS.entries() if "paper" in entry.info.details]
 PACKAGED = [
     *((name, suite) for name in VARIANTS for suite in ("mri-sample", "ct-sample")),
     *(("unet-baseline", f"{suite}-da") for suite in ("mri-sample", "ct-sample")),
 ]
-TABLE = pd.read_csv(Path(__file__).parent.parent / "results" / "weights.csv")
+TABLE = pd.read_csv(Path(__file__).parents[2] / "results" / "weights.csv")
 
 
 @pytest.mark.parametrize(("variant", "weights"), PACKAGED)

@@ -7,10 +7,10 @@ import torch
 from safetensors import safe_open
 
 from equibench.errors import EquibenchError
-from equibench.loading import load_model
+from equibench.loading.models import load_model
 from equibench.models.recipes import PRESETS, recipe
 from equibench.models.training import _Training, train
-from equibench.specs import Spec
+from equibench.registry.specs import Spec
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -340,7 +340,7 @@ def test_what_cannot_be_trained_is_refused_in_one_line(cli, suite, tmp_path, nam
 
 
 def load_suite(text):
-    from equibench.loading import build_suite
+    from equibench.loading.models import build_suite
 
     suite = build_suite(Spec.parse(text), {})
     return suite

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/ci"
 GUIDE = ROOT / "docs/guard.md"
 
@@ -104,9 +104,9 @@ def test_the_plugin_package_installs_and_is_found(tmp_path):
 
 
 def test_the_run_of_libraries_names_twelve_of_six_and_the_nine_variants():
-    from equibench.config import read_config, validated
-    from equibench.registry import MODELS
-    from equibench.specs import Spec
+    from equibench.measurement.run_config import read_config, validated
+    from equibench.registry.registries import MODELS
+    from equibench.registry.specs import Spec
 
     config = validated(read_config(ROOT / "examples/libraries.toml"), "libraries.toml")
     theirs, *ours = ([Spec.parse(m) for m in block.models] for block in config.blocks)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def test_the_wheel_makes_nothing_but_equibench_importable(dist):
         "equibench/suites/data/mri.npz",
         "equibench/suites/data/LICENSE-pyradiomics.txt",
         "equibench/suites/data/README.md",
-        "equibench/reports/templates/page.html",
+        "equibench/reports/page/templates/page.html",
         "equibench/results/paper/table1_mri.csv",
     ]
     assert [name for name in wanted if name not in names] == []
@@ -74,6 +74,6 @@ def test_an_editable_install_works(checkout, tmp_path):
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps",
                "--no-build-isolation", "--target", packages, "--editable", checkout]  # fmt: skip
     subprocess.run(install, check=True, capture_output=True)
-    code = "import equibench, equibench.registry as r; print(equibench.__file__)"
+    code = "import equibench, equibench.registry.registries as r; print(equibench.__file__)"
     shown = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
     assert Path(shown.stdout.strip()).resolve().is_relative_to(checkout.resolve())

@@ -5,7 +5,7 @@ import sys
 import pandas as pd
 import pytest
 
-import equibench.config
+import equibench.measurement.run_config
 from equibench.cli import main
 
 pytestmark = pytest.mark.slow
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.slow
 def quickstart(tmp_path_factory):
     """Run ``equibench quickstart`` once; returns its run folder and what it printed."""
     folder = tmp_path_factory.mktemp("quickstart") / "run"
-    read, printed = equibench.config.read_config, []
+    read, printed = equibench.measurement.run_config.read_config, []
 
     def smaller(path):
         return read(path) | {"limit": 1, "shifts": "file:tests/data/one_shift.csv"}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(equibench.config, "read_config", smaller)
+        patch.setattr(equibench.measurement.run_config, "read_config", smaller)
         patch.setattr("typer.echo", lambda text, **kwargs: printed.append(str(text)))
         patch.setattr(sys, "argv", ["equibench", "quickstart", "--out", str(folder)])
         with pytest.raises(SystemExit) as stopped:

@@ -5,8 +5,8 @@ from importlib import metadata
 import pytest
 
 from equibench.errors import UnavailableError, UsageError
-from equibench.listing import listing
-from equibench.registry import MODELS, Registry
+from equibench.registry.listing import listing
+from equibench.registry.registries import MODELS, Registry
 
 
 class FakeDistribution(metadata.Distribution):
@@ -66,7 +66,7 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_stops_nobody_else(install
 
 def test_a_missing_extra_is_named_with_the_command_that_mends_it(installed):
     source = (
-        "from equibench.registry import register_model\n"
+        "from equibench.registry.registries import register_model\n"
         "@register_model('net-c', extra='heavy', modules=('not_there_either',))\n"
         "def build(): ...\n"
     )

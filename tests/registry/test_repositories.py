@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from equibench.errors import UnavailableError
-from equibench.loading import load_model
-from equibench.specs import Spec
+from equibench.loading.models import load_model
+from equibench.registry.specs import Spec
 
 NET = """
 import torch

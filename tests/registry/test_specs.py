@@ -1,7 +1,7 @@
 import pytest
 
 from equibench.errors import UsageError
-from equibench.specs import Spec, slug
+from equibench.registry.specs import Spec, slug
 
 
 def test_values_parse_as_toml_scalars_and_bare_words_as_text():

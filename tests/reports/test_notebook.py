@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from report_runs import HOSTILE, constant, rising, rows
 
-from equibench.api import Result
 from equibench.errors import UsageError
+from equibench.evaluation.evaluate import Result
 
-NOTEBOOK = Path(__file__).parent.parent / "examples/notebook.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "examples/notebook.ipynb"
 
 
 def test_a_result_shows_its_summary_as_html():

@@ -9,12 +9,12 @@ import shutil
 import pytest
 from report_runs import HOSTILE, constant, described, rising, rows
 
-from equibench.reports.data import RunData
-from equibench.reports.page import render, write_page
-from equibench.reports.payload import embedded
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.page.chart_data import embedded
+from equibench.reports.page.page import render, write_page
+from equibench.reports.page.worst_cases import worst_cases
 from equibench.reports.registered import figures, html, tables
-from equibench.reports.worst_cases import worst_cases
-from equibench.store import RunFolder
+from equibench.runs.run_folder import RunFolder
 
 
 def payload_of(page):
@@ -86,7 +86,7 @@ def test_charts_have_the_numbers_of_the_rows(two_suites):
 
 
 def test_points_beyond_the_budget_are_thinned_and_the_worst_is_kept(make, monkeypatch):
-    monkeypatch.setattr("equibench.reports.payload._POINTS", 20)
+    monkeypatch.setattr("equibench.reports.page.chart_data._POINTS", 20)
     run = make([rows("m", "noise", rising, cases=40)])
     points = payload_of(render({"run": RunData.read(run)}))["series"][0]["points"]
     assert points["total"] == 320

@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 
 from equibench.errors import UsageError
-from equibench.measurement import row_columns
-from equibench.metrics import nmse, psnr, ssim, ssim_columns
-from equibench.reports.choice import Asked, Choice, choose
-from equibench.reports.data import RunData
-from equibench.reports.orderings import Augmented, Chain, Closeness, FarBelow, Limit
-from equibench.reports.page import render
-from equibench.reports.paper import APS, NOT_APS, VARIANTS, paper_name, values
-from equibench.reports.paper_definitions import DEFINITIONS, ERROR, MRI_EQUIVARIANCE
-from equibench.reports.paper_tables import paper_tables
-from equibench.reports.paper_text import latex, markdown, numbers, orderings, write_paper_tables
-from equibench.store import RunFolder
+from equibench.measurement.measurement import row_columns
+from equibench.metrics.image_metrics import nmse, psnr, ssim, ssim_columns
+from equibench.reports.findings.published_results import APS, NOT_APS, VARIANTS, paper_name, values
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.page.page import render
+from equibench.reports.paper.definitions import DEFINITIONS, ERROR, MRI_EQUIVARIANCE
+from equibench.reports.paper.figure4_choice import Asked, Choice, choose
+from equibench.reports.paper.orderings import Augmented, Chain, Closeness, FarBelow, Limit
+from equibench.reports.paper.side_by_side import paper_tables
+from equibench.reports.paper.text import latex, markdown, numbers, orderings, write_paper_tables
+from equibench.runs.run_folder import RunFolder
 
 COLUMNS = row_columns([nmse, psnr, ssim, ssim_columns])
 NMSE = dict(zip(VARIANTS, [1e-2, 1e-3, 5e-3, 2e-3, 1e-4, 1e-9, 2e-9, 3e-9, 1e-7], strict=True))

@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from equibench.config import validated
 from equibench.errors import UsageError
+from equibench.measurement.run_config import validated
 from equibench.models.polyphase import aps_downsample, aps_upsample
-from equibench.reports.choice import Asked, Choice, choose
-from equibench.reports.data import RunData
-from equibench.reports.figures import write
-from equibench.reports.reconstructions import reconstruction_figure
-from equibench.reports.scene import reconstruct
-from equibench.reports.signals import (
+from equibench.reports.figures.figure_files import write
+from equibench.reports.figures.style import COLUMN, PAGE
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.paper.figure4 import reconstruction_figure
+from equibench.reports.paper.figure4_choice import Asked, Choice, choose
+from equibench.reports.paper.figure4_scene import reconstruct
+from equibench.reports.paper.figures_1_and_2 import (
     SIGNAL,
     downsampling,
     downsampling_figure,
@@ -20,8 +21,7 @@ from equibench.reports.signals import (
     upsampling,
     upsampling_figure,
 )
-from equibench.reports.style import COLUMN, PAGE
-from equibench.runner import run
+from equibench.runs.runner import run
 
 PLUGIN = """
 class Volumes(eb.Suite):

@@ -11,26 +11,26 @@ import pytest
 from report_runs import constant, described, rising, rows
 
 from equibench.errors import UsageError
-from equibench.registry import REPORTS
-from equibench.reports.data import RunData, short_names, shorten
-from equibench.reports.distances import distances
-from equibench.reports.distribution import distribution_figure
-from equibench.reports.figures import FIGURES
-from equibench.reports.heatmap import heatmap_figure
-from equibench.reports.leaderboard import leaderboard
-from equibench.reports.octaves import by_power_of_two, power_of_two
-from equibench.reports.page import render
-from equibench.reports.pareto import pareto_figure, pareto_front
-from equibench.reports.power_figure import power_figure
-from equibench.reports.provenance import command
-from equibench.reports.ranking import ranking_figure
+from equibench.registry.registries import REPORTS
+from equibench.reports.figures.distribution import distribution_figure
+from equibench.reports.figures.figure_files import FIGURES
+from equibench.reports.figures.heatmap import heatmap_figure
+from equibench.reports.figures.power_of_two import power_figure
+from equibench.reports.figures.quality_front import pareto_figure, pareto_front
+from equibench.reports.figures.ranking import ranking_figure
+from equibench.reports.figures.style import COLUMN, PAGE
+from equibench.reports.findings.leaderboard import leaderboard
+from equibench.reports.findings.power_of_two import by_power_of_two, power_of_two
+from equibench.reports.findings.run_data import RunData, short_names, shorten
+from equibench.reports.findings.shift_maps import ShiftLattice
+from equibench.reports.page.distance_from_best import distances
+from equibench.reports.page.page import render
+from equibench.reports.page.plain_words import cards, sentences
+from equibench.reports.page.provenance import command
+from equibench.reports.page.summary_sheet import sheet
 from equibench.reports.registered import figures, tables
-from equibench.reports.sentences import cards, sentences
-from equibench.reports.sheet import sheet
-from equibench.reports.shift_maps import ShiftLattice
-from equibench.reports.style import COLUMN, PAGE
-from equibench.reports.summary_table import summary_table
-from equibench.reports.tables import TABLES
+from equibench.reports.tables.summary_table import summary_table
+from equibench.reports.tables.table_files import TABLES
 
 MARKDOWN = """\
 | suite        | model         |   NMSE ↓ mean |   median |   worst | worst at    |   SSIM ↑ mean |   worst |   ΔPSNR [dB] ↓ mean |   worst |
@@ -496,7 +496,9 @@ def test_reports_are_registered_and_can_run(name):
 
 
 def test_importing_reports_imports_nothing_that_draws():
-    code = "import sys, equibench.reports.page; print([m for m in sys.argv if m in sys.modules])"
+    code = (
+        "import sys, equibench.reports.page.page; print([m for m in sys.argv if m in sys.modules])"
+    )
     heavy = ["matplotlib", "seaborn", "jinja2", "tabulate"]
     done = subprocess.run(
         [sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True

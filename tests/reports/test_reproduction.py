@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 
 from equibench.cli import main
-from equibench.folders import cache_folder
-from equibench.loading import load_model
+from equibench.foundation.platform_folders import cache_folder
+from equibench.loading.models import load_model
+from equibench.loading.weights import read_weights, save_weights
 from equibench.models.variants import VARIANTS
-from equibench.specs import Spec
+from equibench.registry.specs import Spec
 from equibench.suites.samples import CTSample, MRISample, PhotoSample
-from equibench.weights import read_weights, save_weights
 
 pytestmark = pytest.mark.slow
 
-TABLES = Path(__file__).parent.parent / "results" / "paper"
+TABLES = Path(__file__).parents[2] / "results" / "paper"
 CONFIGURATIONS = sorted(TABLES.glob("*.toml"))
 WIDTH = 0.02
 

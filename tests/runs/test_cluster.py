@@ -14,10 +14,10 @@ import pandas as pd
 import psutil
 import pytest
 
-from equibench.config import validated
 from equibench.errors import UnavailableError, UsageError
-from equibench.runner import run
-from equibench.store import RunFolder
+from equibench.measurement.run_config import validated
+from equibench.runs.run_folder import RunFolder
+from equibench.runs.runner import run
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -86,7 +86,7 @@ def test_a_unit_that_kills_its_worker_fails_alone(tmp_path, monkeypatch):
 def test_a_cluster_without_a_worker_that_fits_says_why(tmp_path, monkeypatch):
     from distributed import LocalCluster
 
-    monkeypatch.setattr("equibench.cluster.PATIENCE", 1)
+    monkeypatch.setattr("equibench.runs.dask_cluster.PATIENCE", 1)
     with LocalCluster(1, processes=False, dashboard_address=None) as cluster:
         scheduler = cluster.scheduler_address
         with pytest.raises(UnavailableError) as stopped:
@@ -130,7 +130,7 @@ def test_a_shard_is_one_of_several(tmp_path, shard):
 def test_gpus_are_pinned_by_the_environment(monkeypatch):
     import torch
 
-    from equibench.cluster import workers_here
+    from equibench.runs.dask_cluster import workers_here
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     pinned = [w["options"]["env"]["CUDA_VISIBLE_DEVICES"] for w in workers_here("cuda", None, 9)]
@@ -171,7 +171,7 @@ def slurm(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-EXAMPLES = Path(__file__).parents[1] / "examples/cluster"
+EXAMPLES = Path(__file__).parents[2] / "examples/cluster"
 OPTIONS = ("-m", "unet-aps,width=0.05", "-s", SUITE, "--shifts", "random:n=30,max=8")
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from equibench.errors import EquibenchError, UsageError
-from equibench.store import RunFolder
+from equibench.runs.run_folder import RunFolder
 
 STEM = "net_images_0123abcd"
 UNITS = [f"{STEM}_{number:05d}" for number in range(5)]
@@ -65,7 +65,7 @@ def names(folder):
 def another_process(folder, shard=None):
     """A process that holds the folder's lock."""
     source = (
-        "import sys; from equibench.store import RunFolder\n"
+        "import sys; from equibench.runs.run_folder import RunFolder\n"
         f"with RunFolder({str(folder.path)!r}).lock({shard!r}):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )

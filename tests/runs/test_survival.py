@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equibench.config import RunConfig
-from equibench.runner import run
-from equibench.store import RunFolder
+from equibench.measurement.run_config import RunConfig
+from equibench.runs.run_folder import RunFolder
+from equibench.runs.runner import run
 
 KILLS = 50
 NETWORK = """

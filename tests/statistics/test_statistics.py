@@ -11,12 +11,12 @@ import pytest
 from scipy.stats import bootstrap, norm, t
 
 import equibench as eb
-from equibench.bootstrap import intervals
-from equibench.comparison import compare_models
 from equibench.errors import UsageError
-from equibench.paired import holm, paired
-from equibench.reports.summary_table import summary_table
-from equibench.summary import exact_sum, summarize
+from equibench.guard.comparison import compare_models
+from equibench.reports.tables.summary_table import summary_table
+from equibench.statistics.confidence_intervals import intervals
+from equibench.statistics.paired_tests import holm, paired
+from equibench.statistics.summary import exact_sum, summarize
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_a_constant_has_an_interval_of_no_width_and_what_is_not_finite_none():
 
 _INTERVALS = """
 import numpy as np
-from equibench.bootstrap import intervals
+from equibench.statistics.confidence_intervals import intervals
 random = np.random.default_rng(0)
 counts = random.integers(1, 9, 5000).astype(float)
 sums = counts[:, None] * random.lognormal(-8, 5, (5000, 6))

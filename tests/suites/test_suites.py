@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from equibench.cases import Case
+from equibench.cases.suite import Case
 from equibench.errors import DataError, UsageError
 from equibench.suites import fbp, files
 from equibench.suites.fastmri import FastMRI

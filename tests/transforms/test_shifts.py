@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from equibench.errors import UsageError
-from equibench.shifts import parse_shifts
+from equibench.transforms.shift_plans import parse_shifts
 
 SIZE = (32, 48)
 

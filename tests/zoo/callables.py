@@ -7,7 +7,6 @@ import threading
 import numpy as np
 import torch
 from torch import nn
-
 from zoo.entry import broken, circular, exact, measured, refused, zero_padded
 
 NO_LAYERS = "has no layers to attribute to"

@@ -9,7 +9,6 @@ import warnings
 import numpy as np
 import torch
 from torch import nn
-
 from zoo.entry import broken, circular, exact, measured, refused, zero_padded
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-
 from zoo.entry import broken, circular, exact, measured, refused
 
 

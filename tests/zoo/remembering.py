@@ -4,7 +4,6 @@ import functools
 
 import torch
 from torch import nn
-
 from zoo.entry import circular, exact, measured
 
 

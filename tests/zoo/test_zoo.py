@@ -8,11 +8,11 @@ from zoo.state import process_state, state
 from zoo.table import ZOO, Network
 
 import equibench as eb
-from equibench.attribution import attribute
-from equibench.config import RunConfig
-from equibench.evaluation import Evaluation
-from equibench.rounding import default_limit, tolerated
-from equibench.settings import Settings
+from equibench.evaluation.model_on_suite import Evaluation
+from equibench.foundation.rounding import default_limit, tolerated
+from equibench.layers.attribution import attribute
+from equibench.measurement.conditions import Settings
+from equibench.measurement.run_config import RunConfig
 
 SHIFTS = [(1, 0), (5, 11)]
 ROUNDING = default_limit("fp32")
@@ -86,7 +86,9 @@ def by_hand(model, images):
             scale = y.shape[-1] // images.shape[-1]
             back = moved.roll([-scale * k for k in shift], (-2, -1))
             top, bottom = float((back - y).square().sum()), float(y.square().sum())
-            errors[f"{number:05d}", *shift] = top / bottom if bottom else (0.0 if top == 0 else torch.inf)
+            errors[f"{number:05d}", *shift] = (
+                top / bottom if bottom else (0.0 if top == 0 else torch.inf)
+            )
     return errors
 
 

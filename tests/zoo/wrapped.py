@@ -8,7 +8,6 @@ import weakref
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
-
 from zoo.entry import broken, circular, exact, measured, refused, zero_padded
 
 NO_HOOKS = "calls no layer that hooks can see"

@@ -1,0 +1,1 @@
+"""Holding measurements to limits, baselines and each other; the pytest plugin."""

@@ -1,0 +1,1 @@
+"""Which layer breaks equivariance, and which adaptive layer changed its choice."""

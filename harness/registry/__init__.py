@@ -1,0 +1,1 @@
+"""What is registered and how names that users type find it; nothing here is built or run."""

@@ -1,0 +1,1 @@
+"""Runs that are stored: units of work, folders, resuming, clusters."""

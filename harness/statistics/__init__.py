@@ -1,0 +1,1 @@
+"""From rows to summaries, intervals and tests; no networks and no files."""

@@ -1,0 +1,1 @@
+"""How images are moved, and which motions are drawn; no networks."""

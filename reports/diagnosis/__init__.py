@@ -1,0 +1,1 @@
+"""What a probe, attribution and forensics found, as tables and a figure."""
