@@ -104,6 +104,9 @@ class APSDown(nn.Module):
     norms: (B,) each.
     """
 
+    of_last_call = ("near_ties", "choices", "gaps")
+    """Attributes that no later call reads."""
+
     def __init__(self, stride: int | Sequence[int] = 2, criterion: Criterion = "l2") -> None:
         super().__init__()
         self.stride = stride if isinstance(stride, int) else tuple(stride)

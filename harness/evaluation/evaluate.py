@@ -14,7 +14,7 @@ from equibench.cases.suite import ImageCases, Suite
 from equibench.errors import UsageError
 from equibench.evaluation.model_on_suite import Evaluation, units
 from equibench.evidence.stride_probing import PROBED, Probe
-from equibench.inference.precision import Precision
+from equibench.inference.precision import Precision, label_of
 from equibench.loading.models import build_suite, case_names, load_model
 from equibench.measurement.conditions import Frame, Settings
 from equibench.measurement.run_config import validated
@@ -133,7 +133,7 @@ def evaluate(
 def _label(model: Callable[[Tensor], Tensor] | str) -> str:
     if isinstance(model, str):
         return Spec.parse(model).label
-    return str(getattr(model, "__name__", type(model).__name__))
+    return label_of(model)
 
 
 def suite_of(suite: Suite | Tensor | str) -> Suite:

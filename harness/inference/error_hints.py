@@ -2,6 +2,8 @@
 
 import re
 
+from equibench.errors import reason
+
 __all__ = ["hint"]
 
 _REMEDIES = [
@@ -32,8 +34,9 @@ _REMEDIES = [
 
 def hint(error: BaseException) -> str:
     """``"; "`` and a remedy, or nothing."""
+    said = reason(error)
     for pattern, remedy in _REMEDIES:
-        found = re.search(pattern, str(error))
+        found = re.search(pattern, said)
         if found:
             return f"; {remedy.format(*found.groups())}"
     return ""

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from equibench.errors import EquibenchError, ModelError
+from equibench.errors import ModelError, reason
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.error_hints import hint
+from equibench.inference.precision import told
 
 __all__ = ["align", "attempt", "call", "described", "out_of_memory", "roll", "shape"]
 
@@ -48,30 +50,43 @@ def call(model: Callable[[Tensor], object], images: Tensor, label: str, place: s
         ModelError: it raises, or returns anything but a real tensor (B, C', H, W).
     """
     output = attempt(model, images, label, place)
-    scale = getattr(model, "output_scale", 1)
+    with guarded(
+        lambda error: (
+            f"{label} returned a {type(output).__name__} on {place} that cannot be looked at: "
+            f"{kind_and_reason(error)}"
+        )
+    ):
+        return _checked(output, images, told(model, "output_scale", 1), f"{label} returned", place)
+
+
+def _checked(output: object, images: Tensor, scale: int, returned: str, place: str) -> Tensor:
+    """An output of images (B, C, H, W), if it is a real tensor (B, C', sH, sW)."""
     given = f"(input {shape(images)})"
     batch, _, *size = images.shape
     height, width = (n * scale for n in size)
     wanted = f"one tensor ({batch}, C, {height}, {width})"
     if not isinstance(output, Tensor):
         raise ModelError(
-            f"{label} returned {described(output)} on {place} {given}, not {wanted}: "
+            f"{returned} {described(output)} on {place} {given}, not {wanted}: "
             f"name the image among them, {_selection(output)}"
-        )
-    if output.ndim != 4 or output.shape[::2] != (batch, height) or output.shape[3] != width:
-        raise ModelError(
-            f"{label} returned a tensor {shape(output)} on {place} {given}, not {wanted}: "
-            f"{_size_remedy(output, images)}"
         )
     if output.device != images.device or output.layout != torch.strided:
         raise ModelError(
-            f"{label} returned a {output.layout} tensor on {output.device} on {place} {given}, "
+            f"{returned} a {output.layout} tensor on {output.device} on {place} {given}, "
             f"not a dense one on {images.device}: wrap it so that it returns that"
+        )
+    if output.ndim != 4 or output.shape[::2] != (batch, height) or output.shape[3] != width:
+        raise ModelError(
+            f"{returned} a tensor {shape(output)} on {place} {given}, not {wanted}: "
+            f"{_size_remedy(output, images)}"
+        )
+    if not output.shape[1]:
+        raise ModelError(
+            f"{returned} a tensor {shape(output)} on {place} {given}: it has no channels to compare"
         )
     if not output.is_floating_point():
         raise ModelError(
-            f"{label} returned {output.dtype} on {place} {given}: "
-            "wrap it so that it returns real numbers"
+            f"{returned} {output.dtype} on {place} {given}: wrap it so that it returns real numbers"
         )
     return output
 
@@ -82,23 +97,21 @@ def attempt(model: Callable[[Tensor], object], images: Tensor, label: str, place
     Raises:
         ModelError: it raises.
     """
-    try:
+    given = f"(input {shape(images)})"
+    with guarded(
+        lambda error: (
+            f"{label} raised {type(error).__name__} on {place} {given}: "
+            f"{reason(error)}{hint(error)}"
+        ),
+        but=out_of_memory,
+    ):
         return model(images)
-    except (EquibenchError, torch.OutOfMemoryError):
-        raise
-    except (Exception, SystemExit) as error:
-        if out_of_memory(error):
-            raise
-        reason = str(error).strip().split("\n")[0] or "no message"
-        given = f"(input {shape(images)})"
-        raise ModelError(
-            f"{label} raised {type(error).__name__} on {place} {given}: {reason}{hint(error)}"
-        ) from error
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether a smaller batch may help; the CPU's allocator has no exception of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+    memory = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, memory) or "allocate memory" in reason(error)
 
 
 def shape(tensor: Tensor) -> str:
@@ -134,7 +147,8 @@ def _size_remedy(output: Tensor, images: Tensor) -> str:
     """The adapter that mends an output of another size."""
     if output.ndim == 5 or images.ndim == output.ndim + 1:
         return "name the image in it with out.select, or wrap it"
-    ratios = {n / m for n, m in zip(output.shape[-2:], images.shape[-2:], strict=True)}
+    sizes = zip(output.shape[-2:], images.shape[-2:], strict=False)
+    ratios = {n / m for n, m in sizes} if output.ndim == 4 else set()
     (ratio,) = ratios if len(ratios) == 1 else (0.0,)
     if ratio > 1 and ratio.is_integer():
         return f"set out.scale={ratio:.0f} if it is to enlarge images"

@@ -16,9 +16,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 from torch.utils._pytree import tree_leaves, tree_map
 
 from equibench.errors import ModelError, UsageError
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.rounding import allowance, default_limit
 from equibench.inference.forward_pass import attempt, out_of_memory
 from equibench.inference.precision import Precision, numerics, placed, resolve_device
@@ -98,6 +100,7 @@ def attribute(
     place = resolve_device(device)
     trace = _Trace(model, pairs, precision)
     with (
+        guarded(lambda error: f"{name} cannot be attributed to: {kind_and_reason(error)}"),
         placed(model, place, precision) as forward,
         numerics(precision),
         trace.calls.listening(),
@@ -116,6 +119,11 @@ def attribute(
 
 
 def _check(model: object, images: Tensor, shifts: Sequence[Pair], batch: int) -> None:
+    if isinstance(model, ScriptModule):
+        raise UsageError(
+            "TorchScript has no layers that hooks can see: attribute to the module that was "
+            "scripted or traced"
+        )
     if not isinstance(model, nn.Module):
         raise UsageError(
             f"{type(model).__name__} has no layers to attribute to: give a torch.nn.Module"

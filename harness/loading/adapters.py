@@ -38,6 +38,9 @@ class Adapted(nn.Module):
             what was expected, and which key mends it.
     """
 
+    of_last_call = ("padded",)
+    """Attributes that no later call reads."""
+
     def __init__(
         self, network: Callable[..., Any], adaptation: Adaptation, label: str = "the model"
     ) -> None:

@@ -50,6 +50,8 @@ class Isolated:
     The process is started with the first request, and again with the next one if it has died.
     """
 
+    outlives_calls = True
+    """A measurement does not put it back: the process goes on, or another has begun."""
     output_scale: int
     padded = False
     total_stride: int

@@ -6,7 +6,7 @@ Batches have one fixed shape and mix cases and shifts; which images share a batc
 the cases alone. Sums stay on the device until the last batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from equibench.cases.suite import Suite, data_range, in_units
-from equibench.errors import DataError, ModelError
+from equibench.errors import DataError, EquibenchError, ModelError
 from equibench.inference.forward_pass import align, call, roll, shape
 from equibench.inference.parallel_copies import Lanes
 from equibench.measurement.conditions import Settings
@@ -83,7 +83,15 @@ class Measured:
     """Rows of a unit, and why the others of its cases have none."""
 
     rows: pd.DataFrame
-    broken: dict[str, DataError]
+    broken: dict[str, EquibenchError]
+
+
+class _RefusedError(Exception):
+    """A model cannot take a batch with images of some cases."""
+
+    def __init__(self, error: ModelError, cases: Sequence[str]) -> None:
+        super().__init__(str(error))
+        self.error, self.cases = error, cases
 
 
 _Place = tuple[int, Item, OpenCase]
@@ -137,6 +145,7 @@ class Measurement:
     Args:
         lanes: the model, and its copies that work side by side.
         load: gives the cases by name.
+        begin: brings the model and all random numbers back to where a unit begins.
     """
 
     def __init__(
@@ -147,34 +156,70 @@ class Measurement:
         metrics: Sequence[Metric],
         settings: Settings,
         load: Loader,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
-        self.lanes = lanes
+        self.lanes, self.begin = lanes, begin
         self.label, self.suite, self.settings, self.load = label, suite, settings, load
         self.metrics = metrics
         self.changing = [m for m in metrics if m.delta_format]
+        self._forget()
+
+    def run(self, cases: Sequence[str]) -> Measured:
+        """Measure; a case that cannot be loaded, or that the model refuses, is left out.
+
+        The others pass through the model in the same batches as if it were whole.
+
+        Raises:
+            DataError: only some cases have a ground truth.
+            ModelError: the model refuses every case.
+        """
+        broken: dict[str, EquibenchError] = {}
+        while True:
+            self._forget()
+            try:
+                for sums in self.lanes.in_order(self._tasks(cases, broken)):
+                    for keys, part in sums:
+                        self.keys += keys
+                        self.sums.append(part)
+            except _RefusedError as refused:
+                broken |= self._refused(cases, broken, refused)
+                if all(isinstance(broken.get(name), ModelError) for name in cases):
+                    raise broken[cases[0]] from refused
+                continue
+            table = (
+                self._table() if self.closed else pd.DataFrame(columns=row_columns(self.metrics))
+            )
+            return Measured(table, broken)
+
+    def _forget(self) -> None:
+        self.begin()
         self.closed: dict[str, _Closed] = {}
         self.keys: list[tuple[str, int]] = []
         self.sums: list[Tensor] = []
         self.widths: list[int] = []
 
-    def run(self, cases: Sequence[str]) -> Measured:
-        """Measure; a case that cannot be loaded is left out.
-
-        Raises:
-            DataError: no case can be loaded, or only some have a ground truth.
-            ModelError: the model raises, or returns what cannot be measured.
-        """
-        broken: dict[str, DataError] = {}
-        for sums in self.lanes.in_order(self._tasks(cases, broken)):
-            for keys, part in sums:
-                self.keys += keys
-                self.sums.append(part)
-        if not self.closed:
-            raise next(iter(broken.values()))
-        return Measured(self._table(), broken)
+    def _refused(
+        self, cases: Sequence[str], broken: Mapping[str, EquibenchError], first: "_RefusedError"
+    ) -> dict[str, EquibenchError]:
+        """Which cases a model refuses, each by itself; if none, all that were refused together."""
+        self.begin()
+        found: dict[str, EquibenchError] = {}
+        for name in (name for name in cases if name not in broken):
+            case = self.load(name)
+            if isinstance(case, DataError):
+                continue  # the next pass tells
+            alone = OpenCase(case, np.empty((0, 2), dtype=np.int64), self.settings.device)
+            part = list(alone.items(self.settings.batch))[: self.settings.batch]
+            try:
+                self._forward(
+                    part, [(slot, i, alone) for slot, i in enumerate(part)], self.lanes.each[0]
+                )
+            except ModelError as error:
+                found[name] = error
+        return found or dict.fromkeys(first.cases, first.error)
 
     def _tasks(
-        self, cases: Sequence[str], broken: dict[str, DataError]
+        self, cases: Sequence[str], broken: dict[str, EquibenchError]
     ) -> Iterator[Callable[[Forward], _Sums]]:
         """What there is to do for each batch."""
         first: OpenCase | None = None
@@ -191,7 +236,7 @@ class Measurement:
                 yield partial(self._batch, batch, places)
 
     def _batches(
-        self, cases: Sequence[str], broken: dict[str, DataError]
+        self, cases: Sequence[str], broken: dict[str, EquibenchError]
     ) -> Iterator[Sequence[Item]]:
         """Images that pass through the model together: all of one size."""
         waiting: list[Item] = []
@@ -212,6 +257,8 @@ class Measurement:
         except BaseException as error:
             for _, _, case in unshifted:
                 case.fail(error)
+            if isinstance(error, ModelError):
+                raise _RefusedError(error, [case.name for _, _, case in places]) from error
             raise
         return self._compare(batch, [place for place in places if place[1].draw is not None])
 
@@ -245,7 +292,10 @@ class Measurement:
     def _compare(self, batch: _Batch, places: Sequence[_Place]) -> _Sums:
         """Compare shifted outputs with the references of their cases."""
         for _, _, case in places:
-            case.closed.result()
+            try:
+                case.closed.result()
+            except ModelError as error:
+                raise _RefusedError(error, [case.name]) from error
         return [
             ([(case.name, item.draw or 0) for _, item, case in group], self._sums(batch, group))
             for group in _groups(places, batch)

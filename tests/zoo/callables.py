@@ -49,7 +49,7 @@ def callable_object():
     return Model()
 
 
-@exact(layers=NO_LAYERS)
+@exact(layers=NO_LAYERS, alike=False)
 def closure_over_a_network_in_training():
     network = nn.Sequential(circular(), nn.BatchNorm2d(1), nn.Dropout(0.5))
     return lambda images: network(images)

@@ -75,10 +75,10 @@ def _look(value: Any, place: str, found: dict[str, Any], seen: set[int]) -> None
 
 
 def _tensor(tensor: Tensor) -> tuple[Any, ...]:
-    kind = type(tensor), id(tensor), tensor.requires_grad, tensor.is_inference(), tensor.dtype
     if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
-        return kind
-    gradient = None if tensor.grad is None or not tensor.is_leaf else _tensor(tensor.grad)
+        return type(tensor), id(tensor), tensor.requires_grad
+    kind = type(tensor), id(tensor), tensor.requires_grad, tensor.is_inference(), tensor.dtype
+    gradient = _tensor(tensor.grad) if tensor.is_leaf and tensor.grad is not None else None
     where = tensor.device, tensor.shape, tensor.layout, gradient
     if tensor.is_meta or tensor.numel() > 2**30:
         return *kind, *where

@@ -4,13 +4,14 @@ import functools
 import types
 import warnings
 import weakref
+from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 from zoo.entry import broken, circular, exact, measured, refused, zero_padded
 
-NO_HOOKS = "calls no layer that hooks can see"
+NO_HOOKS = "has no layers that hooks can see"
 
 
 @exact()
@@ -192,7 +193,7 @@ def traced_symbolically():
     return torch.fx.symbolic_trace(nn.Sequential(circular(), nn.ReLU()))
 
 
-@exact(layers="")
+@exact()
 def exported():
     network = torch.export.export(circular().eval(), (torch.rand(2, 1, 16, 16),)).module()
     for name in ("train", "eval"):
@@ -457,7 +458,7 @@ def keeps_its_input_in_a_global():
 @exact()
 def keeps_its_input_in_its_class():
     class Shared(Around):
-        kept = []
+        kept: ClassVar = []
 
         def forward(self, x):
             self.kept[:] = [x]
