@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from equibench.cases.suite import Case, ImageCases, Suite
-    from equibench.errors import DataError, EquibenchError, ModelError, UsageError
+    from equibench.errors import (
+        DataError,
+        EquibenchError,
+        ModelError,
+        UnavailableError,
+        UsageError,
+    )
     from equibench.evaluation.evaluate import Result, evaluate
     from equibench.guard.assertion import assert_shift_equivariant
     from equibench.loading.adapters import adapt
@@ -36,6 +42,7 @@ __all__ = [
     "RunConfig",
     "RunFolder",
     "Suite",
+    "UnavailableError",
     "UsageError",
     "adapt",
     "assert_shift_equivariant",
@@ -52,7 +59,7 @@ _HOMES = {
     "evaluation.evaluate": ("Result", "evaluate"),
     "cases.suite": ("Case", "ImageCases", "Suite"),
     "measurement.run_config": ("RunConfig",),
-    "errors": ("DataError", "EquibenchError", "ModelError", "UsageError"),
+    "errors": ("DataError", "EquibenchError", "ModelError", "UnavailableError", "UsageError"),
     "guard.assertion": ("assert_shift_equivariant",),
     "metrics.image_metrics": ("Metric",),
     "registry.registries": (

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from equibench.inference.object_graph import CONTAINERS, is_leaf, members
 
@@ -99,8 +99,6 @@ class _Reach:
             self._class(value)
         elif isinstance(value, nn.Module) or not (is_leaf(value) or isinstance(value, CONTAINERS)):
             self._class(type(value))
-        elif isinstance(value, Tensor):
-            self.waiting += [vars(value)] if hasattr(value, "__dict__") else []
 
     def _class(self, kind: type) -> None:
         for each in kind.__mro__:

@@ -152,7 +152,7 @@ class _Line:
 
     def worsen(self, column: str, errors: Tensor) -> None:
         # what is not finite is as far off as can be
-        worst = float(errors.nan_to_num(nan=torch.inf).max())
+        worst = float(errors.detach().nan_to_num(nan=torch.inf).max())
         before = getattr(self, column)
         setattr(self, column, worst if before != before else max(before, worst))
 

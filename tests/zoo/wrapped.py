@@ -304,7 +304,7 @@ def attributes_that_raise():
     return Touchy()
 
 
-@exact()
+@exact(layers="has no layers to attribute to")
 def slots():
     class Slotted:
         __slots__ = ("factor",)
