@@ -7,7 +7,7 @@ from race import race
 
 import equibench as eb
 from equibench.evaluation.model_on_suite import Evaluation
-from equibench.loading.models import load_model
+from equibench.loading.load import load_spec
 from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import validated
 from equibench.registry.specs import Spec
@@ -19,7 +19,7 @@ SIZE, SOME = 320, 300
 def test_all_shifts_of_an_image(benchmark, report):
     """Brute force is measured on some shifts, and its time for all of them follows."""
     spec = Spec.parse("unet-lpf-3,width=0.125")
-    model = load_model(spec).model
+    model = load_spec(spec).model
     suite = eb.ImageCases(torch.rand(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)))
     suite.label = suite.name
     cases = suite.cases()

@@ -10,7 +10,7 @@ import equibench as eb
 from equibench.evaluation.batch_tuning import tuned
 from equibench.evaluation.model_on_suite import Evaluation
 from equibench.inference.precision import numerics, placed
-from equibench.loading.models import load_model
+from equibench.loading.load import load_spec
 from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import validated
 from equibench.registry.specs import Spec
@@ -35,7 +35,7 @@ class Images(eb.ImageCases):
 
 def evaluation(width, device, number):
     """A network, some images, and the evaluation of the one on the others with a tuned batch."""
-    model = load_model(Spec.parse(f"unet-baseline,width={width}")).model
+    model = load_spec(Spec.parse(f"unet-baseline,width={width}")).model
     fields = {"models": ["m"], "suites": ["s"], "shifts": f"random:n={SHIFTS},max=16"}
     settings = Settings.of(validated(fields | {"device": device}, "benchmark"))
     suite = Images(number)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from equibench.loading.models import load_model
+from equibench.loading.load import load_spec
 from equibench.registry.specs import Spec
 
 VARIANTS = ["unet-baseline", "unet-lpf-3", "unet-aps", "unet-aps-3"]
@@ -18,7 +18,7 @@ def images():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_forward(benchmark, equivariance, images, variant):
-    model = load_model(Spec.parse(f"{variant},width=0.125")).model.eval()
+    model = load_spec(Spec.parse(f"{variant},width=0.125")).model.eval()
     with torch.inference_mode():
         benchmark(model, images)
     result = equivariance(model, images, nmse=math.inf, shifts="random:n=5,max=16")

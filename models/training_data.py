@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, UsageError
-from equibench.loading.models import build_suite, case_names
+from equibench.loading.suites import build_suite, case_names
 from equibench.models.recipes import Recipe
 from equibench.registry.registries import SUITES
 from equibench.registry.specs import Spec

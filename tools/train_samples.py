@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 import equibench as eb
-from equibench.loading.models import build_suite
+from equibench.loading.suites import build_suite
 from equibench.loading.weights import read_weights
 from equibench.models.recipes import recipe
 from equibench.models.training import train

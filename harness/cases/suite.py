@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Case", "DataRange", "ImageCases", "Suite", "data_range", "in_units"]
+__all__ = ["Case", "DataRange", "ImageCases", "Suite", "data_range", "in_units", "suite_conditions"]
 
 DataRange = Literal["max", "range"]
 """How R of PSNR and SSIM follows from the reference: its maximum, or maximum − minimum."""
@@ -120,3 +121,14 @@ def data_range(rule: DataRange, reference: Tensor) -> Tensor:
     """R of a reference of any shape, as a scalar tensor in float64."""
     reference = reference.double()
     return reference.amax() - reference.amin() if rule == "range" else reference.amax()
+
+
+def suite_conditions(suite: Suite, cases: Sequence[str]) -> dict[str, Any]:
+    """What must be equal for two suites to be the same."""
+    digest = hashlib.sha256("\n".join(cases).encode()).hexdigest()[:12]
+    return {
+        "name": suite.name,
+        "version": suite.version,
+        "arguments": dict(suite.configuration),
+        "cases": f"{len(cases)} ({digest})",
+    }

@@ -40,7 +40,7 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
 def suite_of(text: str, data: list[str] | None) -> Any:
-    from equibench.loading.models import build_suite
+    from equibench.loading.suites import build_suite
     from equibench.registry.specs import Spec
 
     return build_suite(Spec.parse(text), roots(data))

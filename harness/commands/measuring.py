@@ -175,7 +175,8 @@ def probe(
     """
     from equibench.evaluation.model_on_suite import Evaluation
     from equibench.evidence.stride_probing import PROBED
-    from equibench.loading.models import case_names, load_model
+    from equibench.loading.load import load_spec
+    from equibench.loading.suites import case_names
     from equibench.measurement.conditions import Settings
     from equibench.measurement.run_config import validated
     from equibench.registry.specs import Spec
@@ -184,7 +185,9 @@ def probe(
     options = {"device": device, "precision": precision, "seed": seed, "shifts": shifts}
     config = validated({"models": [model], "suites": [suite], **options}, "probe")
     images = suite_of(suite, data)
-    loaded = load_model(Spec.parse(model), seed, trust_pickle=trust_pickle, isolate=isolate)
+    loaded = load_spec(Spec.parse(model), seed, trust_pickle=trust_pickle, isolate=isolate)
+    for note in loaded.notes:
+        typer.echo(f"{loaded.label}: {note}", err=True)
     declared = loaded.provenance["details"].get("total_stride")
     settings = Settings.of(config)
     evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)

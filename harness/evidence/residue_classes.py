@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from equibench.evidence.stride_probing import Pair
-from equibench.foundation.rounding import FLOORS, one_rounding
+from equibench.foundation.rounding import allowance
 from equibench.foundation.seeds import generator
 from equibench.transforms.shift_plans import All, ShiftPlan, Shifts
 
@@ -72,7 +72,7 @@ def settled(rows: pd.DataFrame, plan: Residues) -> pd.DataFrame:
         theirs = classes["eq_nmse"].to_numpy()[1:][same.to_numpy()]
         gaps = (np.sqrt(spots["eq_nmse"].to_numpy()) - np.sqrt(theirs)) ** 2
         deviation = float(gaps.max()) if len(gaps) else 0.0
-        floor = float(np.nan_to_num(part["floor_nmse"].iloc[0]))
-        limit = FLOORS * max(floor, one_rounding(str(part["precision"].iloc[0])))
+        first = part.iloc[0]
+        limit = allowance(str(first["precision"]), float(first["floor_nmse"]))
         parts.append(classes.assign(spot_deviation=deviation, exact=bool(deviation <= limit)))
     return pd.concat(parts)

@@ -1,7 +1,7 @@
 """Files that are whole or not there: written to a temporary name, flushed, renamed."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +14,11 @@ TEMPORARY = ".tmp"
 
 
 @contextmanager
-def replacing(final: Path) -> Iterator[Path]:
+def replacing(final: Path, named: Callable[[Path], str] | None = None) -> Iterator[Path]:
     """A name to write to; on leaving, that file is flushed and takes the place of ``final``.
+
+    Args:
+        named: gives its name in that folder instead, once it is written.
 
     Raises:
         EquibenchError: it cannot be written; ``final`` is what it was, and nothing is left over.
@@ -26,7 +29,7 @@ def replacing(final: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
-            temporary.replace(final)
+            temporary.replace(final.with_name(named(temporary)) if named else final)
         finally:
             temporary.unlink(missing_ok=True)
 

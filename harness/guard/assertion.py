@@ -11,11 +11,14 @@ from torch import Tensor
 
 from equibench.cases.suite import ImageCases, Suite
 from equibench.errors import UsageError
-from equibench.evaluation.evaluate import Result, evaluate, suite_of
+from equibench.evaluation.evaluate import Result, evaluate
 from equibench.foundation.rounding import default_limit
 from equibench.inference.forward_pass import align, roll
 from equibench.inference.precision import Precision, numerics, placed
+from equibench.loading.suites import suite_of
+from equibench.statistics.averages import mean, quantiles
 from equibench.statistics.summary import Column, columns, worst_at
+from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +37,7 @@ def assert_shift_equivariant(
     nmse: Limit | None = None,
     ssim: Limit | None = None,
     delta_psnr: Limit | None = None,
-    shifts: str = "random:n=10,max=16",
+    shifts: str = DEFAULT_SHIFTS,
     device: str = "auto",
     precision: Precision = "fp32",
     batch: int | Literal["auto"] = "auto",
@@ -129,27 +132,32 @@ def violations(rows: pd.DataFrame, limits: Mapping[str, Limit]) -> list[Violatio
             raise UsageError(f"{name} was not measured: ΔPSNR needs targets")
         values = shifted[name].to_numpy(dtype=np.float64)
         for wanted, bound in (limit if isinstance(limit, Mapping) else {"worst": limit}).items():
-            value = statistic(values, wanted, column)
+            value = statistic(values, wanted, column, shifted["covers"].to_numpy(np.int64))
             if not _holds(np.array([value]), bound, column)[0]:
                 broken.append(Violation(column, wanted, value, bound, shifted))
     return broken
 
 
-def statistic(values: "NDArray[np.float64]", name: str, column: Column) -> float:
+def statistic(
+    values: "NDArray[np.float64]", name: str, column: Column, covers: "NDArray[np.int64]"
+) -> float:
     """``worst``, ``mean``, ``median`` or a quantile such as ``q95`` towards the worse end.
 
-    NaN is worse than any number.
+    They are those of summaries: NaN is worse than any number, and a value counts as often as
+    ``covers`` (n,) says.
 
     Raises:
         UsageError: no such statistic.
     """
     if name == "worst":
         return float(values[worst_at(values, column)])
-    if name in ("mean", "median"):
-        return float(getattr(np, name)(values))
+    if name == "mean":
+        return mean(values, covers)
+    if name == "median":
+        return quantiles(values, covers, [], column.higher_is_better)[0]
     if name[:1] == "q" and name[1:].isdigit() and 0 < int(name[1:]) < 100:
-        share = int(name[1:]) / 100
-        return float(np.quantile(values, 1 - share if column.higher_is_better else share))
+        _, (found,) = quantiles(values, covers, [int(name[1:])], column.higher_is_better)
+        return found
     raise UsageError(f"no statistic is called {name!r}: take worst, mean, median or q1 to q99")
 
 

@@ -16,7 +16,6 @@ from equibench.errors import EquibenchError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from equibench.cases.suite import Suite
     from equibench.runs.run_folder import RunFolder
     from equibench.statistics.summary import Column
 
@@ -28,7 +27,6 @@ __all__ = [
     "Key",
     "Line",
     "shift_conditions",
-    "suite_conditions",
 ]
 
 SCHEMA = 1
@@ -213,17 +211,6 @@ def shift_conditions(shifts: str, plan: str, seed: int) -> dict[str, Any]:
         digest = hashlib.sha256(plan.encode()).hexdigest()[:12]
         return {"shifts": f"{shifts} ({digest})", "seed": None}
     return {"shifts": shifts, "seed": seed if parse_shifts(shifts).seeded else None}
-
-
-def suite_conditions(suite: "Suite", cases: Sequence[str]) -> dict[str, Any]:
-    """What must be equal for two suites to be the same."""
-    digest = hashlib.sha256("\n".join(cases).encode()).hexdigest()[:12]
-    return {
-        "name": suite.name,
-        "version": suite.version,
-        "arguments": dict(suite.configuration),
-        "cases": f"{len(cases)} ({digest})",
-    }
 
 
 def _lines(rows: "pd.DataFrame", kinds: Sequence["Column"]) -> dict[Key, Line]:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from equibench.errors import ModelError, reason
 from equibench.foundation.foreign_code import guarded, kind_and_reason
-from equibench.inference.error_hints import hint
 from equibench.inference.precision import told
+from equibench.inference.remedies import hint
 
 __all__ = ["align", "attempt", "call", "described", "out_of_memory", "roll", "shape"]
 

@@ -1,33 +1,28 @@
-"""From what users type to models and suites that can be evaluated."""
+"""A model from its spec, built in this process: factory, weights, adapters, provenance."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
-from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from equibench.cases.suite import Suite
-from equibench.errors import DataError, EquibenchError, ModelError, UsageError
-from equibench.loading.adapter_keys import Adaptation
-from equibench.loading.adapters import Adapted
+from equibench.errors import EquibenchError, ModelError
+from equibench.inference.adapter_keys import Adaptation
+from equibench.inference.adapters import Adapted
 from equibench.loading.weights import load_weights
 from equibench.registry.entries import Entry, Info
 from equibench.registry.plugin_files import Repository, repository_of, visible
 from equibench.registry.provenance import source_sha256
-from equibench.registry.registries import MODELS, SUITES
+from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
 
 __all__ = [
     "LoadedModel",
-    "build_suite",
-    "case_names",
-    "load_model",
+    "build_model",
     "seeded",
 ]
 
@@ -39,33 +34,28 @@ class LoadedModel:
     Args:
         weights: a phrase for tables and pages; empty where nothing is known.
         provenance: hashes and metadata for the manifest.
+        notes: what was decided for the user, to be said once.
     """
 
     label: str
     model: Callable[[Tensor], Tensor]
     weights: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
-def load_model(
-    spec: Spec, seed: int = 0, *, trust_pickle: bool = False, isolate: bool = False
-) -> LoadedModel:
+def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> LoadedModel:
     """Build a model, load its weights, strictly, and put its adapters around it.
 
     Args:
         seed: of what the factory draws from PyTorch's CPU generator, which is left as it was.
         trust_pickle: read files that can run code of their own as they are unpickled.
-        isolate: build and run it in a process of its own.
 
     Raises:
         UsageError: an unknown name, a missing extra, an argument the factory does not take, a
             file that needs ``trust_pickle``.
         ModelError: the factory raises or returns no callable, or the weights do not fit.
     """
-    if isolate:
-        from equibench.loading.separate_process import load_isolated
-
-        return load_isolated(spec, seed, trust_pickle=trust_pickle)
     entry = MODELS.get(spec.reference)
     with seeded(seed):  # a plugin may build its model as it is imported
         factory = entry.require()
@@ -76,11 +66,14 @@ def load_model(
         model = _built(entry, factory, spec, seed, trust_pickle)
         weights = "untrained" if entry.info.details.get("trained") is False else ""
         trained: Mapping[str, Any] = {}
+        notes: list[str] = []
         if spec.weights is not None:
-            trained = load_weights(model, spec, trust_pickle=trust_pickle)
-            weights = spec.weights
+            loaded = load_weights(model, spec, trust_pickle=trust_pickle)
+            weights, trained = spec.weights, loaded.trained
+            notes += [loaded.taken] if loaded.taken else []
         provenance = _provenance(model, factory, entry.info)
     provenance |= {"trained": trained} if trained else {}
+    provenance |= {"notes": notes} if notes else {}
     if entry.file is not None:
         weights = entry.file.name
         provenance["file_sha256"] = hashlib.sha256(entry.file.read_bytes()).hexdigest()
@@ -89,7 +82,7 @@ def load_model(
     if spec.adapters:
         model = Adapted(model, adaptation, spec.label)
         provenance["adapters"] = dict(spec.adapters)
-    return LoadedModel(spec.label, model, weights, provenance)
+    return LoadedModel(spec.label, model, weights, provenance, tuple(notes))
 
 
 def _built(entry: Entry[Any], factory: Any, spec: Spec, seed: int, trust_pickle: bool) -> Any:
@@ -149,62 +142,6 @@ def seeded(seed: int) -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(dtype)
-
-
-def build_suite(spec: Spec, data: Mapping[str, str]) -> Suite:
-    """The suite that a spec describes.
-
-    Args:
-        data: data roots by name of the suite.
-
-    Raises:
-        UsageError: an unknown name or argument, a missing extra or data root.
-    """
-    if spec.adapters:
-        raise UsageError(
-            f"{', '.join(spec.adapters)} at suite {spec.reference!r}: adapters belong to models"
-        )
-    entry = SUITES.get(spec.reference)
-    arguments = dict(spec.arguments)
-    if spec.reference in data:
-        arguments["root"] = data[spec.reference]
-    entry.check(arguments)
-    try:
-        suite = entry.object(**arguments)
-    except EquibenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise UsageError(f"suite {spec.reference!r} cannot be built: {reason}") from error
-    if not isinstance(suite, Suite) or not isinstance(getattr(suite, "name", None), str):
-        raise UsageError(
-            f"{entry.origin} gave a {type(suite).__name__}, not an equibench Suite with a name"
-        )
-    suite.label = spec.chosen_label or suite.name
-    return suite
-
-
-def case_names(suite: Suite, limit: int | None = None) -> list[str]:
-    """The names of a suite's cases, or of the first ``limit``.
-
-    Raises:
-        UsageError: there are none, or two share a name.
-    """
-    try:
-        names = list(islice(suite.cases(), limit))
-    except EquibenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise DataError(f"suite {suite.label!r} cannot list its cases: {reason}") from error
-    if not all(isinstance(name, str) for name in names):
-        raise UsageError(f"suite {suite.label!r} lists cases that are no text: {names[0]!r}")
-    if not names:
-        raise UsageError(f"suite {suite.label!r} has no cases")
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise UsageError(f"suite {suite.label!r} has {count} cases called {name!r}")
-    return names
 
 
 def _provenance(model: object, factory: object, info: Info) -> dict[str, Any]:

@@ -22,26 +22,28 @@ from torch import Tensor
 from equibench.errors import ModelError, UnavailableError, UsageError
 from equibench.inference.forward_pass import described, shape
 from equibench.inference.precision import current_precision, numerics, placed
-from equibench.loading.models import LoadedModel, load_model
+from equibench.loading.models import LoadedModel, build_model
 from equibench.registry.specs import Spec
 
-__all__ = ["Isolated", "load_isolated"]
+__all__ = ["Isolated", "build_isolated"]
 
 _START = "import sys; from equibench.loading.separate_process import serve; serve()"
 
 
-def load_isolated(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> LoadedModel:
-    """As ``load_model``, with the model in a process of its own.
+def build_isolated(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> LoadedModel:
+    """As ``build_model``, with the model in a process of its own.
 
     Raises:
-        UsageError, ModelError: as ``load_model``; or the process ends while the model is built.
+        UsageError, ModelError: as ``build_model``; or the process ends while the model is built.
     """
     model = Isolated(spec, seed, trust_pickle)
     found = model.described
     model.output_scale = found["output_scale"]
     if found["total_stride"] is not None:
         model.total_stride = found["total_stride"]
-    return LoadedModel(spec.label, model, found["weights"], found["provenance"])
+    return LoadedModel(
+        spec.label, model, found["weights"], found["provenance"], tuple(found["notes"])
+    )
 
 
 class Isolated:
@@ -134,12 +136,13 @@ def serve() -> None:
 
 
 def _build(spec: Spec, start: Mapping[str, Any]) -> tuple[LoadedModel, dict[str, Any], None]:
-    loaded = load_model(spec, start["seed"], trust_pickle=start["trust_pickle"])
+    loaded = build_model(spec, start["seed"], trust_pickle=start["trust_pickle"])
     model = loaded.model
     stride = getattr(model, "total_stride", None)
     found = {
         "weights": loaded.weights,
         "provenance": loaded.provenance,
+        "notes": loaded.notes,
         "output_scale": getattr(model, "output_scale", 1),
         "total_stride": stride if isinstance(stride, int) else None,
     }

@@ -3,10 +3,8 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -14,17 +12,15 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
 from equibench.errors import UsageError
+from equibench.foundation.validation import checked
+from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
-__all__ = ["SPLITTING", "Block", "RunConfig", "checked", "read_config", "validated"]
-
-M = TypeVar("M", bound=BaseModel)
-
+__all__ = ["SPLITTING", "Block", "RunConfig", "read_config", "validated"]
 
 SPLITTING = ("engine", "scheduler", "workers", "shard", "trust_pickle", "isolate")
 """Fields that say who does the work, and whom it trusts: they change no number."""
@@ -53,7 +49,7 @@ class RunConfig(Block):
     """
 
     also: tuple[Block, ...] = ()
-    shifts: str = "random:n=10,max=16"
+    shifts: str = DEFAULT_SHIFTS
     device: str = "auto"
     precision: Literal["fp32", "fp64", "tf32", "bf16", "fp16"] = "fp32"
     batch: PositiveInt | Literal["auto"] = "auto"
@@ -89,7 +85,7 @@ class RunConfig(Block):
 
     @property
     def loading(self) -> dict[str, bool]:
-        """How ``load_model`` is to load the models."""
+        """How ``load_spec`` is to load the models."""
         return {"trust_pickle": self.trust_pickle, "isolate": self.isolate}
 
     @property
@@ -120,30 +116,3 @@ def validated(fields: dict[str, Any], source: str) -> RunConfig:
         UsageError: an unknown field (with the closest), a missing one, or a bad value.
     """
     return checked(RunConfig, fields, source)
-
-
-def checked(model: type[M], fields: Mapping[str, Any], source: str) -> M:
-    """Check fields, and say what is wrong with the first that is.
-
-    Raises:
-        UsageError: an unknown field (with the closest), a missing one, or a bad value.
-    """
-    try:
-        return model(**fields)
-    except ValidationError as error:
-        # a field that does not exist explains one that is missing
-        problems = sorted(error.errors(), key=lambda p: p["type"] != "extra_forbidden")
-    problem = problems[0]
-    if not problem["loc"]:  # of the fields together
-        raise UsageError(f"{source}: {problem['msg'].removeprefix('Value error, ')}")
-    name = str(problem["loc"][0])
-    if problem["type"] == "extra_forbidden":
-        names = [field.alias or name for name, field in model.model_fields.items()]
-        close = get_close_matches(name, names, n=1)
-        hint = f"; did you mean {close[0]}?" if close else "."
-        known = ", ".join(names)
-        raise UsageError(f"{source}: there is no field {name!r}{hint} There are: {known}")
-    if problem["type"] == "missing":
-        raise UsageError(f'{source}: {name} is missing; write {name} = ["…"]')
-    reasons = " or ".join(p["msg"].lower() for p in problems if p["loc"][0] == name)
-    raise UsageError(f"{source}: {name} = {problem['input']!r}: {reasons}")

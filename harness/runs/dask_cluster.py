@@ -17,6 +17,7 @@ from equibench.errors import EquibenchError, ModelError, UnavailableError
 from equibench.inference.allocator import ENVIRONMENT
 from equibench.measurement.run_config import RunConfig
 from equibench.registry.provenance import version_of
+from equibench.runs.agreed_batches import Batches
 from equibench.runs.units import Outcome, Say, Unit, Worker
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ PATIENCE = 60
 
 
 def on_cluster(
-    config: RunConfig, device: torch.device, units: Sequence[Unit], say: Say
+    config: RunConfig, device: torch.device, units: Sequence[Unit], say: Say, batches: Batches
 ) -> Iterator[Outcome]:
     """Measure units on ``config.scheduler``, or on a cluster of this machine's own.
 
@@ -59,14 +60,14 @@ def on_cluster(
                 say(line)
 
         client.subscribe_topic(_LINES, tell)
-        yield from _Window(client, theirs).measure(units)
+        yield from _Window(client, theirs, batches).measure(units)
 
 
 class _Window:
     """The units that are with workers: no more of them than keep all workers busy."""
 
-    def __init__(self, client: "Client", config: RunConfig) -> None:
-        self.client, self.config = client, config
+    def __init__(self, client: "Client", config: RunConfig, batches: Batches) -> None:
+        self.client, self.config, self.batches = client, config, batches
         self.workers = _Workers(client, config.device)
         self.out: dict[Future, tuple[Unit, list[str]]] = {}
 
@@ -79,15 +80,23 @@ class _Window:
             for unit, outcome in self._finished():
                 if outcome is None:
                     suspects.append(unit)
+                elif not self.batches.fit(outcome):  # another worker was faster to decide
+                    waiting.appendleft(unit)
                 else:
                     yield outcome
         for unit in suspects:
-            self._submit(unit)
-            ((_, outcome),) = self._finished()
+            outcome = self._alone(unit)
+            if outcome is not None and not self.batches.fit(outcome):
+                outcome = self._alone(unit)
             yield outcome or Outcome(unit, _killer(unit))
 
+    def _alone(self, unit: Unit) -> Outcome | None:
+        self._submit(unit)
+        ((_, outcome),) = self._finished()
+        return outcome
+
     def _submit(self, unit: Unit) -> None:
-        workers = self.workers.fitting()
+        workers, unit = self.workers.fitting(), self.batches.assign(unit)
         future = self.client.submit(
             _measure, self.config, unit, key=f"equibench-{unit.name}-{os.urandom(4).hex()}",
             workers=workers, retries=0, pure=False,

@@ -1,12 +1,16 @@
 """The rows of a run: one Parquet file for each unit of work, then one for each model × suite.
 
-A unit's name is that of its stem, the model × suite it belongs to, with its number.
+A unit's name is that of its stem, the model × suite it belongs to, with its number. A file's name
+ends in a digest of its bytes, ``STEM_00000.0123456789abcdef.parquet``: what was changed since it
+was written is told by its name.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +22,15 @@ from equibench.foundation.atomic_files import replacing
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LABELS", "RowFiles", "unit_name"]
+__all__ = ["LABELS", "RowFiles", "damaged", "unit_name"]
 
 LABELS = ("suite", "model", "group", "cluster", "case", "frame", "precision")
 """The columns that hold text."""
 
 _PARTIAL = ".partial"
 """How the name of a unit's rows ends of which some cases could not be loaded."""
+
+_SIGNED = re.compile(r"(?P<name>.+)\.(?P<digest>[0-9a-f]{16})\.parquet")
 
 _UNITS = b"equibench.units"
 """Where a file that holds several units names them."""
@@ -38,39 +44,55 @@ def unit_name(stem: str, number: int) -> str:
     return f"{stem}_{number:05d}"
 
 
-def _stem(unit: str) -> str:
-    return unit.rpartition("_")[0]
+def damaged(file: Path, reason: str) -> EquibenchError:
+    """What is said of a file that is not what the run wrote and that the run can write again."""
+    return EquibenchError(f"{file} is damaged ({reason}): delete it and run the same command again")
 
 
 class RowFiles:
-    """The folder ``rows/`` of a run."""
+    """The folder ``rows/`` of a run.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        signed: whether the names of files must carry a digest; those of schema 2 have none.
+
+    Every method that reads raises an EquibenchError that names the file where one is damaged.
+    """
+
+    def __init__(self, path: Path, *, signed: bool = True) -> None:
+        self.path, self.signed = path, signed
 
     def write(self, unit: str, rows: pd.DataFrame, complete: bool) -> None:
         """Add the rows of one unit; those of an incomplete one are measured again on resuming."""
-        final, partial = self._file(unit), self._file(f"{unit}{_PARTIAL}")
-        with replacing(final if complete else partial) as temporary:
-            temporary.write_bytes(rows.to_parquet(index=False))
-        if complete:
-            partial.unlink(missing_ok=True)
+        name = unit if complete else f"{unit}{_PARTIAL}"
+        content = rows.to_parquet(index=False)
+        with replacing(self.path / f"{name}.parquet", partial(_signed, name)) as temporary:
+            temporary.write_bytes(content)
+        written = self.path / _signed_as(name, hashlib.sha256(content))
+        superseded = {name, f"{unit}{_PARTIAL}"}
+        for other in self.path.glob(f"{unit}.*"):
+            if other != written and _name(other) in superseded:
+                other.unlink(missing_ok=True)
 
-    def finished(self, unit: str) -> bool:
-        """Whether all rows of a unit are there; what a kill left beside them is removed.
-
-        Raises:
-            EquibenchError: their file is there and cannot be read.
-        """
-        own = self._file(unit)
-        if unit in self._merged(_stem(unit)):
-            own.unlink(missing_ok=True)
-        elif own.exists():
-            _units(own)
-        else:
-            return False
-        self._file(f"{unit}{_PARTIAL}").unlink(missing_ok=True)
-        return True
+    def finished(self, units: Iterable[str]) -> set[str]:
+        """Units of which all rows are there; what a kill left beside those is removed."""
+        files = self._named()
+        found, merged = set(), dict[str, frozenset[str]]()
+        for unit in units:
+            stem = unit.rpartition("_")[0]
+            if stem not in merged:
+                merged[stem] = frozenset(_units(files[stem])) if stem in files else frozenset()
+            left = [f"{unit}{_PARTIAL}"]
+            if unit in merged[stem]:
+                left.append(unit)
+            elif unit in files:
+                _units(files[unit])
+            else:
+                continue
+            found.add(unit)
+            for name in left:
+                if name in files:
+                    files[name].unlink(missing_ok=True)
+        return found
 
     def consolidate(self, stem: str, units: Sequence[str]) -> None:
         """Make one file of the rows of a model on a suite, once all its units are finished.
@@ -78,36 +100,35 @@ class RowFiles:
         Raises:
             EquibenchError: a file is damaged, or the new one cannot be written.
         """
-        if not all(self.finished(unit) for unit in units) or set(units) <= self._merged(stem):
+        if not set(units) <= self.finished(units):
+            return
+        files = self._named()
+        if stem in files and set(units) <= set(_units(files[stem])):
             return
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        files = [self._file(unit) for unit in units]
+        parts = [files[unit] for unit in units]
         schema = pa.unify_schemas(
-            [pq.read_schema(file) for file in files], promote_options="permissive"
+            [pq.read_schema(file) for file in parts], promote_options="permissive"
         )
         names = {_UNITS: json.dumps(list(units)).encode()}
         schema = schema.with_metadata({**(schema.metadata or {}), **names})
         with (
-            replacing(self._file(stem)) as temporary,
+            replacing(self.path / f"{stem}.parquet", partial(_signed, stem)) as temporary,
             # what else there is are numbers that hardly ever repeat
             pq.ParquetWriter(
                 temporary, schema, use_dictionary=LABELS, compression="zstd"
             ) as writer,
         ):
-            for table in _batches(files, schema):
+            for table in _batches(parts, schema):
                 writer.write_table(table, row_group_size=_ROWS)
-        for file in files:
+        for file in parts:
             file.unlink()
 
     def files(self) -> list[Path]:
-        """Every file that counts, by name.
-
-        Raises:
-            EquibenchError: one of them is damaged.
-        """
-        found = {file.stem: file for file in sorted(self.path.glob("*.parquet"))}
+        """Every file that counts, by name."""
+        found = self._named()
         merged = {unit for name, file in found.items() for unit in _units(file) if unit != name}
         # a kill may come before the files of merged units are removed
         return [file for name, file in found.items() if name.removesuffix(_PARTIAL) not in merged]
@@ -117,7 +138,7 @@ class RowFiles:
         return {unit.removesuffix(_PARTIAL) for file in self.files() for unit in _units(file)}
 
     def digest(self) -> str:
-        """Of what files there are: it changes with every unit that comes or goes."""
+        """Of what the files hold."""
         names = [f"{file.name} {file.stat().st_size}" for file in self.files()]
         return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
@@ -134,19 +155,49 @@ class RowFiles:
         import pyarrow.parquet as pq
 
         names = [str(file) for file in files]
-        table = pq.read_table(names, read_dictionary=LABELS if compact else None)
-        rows: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+        with _reading(*files):
+            table = pq.read_table(names, read_dictionary=LABELS if compact else None)
+            rows: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
         return rows
 
-    def _merged(self, stem: str) -> frozenset[str]:
-        """The units in the file that a stem's units were merged into."""
-        file = self._file(stem)
-        if not stem or not file.exists():
-            return frozenset()
-        return frozenset(_units(file)) - {stem}
+    def __bool__(self) -> bool:
+        """Whether there are any, damaged ones included."""
+        return self.path.exists() and (not self.path.is_dir() or bool(self._listed()))
 
-    def _file(self, name: str) -> Path:
-        return self.path / f"{name}.parquet"
+    def _named(self) -> dict[str, Path]:
+        """Every file by its name without a digest, in the order of names; the last one written
+        where a kill left two of a name.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise damaged(self.path, "it is no folder")
+        found: dict[str, Path] = {}
+        for file in self._listed():
+            if self.signed and not _SIGNED.fullmatch(file.name):
+                raise damaged(file, "this run did not write it")
+            name = _name(file)
+            if name not in found or file.stat().st_mtime_ns >= found[name].stat().st_mtime_ns:
+                found[name] = file
+        return dict(sorted(found.items()))
+
+    def _listed(self) -> list[Path]:
+        # names with a dot belong to file managers and to what is being written
+        return sorted(f for f in self.path.glob("*.parquet") if not f.name.startswith("."))
+
+
+def _name(file: Path) -> str:
+    """The name of a unit, of a part of one or of a stem, whose rows a file has."""
+    match = _SIGNED.fullmatch(file.name)
+    return match["name"] if match else file.name.removesuffix(".parquet")
+
+
+def _signed(name: str, file: Path) -> str:
+    """What a file of rows is called, by what it holds."""
+    with file.open("rb") as stream:
+        return _signed_as(name, hashlib.file_digest(stream, "sha256"))
+
+
+def _signed_as(name: str, digest: "hashlib._Hash") -> str:
+    return f"{name}.{digest.hexdigest()[:16]}.parquet"
 
 
 def _batches(files: Sequence[Path], schema: "pa.Schema") -> Iterator["pa.Table"]:
@@ -165,30 +216,35 @@ def _batches(files: Sequence[Path], schema: "pa.Schema") -> Iterator["pa.Table"]
         yield pa.concat_tables(waiting)
 
 
+@contextmanager
+def _reading(*files: Path) -> Iterator[None]:
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except (ArrowException, OSError, ValueError, KeyError) as error:
+        raise damaged(files[0], str(error).split(".")[0].split("\n")[0]) from None
+
+
 def _units(file: Path) -> Sequence[str]:
     """The units whose rows a file has; one that holds no others is named after its own.
 
     Raises:
         EquibenchError: it is damaged.
     """
-    from pyarrow import ArrowInvalid
-
-    try:
+    with _reading(file):
         status = file.stat()
-        return _named(file, status.st_mtime_ns, status.st_size)
-    except (ArrowInvalid, OSError) as error:
-        raise EquibenchError(
-            f"{file} is damaged ({str(error).split('.')[0]}): delete it and run the same "
-            "command again"
-        ) from None
+        return _checked(file, status.st_mtime_ns, status.st_size)
 
 
 @cache
-def _named(file: Path, modified: int, size: int) -> Sequence[str]:
+def _checked(file: Path, modified: int, size: int) -> Sequence[str]:
     import pyarrow.parquet as pq
 
+    if _SIGNED.fullmatch(file.name) and _signed(_name(file), file) != file.name:
+        raise ValueError("it is not what was written")
     names = (pq.read_metadata(file).metadata or {}).get(_UNITS)
-    return tuple(json.loads(names)) if names else (file.stem,)
+    return tuple(json.loads(names)) if names else (_name(file),)
 
 
 def _places(file: Path) -> list[tuple[str, str]]:
@@ -196,6 +252,7 @@ def _places(file: Path) -> list[tuple[str, str]]:
     import pyarrow.parquet as pq
 
     labels = list(LABELS[:2])
-    table = pq.read_table(file, columns=labels, read_dictionary=labels)
+    with _reading(file):
+        table = pq.read_table(file, columns=labels, read_dictionary=labels)
     found = table.group_by(labels).aggregate([]).to_pydict()
     return sorted(zip(found["suite"], found["model"], strict=True))

@@ -1,10 +1,10 @@
 """The run folder: what a run measured, how, and what failed."""
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from csv import reader
 from pathlib import Path
 from typing import Any
 
@@ -13,54 +13,73 @@ import pandas as pd
 from equibench.errors import EquibenchError, UsageError
 from equibench.foundation.atomic_files import TEMPORARY, replacing, writable
 from equibench.foundation.file_locks import folder_lock, locked, shard_name
-from equibench.runs.row_files import LABELS, RowFiles, unit_name
+from equibench.runs.manifest import SCHEMA, expected, given_up, read_manifest, same_split, signed
+from equibench.runs.row_files import RowFiles, damaged
+from equibench.runs.summary_file import as_csv, read_csv
 from equibench.statistics.summary import non_finite, summarize
 
 __all__ = ["RunFolder"]
 
-SCHEMA = 2
+_SUMMARY, _FAILURES = "summary.csv", "failures.json"
 
 
 class RunFolder:
     """``run.json``, ``rows/``, ``failures.json`` and ``summary.csv`` of one run.
 
+    What is read is compared with what the run wrote: rows by the digests in the names of their
+    files, the summary and the failures by those that the manifest of a finished run has.
+
     Raises:
         UsageError: ``path`` is a folder of something else, or of another schema version.
+        EquibenchError: its manifest is damaged.
     """
 
     def __init__(self, path: Path | str, *, create: bool = False) -> None:
         self.path = Path(path)
         self._manifest = self.path / "run.json"
-        self._rows = RowFiles(self.path / "rows")
         if create and not self._manifest.exists():
             if self.path.exists() and not _empty(self.path):
                 raise UsageError(f"{self.path} exists and is no run folder: choose another --out")
-            with writable(self.path):
-                self._rows.path.mkdir(parents=True, exist_ok=True)
         elif not self._manifest.exists():
             raise UsageError(f"{self.path} is no run folder: it has no run.json")
-        if self._manifest.exists() and not {"schema", "fingerprint"} <= set(self.manifest):
-            raise UsageError(f"{self._manifest} is damaged: repeat the run into another folder")
-        if self._manifest.exists() and self.manifest["schema"] != SCHEMA:
-            raise UsageError(
-                f"{self.path} has schema version {self.manifest.get('schema')}, this equibench "
-                f"reads version {SCHEMA}: repeat the run into another folder"
-            )
+        self._rows = RowFiles(self.path / "rows", signed=signed(self.manifest))
+        if create and not self._rows.path.exists():
+            with writable(self.path):
+                self._rows.path.mkdir(parents=True)
 
     @property
     def manifest(self) -> dict[str, Any]:
         """``run.json``; empty before the run's first write."""
-        content: dict[str, Any] = self._read_json("run.json", {})
-        return content
+        return read_manifest(self._manifest) if self._manifest.exists() else {}
 
     @property
     def failures(self) -> list[dict[str, Any]]:
-        """What failed, one entry for each unit or non-finite row, of all shards together."""
+        """What failed, one entry for each unit or non-finite row, of all shards together.
+
+        Raises:
+            EquibenchError: a file of them is gone or damaged.
+        """
+        self._verify_files(name for name in self._recorded() if name != _SUMMARY)
         found: dict[str, dict[str, Any]] = {}
-        for file in self._failure_files():
-            for failure in self._read_json(file.name, []):
+        for name in self._failure_names():
+            for failure in _failures(self.path / name):
                 found.setdefault(json.dumps(failure), failure)
         return list(found.values())
+
+    def verify(self, *, resuming: bool = False) -> None:
+        """See that all that the run wrote is there, and as it was written.
+
+        Args:
+            resuming: what is gone will be made again, and is not missed.
+
+        Raises:
+            EquibenchError: something is not; it names the file and the remedy.
+        """
+        self._rows.units()
+        present = [name for name in self._recorded() if (self.path / name).exists()]
+        self._verify_files(present if resuming else self._recorded())
+        if not resuming:
+            self._refuse_gaps()
 
     @contextmanager
     def lock(self, shard: str | None = None) -> Iterator[None]:
@@ -80,7 +99,9 @@ class RunFolder:
             yield
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        self._write("run.json", _json({"schema": SCHEMA, **manifest}))
+        names = [_SUMMARY, *self._failure_names()]
+        files = {n: _sha256(self.path / n) for n in names if (self.path / n).exists()}
+        self._write("run.json", _json({"schema": SCHEMA, **manifest, "files": files}))
 
     def update_manifest(self, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Let ``change`` edit the manifest in place, while no other process does; returns it.
@@ -97,29 +118,27 @@ class RunFolder:
         self, failures: Sequence[Mapping[str, Any]], *, shard: str | None = None
     ) -> None:
         """Replace what failed: of the whole run, or of one shard and of any earlier split."""
-        name = f"failures-{shard_name(shard)}.json" if shard else "failures.json"
+        name = f"failures-{shard_name(shard)}.json" if shard else _FAILURES
         self._write(name, _json(failures))
         split = f"-of-{shard.partition('/')[2]}.json" if shard else name
-        for file in self._failure_files():
-            if not file.name.endswith(split):
-                file.unlink(missing_ok=True)
+        for other in self._failure_names():
+            if not other.endswith(split):
+                (self.path / other).unlink(missing_ok=True)
 
     def write_summary(self, summary: pd.DataFrame) -> None:
-        # every digit, whatever print options a library has set for NumPy
-        text = summary.to_csv(index=False, float_format=_every_digit)
-        self._write("summary.csv", text.encode())
+        self._write(_SUMMARY, as_csv(summary))
 
     def write_rows(self, unit: str, rows: pd.DataFrame, *, complete: bool = True) -> None:
         """Add the rows of one unit; those of an incomplete one are measured again on resuming."""
         self._rows.write(unit, rows, complete)
 
-    def finished(self, unit: str) -> bool:
-        """Whether all rows of a unit are there.
+    def finished(self, units: Sequence[str]) -> set[str]:
+        """Units of which all rows are there.
 
         Raises:
-            EquibenchError: their file is there and cannot be read.
+            EquibenchError: a file of theirs is damaged.
         """
-        return self._rows.finished(unit)
+        return self._rows.finished(units)
 
     def consolidate(self, stem: str, units: Sequence[str]) -> None:
         """Make one file of the rows of a model on a suite, once all its units are finished.
@@ -139,6 +158,7 @@ class RunFolder:
         failures: Sequence[Mapping[str, Any]] = (),
         *,
         shard: str | None = None,
+        units: Sequence[str] | None = None,
         **fields: object,
     ) -> list[dict[str, Any]]:
         """Write summary and failures, and last of all ``fields`` into the manifest.
@@ -146,6 +166,7 @@ class RunFolder:
         Args:
             failures: of this process; errors that are not finite are added.
             shard: whose failures they are.
+            units: those that were this shard's to measure; of a whole run they are all.
             fields: of the manifest, such as its state.
 
         Returns:
@@ -157,20 +178,25 @@ class RunFolder:
             if self.has_rows:
                 found += self._summarize()
             self.write_failures(found, shard=shard)
-            absent = sorted(set(_expected(manifest)) - self._rows.units())
-            concluded = {"unmeasured": absent, "summarized": self._rows.digest()}
+            mine = expected(manifest) if units is None else units
+            absent = sorted(set(mine) - self._rows.units())
+            others = manifest.get("unmeasured", {}) if shard else {}
+            concluded = {
+                "unmeasured": {**same_split(others, shard), shard or "": absent},
+                "summarized": self._rows.digest(),
+            }
             self.write_manifest({**manifest, **concluded, **fields})
         return found
 
     @property
     def has_rows(self) -> bool:
         """Whether any unit is finished."""
-        return any(self._rows.path.glob("*.parquet"))
+        return bool(self._rows)
 
     @property
     def units(self) -> list[str]:
         """The names of all units of work that the run comes to."""
-        return _expected(self.manifest)
+        return expected(self.manifest)
 
     @property
     def lacking(self) -> list[str]:
@@ -180,8 +206,7 @@ class RunFolder:
             EquibenchError: a file of rows is damaged.
         """
         manifest = self.manifest
-        given_up = manifest.get("unmeasured", ()) if manifest.get("state") == "finished" else ()
-        return sorted(set(_expected(manifest)) - self._rows.units() - set(given_up))
+        return sorted(set(expected(manifest)) - self._rows.units() - given_up(manifest))
 
     def parts(self) -> Iterator[pd.DataFrame]:
         """The rows of one model on one suite after the other, in the order of ``rows``.
@@ -222,9 +247,11 @@ class RunFolder:
         if rows is not None:
             return summarize(rows)
         self._require_rows()
-        file = self.path / "summary.csv"
-        if file.exists() and self.manifest.get("summarized") == self._rows.digest():
-            return _read_summary(file)
+        file = self.path / _SUMMARY
+        if file.exists():
+            self._verify_files([_SUMMARY])
+            if self.manifest.get("summarized") == self._rows.digest():
+                return read_csv(file)
         return summarize(self._parts())
 
     def _summarize(self) -> list[dict[str, Any]]:
@@ -276,6 +303,10 @@ class RunFolder:
     def _require_rows(self) -> None:
         if not self.has_rows:
             raise UsageError(f"{self.path} has no rows yet: run the same command again")
+        self._refuse_gaps()
+
+    def _refuse_gaps(self) -> None:
+        """A finished run has rows of all its units, but for those that failed."""
         lacking = self.lacking
         if lacking and self.manifest.get("state") == "finished":
             raise EquibenchError(
@@ -283,9 +314,24 @@ class RunFolder:
                 f"({lacking[0]}{' …' if len(lacking) > 1 else ''}): run the same command again"
             )
 
-    def _failure_files(self) -> list[Path]:
-        shards = sorted(self.path.glob("failures-*-of-*.json"))
-        return [file for file in [self.path / "failures.json", *shards] if file.exists()]
+    def _failure_names(self) -> list[str]:
+        shards = sorted(file.name for file in self.path.glob("failures-*-of-*.json"))
+        return [name for name in [_FAILURES, *shards] if (self.path / name).exists()]
+
+    def _recorded(self) -> dict[str, str]:
+        """The digests of files that are as they are from now on; none while a run goes on."""
+        manifest = self.manifest
+        files: dict[str, str] = manifest.get("files", {})
+        return files if manifest.get("state") == "finished" else {}
+
+    def _verify_files(self, names: Iterable[str]) -> None:
+        recorded = self._recorded()
+        for name in names:
+            file = self.path / name
+            if name in recorded and not file.exists() and name != _SUMMARY:
+                raise EquibenchError(f"{file} is gone: run the same command again")
+            if name in recorded and file.exists() and _sha256(file) != recorded[name]:
+                raise damaged(file, "it is not what was written")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -295,52 +341,28 @@ class RunFolder:
                 stack.enter_context(locked(self.path / ".lock.manifest", wait=True))
             yield
 
-    def _read_json(self, name: str, default: Any) -> Any:
-        file = self.path / name
-        if not file.exists():
-            return default
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{file} cannot be read: {error}") from None
-        if not isinstance(content, type(default)):
-            raise UsageError(f"{file} is damaged: it holds no {type(default).__name__}")
-        return content
-
     def _write(self, name: str, content: bytes) -> None:
         with replacing(self.path / name) as temporary:
             temporary.write_bytes(content)
 
 
-def _expected(manifest: Mapping[str, Any]) -> list[str]:
-    """The units of a run, as far as its manifest knows."""
-    return [
-        unit_name(stem, number)
-        for stem, count in manifest.get("units", {}).items()
-        for number in range(count)
-    ]
+def _failures(file: Path) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(file, str(error)) from None
+    if not isinstance(found, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("message"), str) for each in found
+    ):
+        raise damaged(file, "it is no list of failures")
+    return found
 
 
-def _read_summary(file: Path) -> pd.DataFrame:
-    """A summary as it was written, to the last bit."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    with file.open(encoding="utf-8", newline="") as stream:
-        names = next(reader(stream))
-    text = [name for name in names if name in LABELS or name.endswith("_worst_case")]
-    table = csv.read_csv(
-        file,
-        parse_options=csv.ParseOptions(newlines_in_values=True),
-        convert_options=csv.ConvertOptions(
-            column_types=dict.fromkeys(text, pa.string()),
-            null_values=[""],
-            strings_can_be_null=True,
-        ),
-    )
-    empty = [name for name in names if table[name].null_count == len(table)]
-    summary: pd.DataFrame = table.to_pandas().astype(dict.fromkeys(empty, "float64"))
-    return summary
+def _sha256(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise damaged(file, error.strerror or str(error)) from None
 
 
 def _empty(path: Path) -> bool:
@@ -352,10 +374,6 @@ def _empty(path: Path) -> bool:
 
 def _ours(path: Path) -> bool:
     return path.name.startswith(".lock") or path.name.endswith(TEMPORARY)
-
-
-def _every_digit(value: Any) -> str:
-    return repr(float(value))
 
 
 def _json(value: object) -> bytes:

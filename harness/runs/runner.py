@@ -3,7 +3,7 @@
 import datetime
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from tqdm import tqdm
 
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
-from equibench.loading.adapter_keys import Adaptation
-from equibench.loading.models import build_suite, case_names, load_model, seeded
+from equibench.inference.adapter_keys import Adaptation
+from equibench.loading.load import load_spec
+from equibench.loading.models import seeded
+from equibench.loading.suites import build_suite, case_names
 from equibench.loading.weights import weights_file
 from equibench.measurement.conditions import Settings
 from equibench.measurement.measurement import row_columns, suite_metrics
@@ -21,7 +23,9 @@ from equibench.registry.plugin_files import repository_of
 from equibench.registry.provenance import environment
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
+from equibench.runs.agreed_batches import Batches
 from equibench.runs.fingerprint import fingerprint, refuse_changes
+from equibench.runs.manifest import begin, ended
 from equibench.runs.run_folder import RunFolder
 from equibench.runs.units import Outcome, Unit, Worker, described, in_turn, split
 
@@ -65,7 +69,8 @@ class _Run:
     def into(self, out: Path, progress: bool | None) -> RunFolder:
         folder = RunFolder(out, create=True)
         with folder.lock(self.shard):
-            before = folder.manifest.get("state")
+            folder.verify(resuming=True)
+            before = folder.manifest
             units = self._units()
             folder.update_manifest(lambda manifest: self._begin(manifest, units, out))
             try:
@@ -73,13 +78,13 @@ class _Run:
             except BaseException as error:
                 folder.write_failures(self.failures, shard=self.shard)
                 # a refused run changes nothing of what the folder says of its own
-                refused = before if isinstance(error, UsageError) else None
+                refused = self._state(before) if isinstance(error, UsageError) else None
                 stopped = isinstance(error, KeyboardInterrupt)
-                state = refused or ("interrupted" if stopped else "failed")
-                folder.update_manifest(lambda manifest: self._end(manifest, state))
+                self._end(folder, refused or ("interrupted" if stopped else "failed"))
                 raise
-            folder.conclude(self.failures, shard=self.shard)
-            folder.update_manifest(lambda manifest: self._end(manifest, "finished"))
+            mine = None if self.shard is None else [unit.name for unit in self._mine(units)]
+            folder.conclude(self.failures, shard=self.shard, units=mine)
+            self._end(folder, "finished")
         return folder
 
     def _begin(self, manifest: dict[str, Any], units: Sequence[Unit], out: Path) -> None:
@@ -88,27 +93,30 @@ class _Run:
         )
         refuse_changes(manifest.get("fingerprint", identity), identity, out)
         manifest.setdefault("started", _now())
+        begin(manifest, self.shard)
         manifest |= {
-            "state": "running",
             "configuration": self.config.model_dump(mode="json", exclude=set(SPLITTING)),
             "fingerprint": identity,
             "environment": self.environment,
             "models": manifest.get("models", {}),
             "probes": manifest.get("probes", {}),
-            "units": dict(Counter(unit.job.stem for unit in units)),
-            "shards": manifest.get("shards", {}) | {self.shard: "running"} if self.shard else {},
+            # what a suite whose data are gone has rows of is still part of the run
+            "units": manifest.get("units", {}) | dict(Counter(unit.job.stem for unit in units)),
         }
 
-    def _end(self, manifest: dict[str, Any], state: str) -> None:
-        """A run in shards has ended when the last of them has."""
-        manifest["stopped"] = _now()
-        shards = manifest["shards"]
-        if self.shard:
-            shards[self.shard] = state
-            others = set(shards.values()) - {state}
-            complete = len(shards) == self._shard()[1]
-            state = "running" if "running" in others or not complete else max(others, default=state)
-        manifest["state"] = state
+    def _end(self, folder: RunFolder, state: str) -> None:
+        def change(manifest: dict[str, Any]) -> None:
+            manifest["stopped"] = _now()
+            ended(manifest, self.shard, state, lacking=lacking)
+
+        lacking = self.shard is not None and bool(folder.lacking)
+        folder.update_manifest(change)
+
+    def _state(self, manifest: Mapping[str, Any]) -> str | None:
+        """Of the run, or of this shard of it."""
+        known = manifest.get("shards", {}) if self.shard else manifest
+        found: str | None = known.get(self.shard or "state")
+        return found
 
     def _available_models(self) -> list[Spec]:
         """Specs of the models that can run here; a mistyped one stops the run at once."""
@@ -180,7 +188,8 @@ class _Run:
 
     def _measure(self, folder: RunFolder, units: Sequence[Unit], progress: bool | None) -> None:
         mine = self._mine(units)
-        todo = [unit for unit in mine if not folder.finished(unit.name)]
+        finished = folder.finished([unit.name for unit in mine])
+        todo = [unit for unit in mine if unit.name not in finished]
         self._recognise(folder, {unit.job.model.label for unit in todo})
         jobs: dict[str, list[str]] = {}
         for unit in units:
@@ -191,7 +200,7 @@ class _Run:
             total=len(mine), initial=len(mine) - len(todo), unit="unit", disable=silent,
             dynamic_ncols=True,
         ) as bar:  # fmt: skip
-            for outcome in self._outcomes(todo):
+            for outcome in self._outcomes(todo, Batches(folder)):
                 job = outcome.unit.job
                 bar.set_description(f"{job.model.label} · {job.label}")
                 self._settle(folder, outcome)
@@ -207,23 +216,23 @@ class _Run:
             if spec.label in known and spec.label not in busy:
                 try:
                     found = described(
-                        spec, load_model(spec, self.config.seed, **self.config.loading)
+                        spec, load_spec(spec, self.config.seed, **self.config.loading)
                     )
                 except EquibenchError as error:
                     self._fail(error, model=spec.label)
                     continue
                 refuse_changes({spec.label: known[spec.label]}, {spec.label: found}, folder.path)
 
-    def _outcomes(self, units: Sequence[Unit]) -> Iterable[Outcome]:
+    def _outcomes(self, units: Sequence[Unit], batches: Batches) -> Iterable[Outcome]:
         def say(line: str) -> None:
             tqdm.write(line, sys.stderr)
 
         if self.config.engine == "dask":
             from equibench.runs.dask_cluster import on_cluster
 
-            return on_cluster(self.config, self.settings.device, units, say)
+            return on_cluster(self.config, self.settings.device, units, say, batches)
         suites = {label: suite for label, (suite, _) in self.suites.items()}
-        return in_turn(Worker(self.config, say, suites), units)
+        return in_turn(Worker(self.config, say, suites), units, batches)
 
     def _settle(self, folder: RunFolder, outcome: Outcome) -> None:
         """Keep what came of a unit."""

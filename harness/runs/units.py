@@ -19,12 +19,15 @@ from equibench.evaluation.batch_tuning import tuned, worth_tuning
 from equibench.evaluation.model_on_suite import Evaluation, Ready, forwards_per_case, units
 from equibench.evaluation.optimized_models import optimized
 from equibench.evidence.stride_probing import PROBED
-from equibench.loading.models import LoadedModel, build_suite, load_model
+from equibench.loading.load import load_spec
+from equibench.loading.models import LoadedModel
+from equibench.loading.suites import build_suite
 from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import load_case
 from equibench.measurement.measurement import Measured
 from equibench.measurement.run_config import RunConfig
 from equibench.registry.specs import Spec, slug
+from equibench.runs.agreed_batches import Batches
 from equibench.runs.row_files import unit_name
 
 __all__ = ["Job", "Outcome", "Say", "Unit", "Worker", "described", "in_turn", "split"]
@@ -59,11 +62,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Unit:
-    """A few cases of a job, and the name of the file for their rows."""
+    """A few cases of a job, and the name of the file for their rows.
+
+    Args:
+        batch: what others of the job were measured with, where it was tuned.
+    """
 
     job: Job
     name: str
     cases: tuple[str, ...]
+    batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class Outcome:
         broken: what is to blame where nothing of the job, or of the model, can be measured.
         model: what identifies the model, for the manifest.
         probe: what its total stride was found to be, where all shifts are asked for.
+        batch: what it was measured with, where it was tuned.
     """
 
     unit: Unit
@@ -82,6 +91,7 @@ class Outcome:
     broken: Literal["model", "job"] | None = None
     model: Mapping[str, Any] | None = None
     probe: Mapping[str, Any] | None = None
+    batch: int | None = None
 
 
 def split(
@@ -117,6 +127,7 @@ class Worker:
         self._suites = dict(suites or {})
         self._model: tuple[str, LoadedModel | EquibenchError] | None = None
         self._ready: tuple[str, Ready | EquibenchError] | None = None
+        self._batch: int | None = None
         self._in_place = ExitStack()
 
     def __enter__(self) -> "Worker":
@@ -136,7 +147,8 @@ class Worker:
         if isinstance(loaded, EquibenchError):
             return Outcome(unit, loaded, broken="model")
         outcome = Outcome(unit, model=described(job.model, loaded))
-        ready = self._put_in_place(loaded, job)
+        ready = self._put_in_place(loaded, unit)
+        outcome = replace(outcome, batch=self._batch)
         if isinstance(ready, EquibenchError):
             return replace(outcome, error=ready, broken="job")
         if ready.probe is not None:
@@ -151,14 +163,20 @@ class Worker:
             self._in_place.close()
             self._model = self._ready = None  # not two models in memory
             try:
-                self._model = spec.label, load_model(spec, self.config.seed, **self.config.loading)
+                loaded = load_spec(spec, self.config.seed, **self.config.loading)
+                self._model = spec.label, loaded
+                for note in loaded.notes:
+                    self.say(f"{spec.label}: {note}")
             except EquibenchError as error:
                 self._model = spec.label, error
         return self._model[1]
 
-    def _put_in_place(self, loaded: LoadedModel, job: Job) -> Ready | EquibenchError:
-        if self._ready is None or self._ready[0] != job.stem:
+    def _put_in_place(self, loaded: LoadedModel, unit: Unit) -> Ready | EquibenchError:
+        job = unit.job
+        as_before = self._ready is not None and self._ready[0] == job.stem
+        if self._ready is None or not as_before or unit.batch not in (None, self._batch):
             self._in_place.close()
+            self._batch = unit.batch
             try:
                 ready = self._in_place.enter_context(self._evaluation(loaded, job))
                 self._ready = job.stem, ready
@@ -178,9 +196,11 @@ class Worker:
             model = optimized(model, self.config.optimize, image, settings, loaded.label)
         forwards = job.cases * (forwards_per_case(suite, settings.plan) or 0)
         if self.config.batch == "auto" and worth_tuning(settings.device, forwards):
-            conditions = described(job.model, loaded) | {"optimize": self.config.optimize}
-            image = self._image(suite, job)
-            settings = replace(settings, batch=tuned(model, image, settings, str(conditions)))
+            if self._batch is None:
+                conditions = described(job.model, loaded) | {"optimize": self.config.optimize}
+                image = self._image(suite, job)
+                self._batch = tuned(model, image, settings, str(conditions))
+            settings = replace(settings, batch=self._batch)
         evaluation = Evaluation(model, loaded.label, suite, settings, declared)
         with evaluation.ready(job.probed) as ready:
             if ready.probe is not None:
@@ -195,9 +215,12 @@ class Worker:
         return case.input[:1]
 
 
-def in_turn(worker: Worker, units: Sequence[Unit]) -> Iterable[Outcome]:
+def in_turn(worker: Worker, units: Sequence[Unit], batches: Batches) -> Iterable[Outcome]:
     """Measure units here, one after the other."""
     with worker:
         for unit, after in zip_longest(units, units[1:]):
             following = after.cases if after and after.job.stem == unit.job.stem else ()
-            yield worker(unit, following)
+            outcome = worker(batches.assign(unit), following)
+            if not batches.fit(outcome):  # another shard was faster to decide
+                outcome = worker(batches.assign(unit), following)
+            yield outcome

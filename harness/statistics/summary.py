@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
-from math import ceil, fsum
 from typing import Any, cast
 
 import numpy as np
@@ -13,17 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from equibench.foundation.rounding import allowance
-from equibench.metrics.image_metrics import Metric
+from equibench.metrics.metric import Metric
 from equibench.registry.registries import METRICS
+from equibench.statistics.averages import exact_sum, mean, quantiles
 from equibench.statistics.confidence_intervals import intervals
 
-__all__ = ["Column", "columns", "exact_sum", "non_finite", "summarize", "worst_at"]
+__all__ = ["Column", "columns", "non_finite", "summarize", "worst_at"]
 
 _THREADS = 4
 """Columns that are summed up at once."""
-
-_BLOCK = 2**15
-"""Values that are added up at a time: they stay in the processor's cache."""
 
 KEYS = ["model", "suite", "group"]
 """What a line of a summary is about."""
@@ -187,12 +184,12 @@ def _statistics(
 ) -> dict[str, object]:
     values = over[kind.name].to_numpy(dtype=np.float64)
     worst = worst_at(values, kind)
-    *middle, q95 = _quantiles(values, covers, kind.higher_is_better)
+    median, (q95,) = quantiles(values, covers, [95], kind.higher_is_better)
     found: dict[str, object] = {
-        "mean": _mean(values, covers),
+        "mean": mean(values, covers),
         "ci_low": interval[0],
         "ci_high": interval[1],
-        "median": float(np.mean(middle)),
+        "median": median,
         "q95": q95,
         "worst": float(values[worst]),
         "worst_case": over["case"].iloc[worst],
@@ -210,59 +207,6 @@ def _reduced(covers: "pd.Series[int]") -> NDArray[np.int64]:
     if len(counts) and (counts == counts[0]).all():
         return np.ones_like(counts)
     return np.asarray(counts // np.gcd.reduce(counts))
-
-
-def _mean(values: NDArray[np.float64], covers: NDArray[np.int64]) -> float:
-    """The exactly rounded mean: however the rows are split and ordered, it is one number."""
-    if not np.isfinite(values).all():
-        return float(values.mean())
-    return exact_sum(values * covers) / int(covers.sum())
-
-
-def exact_sum(values: NDArray[np.float64]) -> float:
-    """What ``math.fsum`` gives of finite values (n,), ten times as fast.
-
-    The leading bits of some values, cut off at one place for all, are added up without rounding;
-    then those that follow, until none are left.
-
-    Source: Rump, Ogita & Oishi 2008, section 3.
-    """
-    if np.abs(values).max(initial=0.0) > 2.0**1000:
-        return fsum(values.tolist())
-    found = []
-    for first in range(0, len(values), _BLOCK):
-        rest = values[first : first + _BLOCK].copy()
-        while largest := max(rest.max(), -rest.min()):
-            cut = np.ldexp(2.0 * _BLOCK, np.frexp(largest)[1])
-            leading = rest + cut
-            leading -= cut
-            found.append(leading.sum())
-            rest -= leading
-    return fsum(found)
-
-
-def _quantiles(
-    values: NDArray[np.float64], covers: NDArray[np.int64], higher_is_better: bool
-) -> tuple[float, float, float]:
-    """The two values in the middle, and what 95 % are no worse than, each value ``covers`` times.
-
-    The last is the value at the first place that has at least 95 % at or before it, counted from
-    the best.
-    """
-    if np.isnan(values).any():
-        return np.nan, np.nan, np.nan
-    total = int(covers.sum())
-    place = max(ceil(total * 0.95 - 1), 0)
-    ranks = [(total - 1) // 2, total // 2, total - 1 - place if higher_is_better else place]
-    if len(values) == total:
-        # one by one: NumPy has vector instructions for that alone
-        found = np.array([np.partition(values, rank)[rank] for rank in ranks])
-    else:
-        order = np.argsort(values, kind="stable")
-        places = np.searchsorted(np.cumsum(covers[order]), ranks, side="right")
-        found = values[order[places]]
-    low, high, q95 = found.tolist()
-    return low, high, q95
 
 
 def _cluster_sums(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from equibench.reports.figures.log_axis import Floats, LogAxis
+from equibench.reports.figures.log_axis import LogAxis
 from equibench.reports.figures.style import (
     BLUE,
     COLUMN,
@@ -22,6 +22,7 @@ from equibench.reports.figures.style import (
     style,
 )
 from equibench.reports.findings.run_data import RunData, short_names, shorten
+from equibench.statistics.averages import quantiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +58,7 @@ def distribution_figure(data: RunData, width: float = PAGE) -> "Figure":
         for panel, suite in zip(panels, suites, strict=False):
             part = rows[rows["suite"] == suite]
             for y, model in enumerate(models[suite]):
-                mine = part.loc[part["model"] == model, "eq_nmse"].to_numpy(dtype=np.float64)
+                mine = part.loc[part["model"] == model, ["eq_nmse", "covers"]]
                 _draw(panel, y, mine, axis)
             if axis.has_zero:
                 panel.axvline(axis.low, color="0.6", linewidth=0.8, linestyle=":")
@@ -87,8 +88,9 @@ def distribution_figure(data: RunData, width: float = PAGE) -> "Figure":
     return figure
 
 
-def _draw(panel: "Axes", y: int, errors: Floats, axis: LogAxis) -> None:
+def _draw(panel: "Axes", y: int, rows: pd.DataFrame, axis: LogAxis) -> None:
     """One model's errors in one panel. NaN counts as larger than any number."""
+    errors, covers = rows["eq_nmse"].to_numpy(np.float64), rows["covers"].to_numpy(np.int64)
     finite = errors[np.isfinite(errors)]
     if not len(finite):
         return
@@ -103,7 +105,7 @@ def _draw(panel: "Axes", y: int, errors: Floats, axis: LogAxis) -> None:
         rasterized=True,
         label="one case and shift",
     )
-    median = np.median(np.where(np.isnan(errors), np.inf, errors))
+    median, _ = quantiles(np.where(np.isnan(errors), np.inf, errors), covers, [], False)
     if np.isfinite(median):
         at = axis.place(np.array([median]))
         panel.scatter(at, [y], s=110, marker="|", color="black", linewidths=1.6, label="median")

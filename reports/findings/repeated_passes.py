@@ -10,7 +10,9 @@ from equibench.cases.suite import Case, Suite, in_units
 from equibench.errors import UsageError
 from equibench.inference.forward_pass import call
 from equibench.inference.precision import numerics, placed, resolve_device
-from equibench.loading.models import LoadedModel, build_suite, load_model
+from equibench.loading.load import load_spec
+from equibench.loading.models import LoadedModel
+from equibench.loading.suites import build_suite
 from equibench.reports.findings.run_data import RunData
 
 __all__ = ["Rerun", "images_in_units"]
@@ -66,7 +68,7 @@ class Rerun:
             raise UsageError(
                 f"the configuration of this run names no model {label!r}: repeat the run"
             )
-        loaded = load_model(spec, int(self.data.manifest["configuration"].get("seed", 0)))
+        loaded = load_spec(spec, int(self.data.manifest["configuration"].get("seed", 0)))
         before = self.data.manifest["models"].get(label, {}).get("state_sha256")
         if before != loaded.provenance.get("state_sha256"):
             raise UsageError(f"the weights of {label} are not those of the run: repeat the run")

@@ -22,7 +22,6 @@ from equibench.reports.page.provenance import command, facts
 from equibench.reports.page.summary_sheet import sheet
 from equibench.reports.page.worst_cases import Gallery, worst_cases
 from equibench.reports.paper.side_by_side import paper_tables
-from equibench.reports.registered import IMAGE_SECONDS
 from equibench.reports.tables.summary_table import number
 
 __all__ = ["render", "write_page"]
@@ -42,9 +41,7 @@ _SCRIPTS = (
 )
 
 
-def write_page(
-    runs: Mapping[str, RunData], out: Path, image_seconds: float = IMAGE_SECONDS
-) -> Path:
+def write_page(runs: Mapping[str, RunData], out: Path, image_seconds: float) -> Path:
     """Write ``index.html`` below ``out``, with all runs side by side.
 
     Args:

@@ -13,6 +13,8 @@ from equibench.inference.parallel_copies import Lanes, side_by_side
 from equibench.inference.precision import placed
 
 CPU = torch.device("cpu")
+PATIENCE = 600
+"""Seconds until something that never comes fails a test."""
 
 
 class Volumes(eb.ImageCases):

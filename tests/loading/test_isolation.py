@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from equibench.errors import ModelError
-from equibench.loading.models import load_model
+from equibench.loading.load import load_spec
 from equibench.registry.specs import Spec
 
 SUITE = "noise,n=2,size=32"
@@ -69,7 +69,7 @@ def test_the_harness_itself_never_imports_what_is_isolated(cli, tmp_path):
 
 
 def test_what_an_isolated_model_prints_and_raises_stays_what_it_was(net):
-    load = {n: load_model(Spec.parse(f"{net}:{n}"), isolate=True) for n in ("prints", "raises")}
+    load = {n: load_spec(Spec.parse(f"{net}:{n}"), isolate=True) for n in ("prints", "raises")}
     x = torch.rand(2, 1, 4, 4)
     assert torch.equal(load["prints"].model(x), x)
     with pytest.raises(RuntimeError) as caught:
@@ -78,12 +78,12 @@ def test_what_an_isolated_model_prints_and_raises_stays_what_it_was(net):
 
 
 def test_adapters_work_in_the_process_of_the_model(net):
-    model = load_model(Spec.parse(f"{net}:pair,out.select=1,in.pad=8"), isolate=True).model
+    model = load_spec(Spec.parse(f"{net}:pair,out.select=1,in.pad=8"), isolate=True).model
     x = torch.rand(1, 1, 5, 5)
     assert torch.equal(model(x), x)
     assert model.padded
     with pytest.raises(TypeError.__mro__[1], match=r"returned a tuple .* add out.select=0"):
-        load_model(Spec.parse(f"{net}:pair"), isolate=True).model(x)
+        load_spec(Spec.parse(f"{net}:pair"), isolate=True).model(x)
 
 
 def test_a_crash_is_named_and_the_other_models_go_on(cli, net, tmp_path):
@@ -99,14 +99,14 @@ def test_a_crash_is_named_and_the_other_models_go_on(cli, net, tmp_path):
 
 def test_a_process_that_ends_while_the_model_is_built_is_named(net):
     with pytest.raises(ModelError) as caught:
-        load_model(Spec.parse(f"{net}:dies_at_once,label=net"), isolate=True)
+        load_spec(Spec.parse(f"{net}:dies_at_once,label=net"), isolate=True)
     assert str(caught.value) == (
         "net: its process ended with exit status 3 while it was built; what it wrote is above"
     )
 
 
 def test_the_process_ends_with_its_model(net):
-    loaded = load_model(Spec.parse(f"{net}:build"), isolate=True)
+    loaded = load_spec(Spec.parse(f"{net}:build"), isolate=True)
     process = loaded.model.process
     assert process.poll() is None
     del loaded

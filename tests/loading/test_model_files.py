@@ -9,7 +9,7 @@ from torch import nn
 
 import equibench as eb
 from equibench.errors import ModelError, UsageError
-from equibench.loading.models import load_model
+from equibench.loading.load import load_spec
 from equibench.models.variants import unet_baseline
 from equibench.registry.specs import Spec
 
@@ -61,7 +61,7 @@ def test_a_run_stores_the_hash_of_the_file(files, cli, tmp_path):
 
 
 def load(file, trust=False):
-    return load_model(Spec.parse(str(file)), trust_pickle=trust)
+    return load_spec(Spec.parse(str(file)), trust_pickle=trust)
 
 
 class Bomb:
@@ -177,7 +177,7 @@ def test_trusted_weights_may_be_a_pickled_module(network, tmp_path):
     torch.save(network, tmp_path / "whole.pt")
     spec = Spec.parse(f"unet-baseline,width=0.05,weights={tmp_path}/whole.pt")
     with pytest.raises(ModelError, match="unpickle it with --trust-pickle"):
-        load_model(spec)
-    loaded = load_model(spec, trust_pickle=True).model
+        load_spec(spec)
+    loaded = load_spec(spec, trust_pickle=True).model
     state = loaded.state_dict()
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())

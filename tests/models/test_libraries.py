@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from equibench.errors import UsageError
-from equibench.loading.models import load_model
+from equibench.loading.load import load_spec
 from equibench.registry.listing import listing
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
@@ -33,7 +33,7 @@ SMALL = {
 
 
 def load(spec):
-    return load_model(Spec.parse(spec)).model.eval()
+    return load_spec(Spec.parse(spec)).model.eval()
 
 
 @pytest.mark.parametrize("name", SMALL)

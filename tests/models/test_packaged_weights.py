@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from equibench.loading.models import load_model
+from equibench.loading.load import load_spec
 from equibench.loading.weights import read_weights
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
@@ -23,7 +23,7 @@ def test_packaged_weights_load_by_name_and_are_small(variant, weights):
     file = MODELS.get(variant).info.weights[weights]
     assert file.stat().st_size <= 1.2e6
     spec = Spec(variant, {"width": 0.125}, weights=weights)
-    trained = load_model(spec).provenance["trained"]
+    trained = load_spec(spec).provenance["trained"]
     assert (trained["model"], trained["suite"]) == (variant, weights.removesuffix("-da"))
     assert trained["recipe"]["shift_augment"] == (16 if weights.endswith("-da") else 0)
     assert trained["seed"] == 0

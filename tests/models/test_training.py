@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 
 from equibench.errors import EquibenchError
-from equibench.loading.models import load_model
+from equibench.loading.load import load_spec
 from equibench.models.recipes import PRESETS, recipe
 from equibench.models.training import _Training, train
 from equibench.registry.specs import Spec
@@ -182,7 +182,7 @@ def test_weights_of_another_variant_or_width_are_refused(suite, tmp_path, model,
     file = tmp_path / "a.safetensors"
     fit("unet-aps-2,width=0.05", suite, file, recipe("sample", epochs=1, crop=16, crops=1))
     with pytest.raises(EquibenchError) as raised:
-        load_model(Spec.parse(f"{model},weights={file}"))
+        load_spec(Spec.parse(f"{model},weights={file}"))
     assert str(raised.value) == message.format(file=file)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from equibench.errors import UnavailableError
-from equibench.loading.models import load_model
+from equibench.loading.load import load_spec
 from equibench.registry.specs import Spec
 
 NET = """
@@ -74,7 +74,7 @@ def _process_as_it_was():
 
 
 def output(model):
-    return load_model(Spec.parse(model)).model(torch.ones(1, 1, 2, 2)).unique().tolist()
+    return load_spec(Spec.parse(model)).model(torch.ones(1, 1, 2, 2)).unique().tolist()
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
@@ -85,9 +85,9 @@ def test_repositories_with_colliding_packages_each_get_their_own(pair, order, fa
     for i in order:
         if i == 2:
             with pytest.raises(UnavailableError, match="cannot be imported: ImportError: no CUDA"):
-                load_model(Spec.parse(f"{pair[i]}:{factory}"))
+                load_spec(Spec.parse(f"{pair[i]}:{factory}"))
         else:
-            models[i] = load_model(Spec.parse(f"{pair[i]}:{factory}")).model
+            models[i] = load_spec(Spec.parse(f"{pair[i]}:{factory}")).model
     for i in (*models, *reversed(models)):  # in turn, after both were loaded
         assert models[i](torch.ones(1, 1, 2, 2)).unique().tolist() == pytest.approx(expected[i])
 
@@ -150,7 +150,7 @@ def test_what_a_repository_adds_to_the_path_is_its_alone(tmp_path):
 def test_an_error_in_forward_leaves_nothing_behind(tmp_path):
     repository(tmp_path, 1)
     (tmp_path / "utils/late.py").write_text("raise RuntimeError('late')\n")
-    model = load_model(Spec.parse(f"{tmp_path}/net.py:build")).model
+    model = load_spec(Spec.parse(f"{tmp_path}/net.py:build")).model
     for _ in range(2):
         with pytest.raises(RuntimeError, match="late"):
             model(torch.ones(1, 1, 2, 2))
@@ -159,7 +159,7 @@ def test_an_error_in_forward_leaves_nothing_behind(tmp_path):
 
 def test_the_sources_of_a_whole_repository_are_hashed(pair):
     def sha():
-        return load_model(Spec.parse(f"{pair[0]}:build")).provenance["source_sha256"]
+        return load_spec(Spec.parse(f"{pair[0]}:build")).provenance["source_sha256"]
 
     first = sha()
     assert sha() == first
@@ -169,7 +169,7 @@ def test_the_sources_of_a_whole_repository_are_hashed(pair):
 
 
 def test_a_repository_is_seen_by_one_thread_at_a_time(pair):
-    models = [load_model(Spec.parse(f"{net}:build")).model for net in pair[:2]]
+    models = [load_spec(Spec.parse(f"{net}:build")).model for net in pair[:2]]
     found = [[], []]
 
     def forward(i):

@@ -12,7 +12,7 @@ import pytest
 
 from equibench.cli import main
 from equibench.foundation.platform_folders import cache_folder
-from equibench.loading.models import load_model
+from equibench.loading.load import load_spec
 from equibench.loading.weights import read_weights, save_weights
 from equibench.models.variants import VARIANTS
 from equibench.registry.specs import Spec
@@ -82,7 +82,7 @@ def reproduced(data, tmp_path_factory):
             command("train", "unet-baseline", *train, "--shift-augment", 16)
             trained = read_weights(Path(f"weights/{suite}/unet-aps-3.safetensors")).trained
             for name in set(VARIANTS) - {"unet-aps-3"}:
-                model = load_model(Spec(name, {"width": WIDTH})).model
+                model = load_spec(Spec(name, {"width": WIDTH})).model
                 file = Path(f"weights/{suite}/{name}.safetensors")
                 save_weights(model, file, {**trained, "model": name})
         for path in CONFIGURATIONS:

@@ -44,7 +44,7 @@ def test_a_run_folder_holds_rows_manifest_summary_and_failures(cli, tmp_path):
 def test_the_manifest_says_how_the_numbers_came_about(cli, tmp_path):
     run(cli, "--precision", "fp64", "--seed", 7)
     manifest = json.loads((tmp_path / "run/run.json").read_text())
-    assert manifest["schema"] == 2
+    assert manifest["schema"] == 3
     assert manifest["state"] == "finished"
     assert manifest["configuration"]["precision"] == "fp64"
     assert manifest["configuration"]["seed"] == 7
@@ -592,15 +592,22 @@ def test_a_folder_of_something_else_is_not_written_to(cli, tmp_path):
     assert mistakes(err) == ["equibench: thesis exists and is no run folder: choose another --out"]
 
 
-def test_a_run_of_another_schema_version_is_refused(cli, tmp_path):
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        (1, "repeat the run into another folder"),
+        (99, "a newer equibench wrote it; pip install --upgrade equibench"),
+    ],
+)
+def test_a_run_of_another_schema_version_is_refused(cli, tmp_path, version, remedy):
     run(cli)
     manifest = tmp_path / "run/run.json"
-    manifest.write_text(manifest.read_text().replace('"schema": 2', '"schema": 99'))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema": version}))
     status, _, err = cli("table", "run")
     assert status == 2
     assert mistakes(err) == [
-        "equibench: run has schema version 99, this equibench reads version 2: repeat the run "
-        "into another folder"
+        f"equibench: run has schema version {version}, this equibench reads versions 2 to 3: "
+        f"{remedy}"
     ]
 
 

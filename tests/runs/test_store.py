@@ -58,7 +58,13 @@ def whole(folder):
 
 
 def names(folder):
-    return sorted(path.name for path in (folder.path / "rows").iterdir())
+    """What the files of rows are called, without the digests of what they hold."""
+    return sorted(path.name.rsplit(".", 2)[0] for path in (folder.path / "rows").iterdir())
+
+
+def file_of(folder, unit):
+    (file,) = (folder.path / "rows").glob(f"{unit}.*.parquet")
+    return file
 
 
 @contextmanager
@@ -149,16 +155,15 @@ def test_failures_of_shards_add_up_and_a_whole_run_replaces_them(folder):
 def test_finished_units_become_one_file_with_the_same_rows(whole):
     before = whole.rows()
     whole.consolidate(STEM, UNITS)
-    assert names(whole) == [f"{STEM}.parquet"]
+    assert names(whole) == [STEM]
     pd.testing.assert_frame_equal(whole.rows(), before, check_exact=True)
     pd.testing.assert_frame_equal(pd.read_parquet(whole.path / "rows"), before, check_exact=True)
-    assert all(whole.finished(unit) for unit in UNITS)
-    assert not whole.finished(f"{STEM}_00005")
+    assert whole.finished([*UNITS, f"{STEM}_00005"]) == set(UNITS)
     assert whole.lacking == []
 
 
 def test_a_unit_that_is_not_finished_keeps_files_apart(whole):
-    (whole.path / f"rows/{UNITS[2]}.parquet").unlink()
+    file_of(whole, UNITS[2]).unlink()
     whole.write_rows(UNITS[2], rows(UNITS[2]), complete=False)
     whole.consolidate(STEM, UNITS)
     assert len(names(whole)) == 5
@@ -174,19 +179,19 @@ def test_a_kill_after_merging_shows_no_row_twice_and_is_tidied_up(whole, tmp_pat
     assert len(pd.concat(whole.parts())) == len(before)
     assert whole.summary()["cases"].tolist() == [5]
     whole.consolidate(STEM, UNITS)
-    assert names(whole) == [f"{STEM}.parquet"]
+    assert names(whole) == [STEM]
 
 
 def test_a_row_file_that_is_gone_is_missed_in_a_finished_run(whole):
     whole.conclude(state="finished")
-    (whole.path / f"rows/{UNITS[3]}.parquet").unlink()
+    file_of(whole, UNITS[3]).unlink()
     message = f"{whole.path} lacks 1 of 5 units ({UNITS[3]}): {RETRY}"
     for read in (whole.rows, whole.summary, lambda: list(whole.parts())):
         with pytest.raises(EquibenchError, match=re.escape(message)):
             read()
     whole.write_rows(UNITS[3], rows(UNITS[3]))
     whole.consolidate(STEM, UNITS)
-    (whole.path / f"rows/{STEM}.parquet").unlink()
+    file_of(whole, STEM).unlink()
     whole.write_rows("other", rows("other", model="other"))
     with pytest.raises(EquibenchError, match=rf"lacks 5 of 5 units \({UNITS[0]} …\): {RETRY}"):
         whole.rows()
@@ -203,7 +208,7 @@ def test_a_run_that_goes_on_is_read_as_far_as_it_is(folder, cli):
 
 
 def test_units_that_failed_are_not_missed(whole):
-    (whole.path / f"rows/{UNITS[1]}.parquet").unlink()
+    file_of(whole, UNITS[1]).unlink()
     failures = whole.conclude([{"message": "no"}], state="finished")
     assert (failures, whole.lacking) == ([{"message": "no"}], [])
     assert len(whole.rows()) == 16
@@ -216,6 +221,7 @@ def test_the_summary_of_a_finished_run_is_read_and_equals_what_its_rows_give(who
     assert failure["message"].startswith("other has an NMSE of inf on images, case other, 4 shifts")
     pd.testing.assert_frame_equal(whole.summary(), computed, check_exact=True)
     whole.write_summary(computed.assign(cases=7))
+    whole.update_manifest(lambda manifest: None)
     assert set(whole.summary()["cases"]) == {7}
     whole.write_rows("more", rows("more", model="other"))  # what was written is out of date
     assert whole.summary()["cases"].tolist() == [5, 2]

@@ -14,9 +14,10 @@ import equibench as eb
 from equibench.errors import UsageError
 from equibench.guard.comparison import compare_models
 from equibench.reports.tables.summary_table import summary_table
+from equibench.statistics.averages import exact_sum
 from equibench.statistics.confidence_intervals import intervals
 from equibench.statistics.paired_tests import holm, paired
-from equibench.statistics.summary import exact_sum, summarize
+from equibench.statistics.summary import summarize
 
 
 @pytest.mark.slow

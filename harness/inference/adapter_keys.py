@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor
 
-from equibench.measurement.run_config import checked
+from equibench.foundation.validation import checked
 from equibench.registry.specs import Scalar
 
 __all__ = ["Adaptation"]

@@ -1,0 +1,105 @@
+"""Suites from what users type, and the names of their cases."""
+
+from collections import Counter
+from collections.abc import Mapping
+from copy import copy
+from itertools import islice
+
+from torch import Tensor
+
+from equibench.cases.suite import ImageCases, Suite
+from equibench.errors import DataError, EquibenchError, UsageError
+from equibench.registry.registries import SUITES
+from equibench.registry.specs import Spec
+
+__all__ = ["build_suite", "case_names", "load_suite", "suite_of"]
+
+
+def load_suite(spec: str, data: Mapping[str, str] | None = None) -> Suite:
+    """The suite that a name, with arguments as on the command line, stands for.
+
+    Args:
+        spec: ``mri-sample`` or ``noise,n=2,size=64``.
+        data: data roots by name of the suite; else ``EQUIBENCH_DATA`` says where data are.
+
+    Raises:
+        UsageError: an unknown name or argument, a missing extra or data root.
+    """
+    return build_suite(Spec.parse(spec), data or {})
+
+
+def build_suite(spec: Spec, data: Mapping[str, str]) -> Suite:
+    """The suite that a spec describes.
+
+    Args:
+        data: data roots by name of the suite.
+
+    Raises:
+        UsageError: an unknown name or argument, a missing extra or data root.
+    """
+    if spec.adapters:
+        raise UsageError(
+            f"{', '.join(spec.adapters)} at suite {spec.reference!r}: adapters belong to models"
+        )
+    entry = SUITES.get(spec.reference)
+    arguments = dict(spec.arguments)
+    if spec.reference in data:
+        arguments["root"] = data[spec.reference]
+    entry.check(arguments)
+    try:
+        suite = entry.object(**arguments)
+    except EquibenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise UsageError(f"suite {spec.reference!r} cannot be built: {reason}") from error
+    if not isinstance(suite, Suite) or not isinstance(getattr(suite, "name", None), str):
+        raise UsageError(
+            f"{entry.origin} gave a {type(suite).__name__}, not an equibench Suite with a name"
+        )
+    suite.label = spec.chosen_label or suite.name
+    return suite
+
+
+def case_names(suite: Suite, limit: int | None = None) -> list[str]:
+    """The names of a suite's cases, or of the first ``limit``.
+
+    Raises:
+        UsageError: there are none, or two share a name.
+    """
+    try:
+        names = list(islice(suite.cases(), limit))
+    except EquibenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise DataError(f"suite {suite.label!r} cannot list its cases: {reason}") from error
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"suite {suite.label!r} lists cases that are no text: {names[0]!r}")
+    if not names:
+        raise UsageError(f"suite {suite.label!r} has no cases")
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UsageError(f"suite {suite.label!r} has {count} cases called {name!r}")
+    return names
+
+
+def suite_of(suite: Suite | Tensor | str) -> Suite:
+    """A suite, from its name, from images (B, C, H, W), or as it is; one without a label is copied.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if isinstance(suite, Tensor):
+        suite = ImageCases(suite)
+    elif isinstance(suite, str):
+        suite = build_suite(Spec.parse(suite), {})
+    elif not isinstance(suite, Suite):
+        raise UsageError(
+            f"{type(suite).__name__} is no suite: give a name, an equibench Suite, or images as a "
+            "tensor (B, C, H, W)"
+        )
+    if not suite.label:
+        suite = copy(suite)  # the caller's own stays as it is
+        suite.label = suite.name
+    return suite

@@ -1,0 +1,42 @@
+"""One batch for each model on each suite of a run, whoever measures it.
+
+Where a batch is tuned, machines may come to different ones, and other batches give other last
+bits. The first to measure decides for all shards and workers of a run, and for its resumptions.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from equibench.runs.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from equibench.runs.units import Outcome, Unit
+
+__all__ = ["Batches"]
+
+
+class Batches:
+    """What a run folder knows of them, by the stems of its jobs."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._known: dict[str, int] = {}
+
+    def assign(self, unit: "Unit") -> "Unit":
+        """A unit with the batch that was decided for its job, if any was."""
+        stem = unit.job.stem
+        if stem not in self._known:
+            self._known |= self._folder.manifest.get("batches", {})
+        return replace(unit, batch=self._known.get(stem))
+
+    def fit(self, outcome: "Outcome") -> bool:
+        """Whether a unit was measured with the batch of its job, which the first one decides."""
+        stem, batch = outcome.unit.job.stem, outcome.batch
+        if batch is None or outcome.measured is None:
+            return True
+        if stem not in self._known:
+            written = self._folder.update_manifest(
+                lambda manifest: manifest.setdefault("batches", {}).setdefault(stem, batch)
+            )
+            self._known |= written["batches"]
+        return self._known[stem] == batch

@@ -1,0 +1,35 @@
+"""Components with equal norms: each part of the rule that tells them apart is needed."""
+
+import pytest
+import torch
+
+from equibench.models.polyphase import aps_downsample, aps_upsample
+
+
+def symmetric():
+    """Equal to its transpose: two of its components are each other's transposes."""
+    x = torch.randint(0, 9, (8, 8), generator=torch.Generator().manual_seed(0)).double()
+    x[::2, 1::2] += 9  # those two have the largest norm
+    return (x + x.mT)[None, None]
+
+
+def flat_and_uneven():
+    """Two components of one l1 norm, one of them flat: neighbours have the same products."""
+    return torch.tensor([[[2.0, 1.0, 2.0, 3.0]]], dtype=torch.float64)
+
+
+def every_shift(x):
+    return torch.cartesian_prod(*map(torch.arange, x.shape[2:])).reshape(-1, x.ndim - 2).tolist()
+
+
+@pytest.mark.parametrize("image", [symmetric, flat_and_uneven])
+def test_the_choice_between_components_of_one_norm_moves_with_every_shift(image):
+    x = image()
+    axes = tuple(range(2, x.ndim))
+
+    def down_up(x):
+        return aps_upsample(*aps_downsample(x, 2, "l1"), 2)
+
+    for shift in every_shift(x):
+        moved = torch.roll(x, shift, axes)
+        assert torch.equal(down_up(moved), torch.roll(down_up(x), shift, axes)), shift
