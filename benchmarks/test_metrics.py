@@ -6,7 +6,7 @@ from race import race
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from equibench.metrics.image_metrics import ssim
+from equibench.metrics.structural_similarity import ssim
 
 
 @pytest.mark.parametrize("size", [320, 352])

@@ -3,19 +3,36 @@
 >>> import equibench as eb
 >>> result = eb.evaluate(model, "mri-sample", shifts="random:n=10,max=16")  # doctest: +SKIP
 >>> result.summary  # doctest: +SKIP
+
+Everything that users call stands here. The rooms below import one another in one direction only:
+foundation, registry, cases and transforms and metrics, inference, measurement, evidence, loading,
+statistics, evaluation, layers, runs, guard, commands.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from equibench import _moved
+
 if TYPE_CHECKING:
     from equibench.cases.suite import Case, ImageCases, Suite
-    from equibench.errors import DataError, EquibenchError, ModelError, UsageError
+    from equibench.errors import (
+        DataError,
+        EquibenchError,
+        ModelError,
+        UnavailableError,
+        UsageError,
+    )
     from equibench.evaluation.evaluate import Result, evaluate
     from equibench.guard.assertion import assert_shift_equivariant
-    from equibench.loading.adapters import adapt
+    from equibench.inference.adapters import adapt
+    from equibench.layers.attribution import attribute
+    from equibench.layers.index_flips import trace_flips
+    from equibench.loading.load import load_model
+    from equibench.loading.suites import load_suite
     from equibench.measurement.run_config import RunConfig
-    from equibench.metrics.image_metrics import Metric
+    from equibench.metrics.metric import Metric
+    from equibench.registry.listing import list_metrics, list_models, list_reports, list_suites
     from equibench.registry.registries import (
         register_metric,
         register_model,
@@ -36,34 +53,50 @@ __all__ = [
     "RunConfig",
     "RunFolder",
     "Suite",
+    "UnavailableError",
     "UsageError",
     "adapt",
     "assert_shift_equivariant",
+    "attribute",
     "evaluate",
+    "list_metrics",
+    "list_models",
+    "list_reports",
+    "list_suites",
+    "load_model",
+    "load_suite",
     "register_metric",
     "register_model",
     "register_report",
     "register_suite",
     "run",
+    "trace_flips",
 ]
 
 _HOMES = {
-    "loading.adapters": ("adapt",),
-    "evaluation.evaluate": ("Result", "evaluate"),
     "cases.suite": ("Case", "ImageCases", "Suite"),
-    "measurement.run_config": ("RunConfig",),
-    "errors": ("DataError", "EquibenchError", "ModelError", "UsageError"),
+    "errors": ("DataError", "EquibenchError", "ModelError", "UnavailableError", "UsageError"),
+    "evaluation.evaluate": ("Result", "evaluate"),
     "guard.assertion": ("assert_shift_equivariant",),
-    "metrics.image_metrics": ("Metric",),
+    "inference.adapters": ("adapt",),
+    "layers.attribution": ("attribute",),
+    "layers.index_flips": ("trace_flips",),
+    "loading.load": ("load_model",),
+    "loading.suites": ("load_suite",),
+    "measurement.run_config": ("RunConfig",),
+    "metrics.metric": ("Metric",),
+    "registry.listing": ("list_metrics", "list_models", "list_reports", "list_suites"),
     "registry.registries": (
         "register_metric",
         "register_model",
         "register_report",
         "register_suite",
     ),
-    "runs.runner": ("run",),
     "runs.run_folder": ("RunFolder",),
+    "runs.runner": ("run",),
 }
+
+_moved.install()
 
 
 def __getattr__(name: str) -> object:

@@ -1,6 +1,8 @@
 """The errors that equibench raises, one class for each person who meets them."""
 
-__all__ = ["DataError", "EquibenchError", "ModelError", "UnavailableError", "UsageError"]
+import re
+
+__all__ = ["DataError", "EquibenchError", "ModelError", "UnavailableError", "UsageError", "reason"]
 
 
 class EquibenchError(Exception):
@@ -25,3 +27,20 @@ class ModelError(EquibenchError):
 
 class DataError(EquibenchError):
     """A file of a data set is missing, truncated or not what it should be."""
+
+
+_LONGEST = 400
+"""Characters of a reason: what an error says in the end is often what was wrong."""
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, in one line.
+
+    TorchScript puts a traceback around the error of the network: its last line is the error.
+    """
+    text = str(error).strip()
+    if "TorchScript" in text:
+        text = next((t for t in reversed(text.splitlines()) if re.match(r"\w*Error: ", t)), text)
+    text = " ".join(text.split()) or "no message"
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} … {text[-half:]}"

@@ -86,8 +86,8 @@ def drunet(
 ) -> "nn.Module":
     from deepinv.models import DRUNet
 
-    from equibench.loading.adapter_keys import Adaptation
-    from equibench.loading.adapters import Adapted
+    from equibench.inference.adapter_keys import Adaptation
+    from equibench.inference.adapters import Adapted
 
     channels = tuple(width * 2**level for level in range(4))
     network = DRUNet(in_channels, out_channels, nc=channels, pretrained=pretrained, device="cpu")

@@ -7,7 +7,7 @@ minimises the mean squared error with Adam from the initialisation of seed 0.
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from equibench.errors import UsageError
-from equibench.measurement.run_config import checked
+from equibench.foundation.validation import checked
 
 __all__ = ["PRESETS", "Recipe", "preset_for", "recipe"]
 

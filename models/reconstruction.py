@@ -34,7 +34,7 @@ def fastmri_unet(
     "dival-unet",
     summary="dival's U-Net for CT",
     modules=("dival",),
-    extra="ct",
+    extra="dival",
     padding="replicate and zeros",
     licence="MIT",
     citation="Leuschner et al., Scientific Data 2021",

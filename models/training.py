@@ -23,6 +23,7 @@ from equibench.cases.suite import Suite, data_range, in_units
 from equibench.errors import EquibenchError, ModelError, UsageError
 from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import call, out_of_memory, shape
+from equibench.inference.precision import resolve_device
 from equibench.loading.load import load_spec
 from equibench.loading.models import seeded
 from equibench.loading.weights import as_half, save_weights
@@ -123,7 +124,7 @@ def train(
     with _quiet(), seeded(seed):
         trainer = pl.Trainer(
             max_epochs=recipe.epochs,
-            accelerator=hardware.accelerator,
+            accelerator=_accelerator(hardware.accelerator),
             devices=hardware.devices,
             strategy=hardware.strategy,
             precision=hardware.precision,  # type: ignore[arg-type]
@@ -301,6 +302,11 @@ class _Lines(pl.Callback):
             shown = " · ".join(f"{name} {float(values[name]):.4g}" for name in sorted(values))
             epochs = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
             print(f"epoch {epochs}: {shown}", file=sys.stderr, flush=True)
+
+
+def _accelerator(name: str) -> str:
+    """``auto`` takes here what it takes everywhere."""
+    return resolve_device("auto").type if name == "auto" else name
 
 
 def _resumable(checkpoint: Path, described: Mapping[str, Any]) -> Path | None:

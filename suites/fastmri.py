@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from equibench.cases.suite import Case, Suite
 from equibench.errors import UnavailableError, UsageError
 from equibench.registry.registries import register_suite
-from equibench.suites.files import attribute, choose, dataset, find_folder, hdf5, no_data
+from equibench.suites.files import choose, dataset, find_folder, hdf5, hdf5_attribute, no_data
 from equibench.suites.verify import VerifyReport, verify_fastmri
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class FastMRI(Suite):
         with hdf5(path) as file:
             kspace = dataset(file, "kspace")
             truth = dataset(file, "reconstruction_esc")
-            group = self._group(str(attribute(file, "acquisition")))
+            group = self._group(str(hdf5_attribute(file, "acquisition")))
             attributes = dict(file.attrs)
             for i in [int(index)] if index else range(len(kspace)):
                 target = truth[i]

@@ -13,13 +13,14 @@ from equibench.errors import DataError, UnavailableError, UsageError
 from equibench.foundation.platform_folders import data_folder
 
 __all__ = [
-    "attribute",
     "build_once",
     "choose",
     "dataset",
     "find_folder",
     "hdf5",
+    "hdf5_attribute",
     "no_data",
+    "read_image",
     "temporary",
 ]
 
@@ -98,7 +99,7 @@ def dataset(file: Any, name: str) -> Any:
     return file[name]
 
 
-def attribute(file: Any, name: str) -> Any:
+def hdf5_attribute(file: Any, name: str) -> Any:
     """An attribute of an open HDF5 file.
 
     Raises:
@@ -140,3 +141,23 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return folder
+
+
+def read_image(path: Path) -> Any:
+    """A PIL image in RGB, decoded to its last row.
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise DataError(f"no such file: {path}") from None
+    except (OSError, SyntaxError, ValueError) as error:  # PIL reports a broken PNG by SyntaxError
+        reason = "unknown format" if type(error).__name__ == "UnidentifiedImageError" else error
+        raise DataError(
+            f"truncated or no image: {path} ({reason}); fetch the file again"
+        ) from error

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from equibench.cases.suite import Case, Suite
-from equibench.errors import DataError, UnavailableError, UsageError
+from equibench.errors import UnavailableError, UsageError
 from equibench.registry.registries import register_suite
-from equibench.suites.files import find_folder, no_data
+from equibench.suites.files import find_folder, no_data, read_image
 from equibench.suites.verify import VerifyReport, verify_images
 
-__all__ = ["ImageNet", "read_image"]
+__all__ = ["ImageNet"]
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -89,26 +89,6 @@ class ImageNet(Suite):
     def _folder(self) -> Path:
         root = find_folder(self.name, "val", self.root)
         return root / self.split if (root / self.split).is_dir() else root
-
-
-def read_image(path: Path) -> Any:
-    """A PIL image in RGB, decoded to its last row.
-
-    Raises:
-        DataError: the file is missing, truncated or no image.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise DataError(f"no such file: {path}") from None
-    except (OSError, SyntaxError, ValueError) as error:  # PIL reports a broken PNG by SyntaxError
-        reason = "unknown format" if type(error).__name__ == "UnidentifiedImageError" else error
-        raise DataError(
-            f"truncated or no image: {path} ({reason}); fetch the file again"
-        ) from error
 
 
 def _images(folder: Path) -> Iterator[Path]:

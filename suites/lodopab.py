@@ -97,7 +97,7 @@ class LoDoPaB(Suite):
         """The file of FBPs, computed where it is missing (0.5 to 6 s an image on a CPU).
 
         Raises:
-            UsageError: it has to be computed, and dival or the observations are missing.
+            UsageError: it has to be computed, and ASTRA or the observations are missing.
             DataError: it cannot be written.
         """
         root = self._root()

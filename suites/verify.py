@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from equibench.errors import DataError
-from equibench.suites.files import attribute, dataset, hdf5
+from equibench.suites.files import dataset, hdf5, hdf5_attribute, read_image
 
 __all__ = [
     "Broken",
@@ -111,7 +111,7 @@ def count_volume(path: Path) -> int:
         kspace, truth = dataset(file, "kspace"), dataset(file, "reconstruction_esc")
         dataset(file, "ismrmrd_header")
         for name in ("acquisition", "max", "norm", "patient_id"):
-            attribute(file, name)
+            hdf5_attribute(file, name)
         if kspace.ndim != 3 or truth.ndim != 3 or len(kspace) != len(truth) or not len(kspace):
             raise DataError(
                 f"kspace {kspace.shape} and reconstruction_esc {truth.shape} in {path} should be "
@@ -146,8 +146,6 @@ def count_image(path: Path) -> int:
     Raises:
         DataError: it is truncated or no image.
     """
-    from equibench.suites.imagenet import read_image
-
     read_image(path)
     return 1
 

@@ -1,4 +1,9 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, and the machine that they all see.
+
+Tests measure on one core of the CPU, whatever the machine has: what is claimed of GPUs and of
+several cores names them. ``EQUIBENCH_DEVICE=cuda`` and ``OMP_NUM_THREADS=8`` run all of them
+elsewhere.
+"""
 
 import os
 import sys
@@ -12,6 +17,10 @@ from report_runs import hostile, make, two_suites
 __all__ = ["hostile", "make", "two_suites"]  # fixtures
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("EQUIBENCH_DEVICE", "cpu")
+if "OMP_NUM_THREADS" not in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # for processes that tests start
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

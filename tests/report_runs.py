@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from equibench.measurement.measurement import row_columns
-from equibench.metrics.image_metrics import nmse, psnr, ssim, ssim_columns
+from equibench.metrics.squared_error import nmse, psnr
+from equibench.metrics.structural_similarity import ssim, ssim_columns
 from equibench.runs.run_folder import RunFolder
 
 COLUMNS = row_columns([nmse, psnr, ssim, ssim_columns])

@@ -186,6 +186,8 @@ def probe(
     config = validated({"models": [model], "suites": [suite], **options}, "probe")
     images = suite_of(suite, data)
     loaded = load_spec(Spec.parse(model), seed, trust_pickle=trust_pickle, isolate=isolate)
+    for note in loaded.notes:
+        typer.echo(f"{loaded.label}: {note}", err=True)
     declared = loaded.provenance["details"].get("total_stride")
     settings = Settings.of(config)
     evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)

@@ -10,20 +10,20 @@ import pandas as pd
 from torch import Tensor
 from tqdm import tqdm
 
-from equibench.cases.suite import ImageCases, Suite
-from equibench.errors import UsageError
+from equibench.cases.suite import Suite
 from equibench.evaluation.model_on_suite import Evaluation, units
 from equibench.evidence.stride_probing import PROBED, Probe
 from equibench.inference.precision import Precision
 from equibench.loading.load import load_spec
-from equibench.loading.suites import build_suite, case_names
+from equibench.loading.suites import case_names, suite_of
 from equibench.measurement.conditions import Frame, Settings
 from equibench.measurement.run_config import validated
 from equibench.registry.registries import DISPLAYS
 from equibench.registry.specs import Spec
 from equibench.statistics.summary import summarize
+from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
-__all__ = ["Result", "evaluate", "suite_of"]
+__all__ = ["Result", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def evaluate(
     model: Callable[[Tensor], Tensor] | str,
     suite: Suite | Tensor | str,
     *,
-    shifts: str = "random:n=10,max=16",
+    shifts: str = DEFAULT_SHIFTS,
     device: str = "auto",
     precision: Precision = "fp32",
     batch: int | Literal["auto"] = "auto",
@@ -113,13 +113,16 @@ def evaluate(
     )
     settings = Settings.of(config)
     label = _label(model)
+    silent = None if progress is None else not progress
     if isinstance(model, str):
         spec = Spec.parse(model)
-        model = load_spec(spec, seed, trust_pickle=trust_pickle, isolate=isolate).model
+        loaded = load_spec(spec, seed, trust_pickle=trust_pickle, isolate=isolate)
+        model = loaded.model
+        for note in () if silent else loaded.notes:
+            tqdm.write(f"{label}: {note}", sys.stderr)
     suite = suite_of(suite)
     cases = case_names(suite, limit)
     todo = units(suite, settings.plan, cases, settings.device.type)
-    silent = None if progress is None else not progress
     with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:
         if measure.probe is not None and not silent:
             tqdm.write(measure.probe.cost(label, suite, len(cases)), sys.stderr)
@@ -135,18 +138,3 @@ def _label(model: Callable[[Tensor], Tensor] | str) -> str:
     if isinstance(model, str):
         return Spec.parse(model).label
     return str(getattr(model, "__name__", type(model).__name__))
-
-
-def suite_of(suite: Suite | Tensor | str) -> Suite:
-    """A suite, from its name, from images (B, C, H, W), or as it is."""
-    if isinstance(suite, Tensor):
-        suite = ImageCases(suite)
-    elif isinstance(suite, str):
-        suite = build_suite(Spec.parse(suite), {})
-    elif not isinstance(suite, Suite):
-        raise UsageError(
-            f"{type(suite).__name__} is no suite: give a name, an equibench Suite, or images as a "
-            "tensor (B, C, H, W)"
-        )
-    suite.label = suite.label or suite.name
-    return suite

@@ -13,7 +13,7 @@ from equibench.errors import ModelError
 from equibench.foundation.rounding import allowance
 from equibench.inference.precision import numerics, placed
 from equibench.measurement.conditions import Settings
-from equibench.metrics.image_metrics import nmse
+from equibench.metrics.squared_error import nmse
 
 __all__ = ["Optimization", "optimized"]
 

@@ -21,7 +21,7 @@ from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import align, call, roll
 from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import load_case
-from equibench.metrics.image_metrics import nmse
+from equibench.metrics.squared_error import nmse
 
 __all__ = ["PROBED", "Pair", "Probe", "probe"]
 

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from equibench.cases.suite import ImageCases, Suite
 from equibench.errors import UsageError
-from equibench.evaluation.evaluate import Result, evaluate, suite_of
+from equibench.evaluation.evaluate import Result, evaluate
 from equibench.foundation.rounding import default_limit
 from equibench.inference.forward_pass import align, roll
 from equibench.inference.precision import Precision, numerics, placed
+from equibench.loading.suites import suite_of
 from equibench.statistics.averages import mean, quantiles
 from equibench.statistics.summary import Column, columns, worst_at
+from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +37,7 @@ def assert_shift_equivariant(
     nmse: Limit | None = None,
     ssim: Limit | None = None,
     delta_psnr: Limit | None = None,
-    shifts: str = "random:n=10,max=16",
+    shifts: str = DEFAULT_SHIFTS,
     device: str = "auto",
     precision: Precision = "fp32",
     batch: int | Literal["auto"] = "auto",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from equibench.cases.suite import ImageCases, Suite, suite_conditions
 from equibench.errors import UsageError
-from equibench.evaluation.evaluate import Result, evaluate, suite_of
+from equibench.evaluation.evaluate import Result, evaluate
 from equibench.guard.assertion import Limit, assert_shift_equivariant, save_worst
 from equibench.guard.baseline import Baseline, shift_conditions
 from equibench.guard.gate import Verdict, failed, judge
@@ -19,7 +19,7 @@ from equibench.guard.output_sketch import sketch
 from equibench.guard.tolerance import Tolerance, parse_tolerance
 from equibench.guard.verdict_formats import render
 from equibench.inference.precision import resolve_device
-from equibench.loading.suites import case_names
+from equibench.loading.suites import case_names, suite_of
 from equibench.statistics.summary import columns, worst_at
 from equibench.transforms.shift_plans import parse_shifts
 

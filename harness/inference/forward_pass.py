@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from equibench.errors import EquibenchError, ModelError
-from equibench.inference.error_hints import hint
+from equibench.inference.remedies import hint
 
 __all__ = ["align", "attempt", "call", "described", "out_of_memory", "roll", "shape"]
 

@@ -1,5 +1,6 @@
 """Numerical precision and device, set for the time of an evaluation and restored after it."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
@@ -17,7 +18,7 @@ _AUTOCAST: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch
 
 
 def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
-    """``auto`` takes the GPU where there is one.
+    """``auto`` takes ``EQUIBENCH_DEVICE`` where that is set, else the GPU where there is one.
 
     Args:
         elsewhere: the device belongs to workers of a cluster, and need not be here.
@@ -25,16 +26,22 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
     Raises:
         UsageError: the device does not exist here.
     """
+    source, remedy = "", "--device cpu"
+    if name == "auto":
+        name = os.environ.get("EQUIBENCH_DEVICE") or "auto"
+        source, remedy = "EQUIBENCH_DEVICE: ", "cpu, or unset it"
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = name.partition(":")
-    if kind == "cpu" and not number:
+    kind, colon, number = name.partition(":")
+    if kind == "cpu" and not colon:
         return torch.device("cpu")
-    if kind != "cuda" or (number and not number.isdigit()):
-        raise UsageError(f"no device is called {name!r}: take auto, cpu, cuda or cuda:1")
+    if kind != "cuda" or (colon and not number.isdecimal()):
+        raise UsageError(f"{source}no device is called {name!r}: take auto, cpu, cuda or cuda:1")
     count = torch.cuda.device_count()
     if not elsewhere and int(number or 0) >= count:
-        raise UsageError(f"device {name!r} is not here ({count} CUDA devices): take --device cpu")
+        raise UsageError(
+            f"{source}device {name!r} is not here ({count} CUDA devices): take {remedy}"
+        )
     return torch.device("cuda", int(number or 0))
 
 

@@ -30,7 +30,7 @@ from equibench.layers.map_alignment import (
     fourier_move,
     neighbours,
 )
-from equibench.metrics.image_metrics import nmse
+from equibench.metrics.squared_error import nmse
 from equibench.transforms.shift_plans import Shifts
 
 __all__ = ["COLUMNS", "attribute"]

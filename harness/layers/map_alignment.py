@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from equibench.inference.forward_pass import roll
-from equibench.metrics.image_metrics import nmse
+from equibench.metrics.squared_error import nmse
 
 __all__ = ["Displacement", "error_of_moves", "error_over_all_moves", "fourier_move", "neighbours"]
 

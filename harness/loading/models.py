@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from equibench.errors import EquibenchError, ModelError
-from equibench.loading.adapter_keys import Adaptation
-from equibench.loading.adapters import Adapted
+from equibench.inference.adapter_keys import Adaptation
+from equibench.inference.adapters import Adapted
 from equibench.loading.weights import load_weights
 from equibench.registry.entries import Entry, Info
 from equibench.registry.plugin_files import Repository, repository_of, visible
@@ -34,12 +34,14 @@ class LoadedModel:
     Args:
         weights: a phrase for tables and pages; empty where nothing is known.
         provenance: hashes and metadata for the manifest.
+        notes: what was decided for the user, to be said once.
     """
 
     label: str
     model: Callable[[Tensor], Tensor]
     weights: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> LoadedModel:
@@ -64,11 +66,14 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
         model = _built(entry, factory, spec, seed, trust_pickle)
         weights = "untrained" if entry.info.details.get("trained") is False else ""
         trained: Mapping[str, Any] = {}
+        notes: list[str] = []
         if spec.weights is not None:
-            trained = load_weights(model, spec, trust_pickle=trust_pickle)
-            weights = spec.weights
+            loaded = load_weights(model, spec, trust_pickle=trust_pickle)
+            weights, trained = spec.weights, loaded.trained
+            notes += [loaded.taken] if loaded.taken else []
         provenance = _provenance(model, factory, entry.info)
     provenance |= {"trained": trained} if trained else {}
+    provenance |= {"notes": notes} if notes else {}
     if entry.file is not None:
         weights = entry.file.name
         provenance["file_sha256"] = hashlib.sha256(entry.file.read_bytes()).hexdigest()
@@ -77,7 +82,7 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
     if spec.adapters:
         model = Adapted(model, adaptation, spec.label)
         provenance["adapters"] = dict(spec.adapters)
-    return LoadedModel(spec.label, model, weights, provenance)
+    return LoadedModel(spec.label, model, weights, provenance, tuple(notes))
 
 
 def _built(entry: Entry[Any], factory: Any, spec: Spec, seed: int, trust_pickle: bool) -> Any:

@@ -41,7 +41,9 @@ def build_isolated(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> 
     model.output_scale = found["output_scale"]
     if found["total_stride"] is not None:
         model.total_stride = found["total_stride"]
-    return LoadedModel(spec.label, model, found["weights"], found["provenance"])
+    return LoadedModel(
+        spec.label, model, found["weights"], found["provenance"], tuple(found["notes"])
+    )
 
 
 class Isolated:
@@ -138,6 +140,7 @@ def _build(spec: Spec, start: Mapping[str, Any]) -> tuple[LoadedModel, dict[str,
     found = {
         "weights": loaded.weights,
         "provenance": loaded.provenance,
+        "notes": loaded.notes,
         "output_scale": getattr(model, "output_scale", 1),
         "total_stride": stride if isinstance(stride, int) else None,
     }

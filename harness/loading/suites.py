@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from copy import copy
 from itertools import islice
 
-from equibench.cases.suite import Suite
+from torch import Tensor
+
+from equibench.cases.suite import ImageCases, Suite
 from equibench.errors import DataError, EquibenchError, UsageError
 from equibench.registry.registries import SUITES
 from equibench.registry.specs import Spec
 
-__all__ = ["build_suite", "case_names", "load_suite"]
+__all__ = ["build_suite", "case_names", "load_suite", "suite_of"]
 
 
 def load_suite(spec: str, data: Mapping[str, str] | None = None) -> Suite:
@@ -79,3 +82,24 @@ def case_names(suite: Suite, limit: int | None = None) -> list[str]:
         if count > 1:
             raise UsageError(f"suite {suite.label!r} has {count} cases called {name!r}")
     return names
+
+
+def suite_of(suite: Suite | Tensor | str) -> Suite:
+    """A suite, from its name, from images (B, C, H, W), or as it is; one without a label is copied.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if isinstance(suite, Tensor):
+        suite = ImageCases(suite)
+    elif isinstance(suite, str):
+        suite = build_suite(Spec.parse(suite), {})
+    elif not isinstance(suite, Suite):
+        raise UsageError(
+            f"{type(suite).__name__} is no suite: give a name, an equibench Suite, or images as a "
+            "tensor (B, C, H, W)"
+        )
+    if not suite.label:
+        suite = copy(suite)  # the caller's own stays as it is
+        suite.label = suite.name
+    return suite

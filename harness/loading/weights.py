@@ -1,6 +1,7 @@
 """Trained weights: where they are, whether they fit, and what they say of their training."""
 
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from equibench.errors import ModelError, UsageError
+from equibench.errors import ModelError, UsageError, reason
+from equibench.loading.checkpoints import Misfit, fit
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
 
-__all__ = ["Weights", "as_half", "load_weights", "read_weights", "save_weights", "weights_file"]
+__all__ = [
+    "Loaded",
+    "Weights",
+    "as_half",
+    "load_weights",
+    "read_weights",
+    "save_weights",
+    "weights_file",
+]
 
 _KEY = "equibench"
 """Of the file's metadata, under which a training is described as JSON."""
@@ -20,44 +30,55 @@ _KEY = "equibench"
 
 @dataclass(frozen=True)
 class Weights:
-    """A state dict, and the training that it comes from (empty where the file does not say)."""
+    """What a file holds, and the training that it comes from (empty where it does not say)."""
 
-    state: Mapping[str, Tensor]
+    content: object
     trained: Mapping[str, Any]
 
 
-def load_weights(model: object, spec: Spec, *, trust_pickle: bool = False) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class Loaded:
+    """What a model has been given.
+
+    Args:
+        trained: what the file says of its training.
+        taken: which part of the file it is, in words; empty where it is the whole.
+    """
+
+    trained: Mapping[str, Any]
+    taken: str
+
+
+def load_weights(model: object, spec: Spec, *, trust_pickle: bool = False) -> Loaded:
     """Load the weights that a spec names into a model, strictly.
 
     Args:
         trust_pickle: unpickle what is no plain state dict.
-
-    Returns:
-        What the file says of its training.
 
     Raises:
         UsageError: no such file or packaged weights.
         ModelError: the file cannot be read without unpickling code, is of another model, or
             does not fit.
     """
-    file = weights_file(spec)
+    file, part = _located(spec)
     if not isinstance(model, nn.Module):
         raise ModelError(
             f"{spec.label}: weights={spec.weights} needs a torch.nn.Module, not a plain callable"
         )
-    try:
-        weights = read_weights(file, trust_pickle=trust_pickle)
-    except Exception as error:
-        reason = str(error).split("\n")[0]
-        raise ModelError(
-            f"{spec.label}: cannot read weights from {file}: {type(error).__name__}: {reason}; "
-            "save a state dict, as safetensors or with torch.save, or, if you know who made it, "
-            "unpickle it with --trust-pickle"
-        ) from error
+    weights = _read(file, spec, trust_pickle)
     _refuse_others(weights.trained, spec)
-    _refuse_misfit(weights.state, model.state_dict(), spec)
-    model.load_state_dict(weights.state, strict=True)
-    return weights.trained
+    try:
+        fitted = fit(weights.content, model, part)
+    except Misfit as misfit:
+        remedy = "build the model with the arguments that it was trained with"
+        end = f"; {remedy}" if str(misfit).startswith("do not fit") else ""
+        raise ModelError(
+            f"{spec.label}: the weights in {file} {misfit}{end}".replace("FILE", str(file))
+        ) from None
+    # checked already; what is no tensor stays as the model made it
+    model.load_state_dict(fitted.state, strict=False)
+    taken = f"weights are {fitted} of {file}" if str(fitted) else ""
+    return Loaded(weights.trained, taken)
 
 
 def weights_file(spec: Spec) -> Path:
@@ -66,15 +87,21 @@ def weights_file(spec: Spec) -> Path:
     Raises:
         UsageError: there is none.
     """
+    return _located(spec)[0]
+
+
+def _located(spec: Spec) -> tuple[Path, str]:
+    """A file, and which of its parts: ``net.pth#params_ema``."""
     assert spec.weights is not None
     packaged = MODELS.get(spec.reference).info.weights
     if spec.weights in packaged:
-        return Path(packaged[spec.weights])
-    file = Path(spec.weights).expanduser()
-    if not file.is_file():
-        known = f"; packaged are {', '.join(sorted(packaged))}" if packaged else ""
-        raise UsageError(f"{spec.label}: there is no weights file {spec.weights}{known}")
-    return file
+        return Path(packaged[spec.weights]), ""
+    name, _, part = spec.weights.rpartition("#")
+    for path, chosen in ((spec.weights, ""), (name, part)):
+        if path and (file := Path(path).expanduser()).is_file():
+            return file, chosen
+    known = f"; packaged are {', '.join(sorted(packaged))}" if packaged else ""
+    raise UsageError(f"{spec.label}: there is no weights file {spec.weights}{known}")
 
 
 def read_weights(file: Path, *, trust_pickle: bool = False) -> Weights:
@@ -91,13 +118,20 @@ def read_weights(file: Path, *, trust_pickle: bool = False) -> Weights:
             return Weights({name: content.get_tensor(name) for name in content.keys()}, trained)  # noqa: SIM118
     import torch
 
-    content = torch.load(file, map_location="cpu", weights_only=not trust_pickle)
-    if isinstance(content, nn.Module):
-        content = content.state_dict()
-    content = content.get("state_dict", content) if isinstance(content, dict) else {"": content}
-    if not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError("it holds no state dict")
-    return Weights(dict(content), {})
+    return Weights(torch.load(file, map_location="cpu", weights_only=not trust_pickle), {})
+
+
+def _read(file: Path, spec: Spec, trust_pickle: bool) -> Weights:
+    try:
+        return read_weights(file, trust_pickle=trust_pickle)
+    except Exception as error:
+        remedy = "save a state dict, as safetensors or with torch.save"
+        if isinstance(error, pickle.UnpicklingError) and not trust_pickle:
+            remedy += ", or, if you know who made it, unpickle it with --trust-pickle"
+        raise ModelError(
+            f"{spec.label}: cannot read weights from {file}: {type(error).__name__}: "
+            f"{reason(error)}; {remedy}"
+        ) from error
 
 
 def save_weights(
@@ -143,22 +177,3 @@ def _refuse_others(trained: Mapping[str, Any], spec: Spec) -> None:
         asked = ", ".join(f"{key}={wants[key]}" for key in differing)
         wrong = f"{spec.reference} with {given}, not with {asked}"
     raise ModelError(f"{spec.label}: weights={spec.weights} are of {wrong}")
-
-
-def _refuse_misfit(state: Mapping[str, Tensor], own: Mapping[str, Tensor], spec: Spec) -> None:
-    wrong = [
-        f"no {name}" if name not in state else f"{name} is {_size(state[name])}, not {_size(t)}"
-        for name, t in own.items()
-        if name not in state or state[name].shape != t.shape
-    ]
-    wrong += [f"{name} is unknown to the model" for name in state if name not in own]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ModelError(
-            f"{spec.label}: the weights in {spec.weights} do not fit: {'; '.join(wrong[:3])}"
-            f"{more}; build the model with the arguments that it was trained with"
-        )
-
-
-def _size(tensor: Tensor) -> str:
-    return "×".join(map(str, tensor.shape)) or "a scalar"

@@ -15,7 +15,7 @@ from equibench.errors import DataError, EquibenchError
 from equibench.inference.forward_pass import shape
 from equibench.inference.parallel_copies import one_core
 from equibench.measurement.conditions import Settings
-from equibench.metrics.image_metrics import Prepared
+from equibench.metrics.metric import Prepared
 from equibench.transforms.shift_plans import Shifts
 
 __all__ = ["Item", "Loader", "OpenCase", "items", "load_case"]

@@ -22,7 +22,7 @@ from equibench.inference.forward_pass import align, call, roll, shape
 from equibench.inference.parallel_copies import Lanes
 from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import Item, Loader, OpenCase, items
-from equibench.metrics.image_metrics import Metric, Prepared
+from equibench.metrics.metric import Metric, Prepared
 from equibench.registry.registries import METRICS
 from equibench.transforms.shift_plans import Shifts
 

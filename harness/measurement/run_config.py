@@ -18,6 +18,7 @@ from pydantic import (
 
 from equibench.errors import UsageError
 from equibench.foundation.validation import checked
+from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
 __all__ = ["SPLITTING", "Block", "RunConfig", "read_config", "validated"]
 
@@ -48,7 +49,7 @@ class RunConfig(Block):
     """
 
     also: tuple[Block, ...] = ()
-    shifts: str = "random:n=10,max=16"
+    shifts: str = DEFAULT_SHIFTS
     device: str = "auto"
     precision: Literal["fp32", "fp64", "tf32", "bf16", "fp16"] = "fp32"
     batch: PositiveInt | Literal["auto"] = "auto"

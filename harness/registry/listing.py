@@ -1,12 +1,13 @@
-"""What ``equibench ls`` shows."""
+"""What is registered, as names and as ``equibench ls`` shows it."""
 
 import inspect
 import shutil
 import textwrap
+from typing import Any
 
 from equibench.registry.registries import METRICS, MODELS, REPORTS, SUITES, Entry, Registry
 
-__all__ = ["listing"]
+__all__ = ["list_metrics", "list_models", "list_reports", "list_suites", "listing"]
 
 _REGISTRIES: dict[str, Registry[object]] = {
     "models": MODELS,  # type: ignore[dict-item]
@@ -14,6 +15,31 @@ _REGISTRIES: dict[str, Registry[object]] = {
     "metrics": METRICS,
     "reports": REPORTS,  # type: ignore[dict-item]
 }
+
+
+def list_models() -> list[str]:
+    """The names of all registered models, also of those whose extra is missing."""
+    return _names(MODELS)
+
+
+def list_suites() -> list[str]:
+    """The names of all registered suites, also of those whose extra or data are missing."""
+    return _names(SUITES)
+
+
+def list_metrics() -> list[str]:
+    """The names of all registered metrics."""
+    return _names(METRICS)
+
+
+def list_reports() -> list[str]:
+    """The names of all registered reports."""
+    return _names(REPORTS)
+
+
+def _names(registry: Registry[Any]) -> list[str]:
+    # what reads files has their suffix for a name
+    return [entry.name for entry in registry.entries() if not entry.name.startswith(".")]
 
 
 def listing(kind: str, containing: str = "", width: int | None = None) -> str:

@@ -9,7 +9,7 @@ from equibench.cases.suite import Suite, suite_conditions
 from equibench.errors import UsageError
 from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import SPLITTING, RunConfig
-from equibench.metrics.image_metrics import Metric
+from equibench.metrics.metric import Metric
 from equibench.registry.provenance import source_sha256, version_of
 from equibench.registry.registries import SUITES
 
@@ -30,7 +30,7 @@ def fingerprint(
 
     Models are compared as they load, by the hashes of their tensors and sources.
     """
-    return config.model_dump(mode="json", exclude={"device", "suites", "data", *SPLITTING}) | {
+    return config.model_dump(mode="json", exclude={"data", *SPLITTING}) | {
         "plan": repr(settings.plan),
         "frame": settings.frame,
         "batch": settings.batch,

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
-from equibench.loading.adapter_keys import Adaptation
+from equibench.inference.adapter_keys import Adaptation
 from equibench.loading.load import load_spec
 from equibench.loading.models import seeded
 from equibench.loading.suites import build_suite, case_names

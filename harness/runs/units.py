@@ -163,7 +163,10 @@ class Worker:
             self._in_place.close()
             self._model = self._ready = None  # not two models in memory
             try:
-                self._model = spec.label, load_spec(spec, self.config.seed, **self.config.loading)
+                loaded = load_spec(spec, self.config.seed, **self.config.loading)
+                self._model = spec.label, loaded
+                for note in loaded.notes:
+                    self.say(f"{spec.label}: {note}")
             except EquibenchError as error:
                 self._model = spec.label, error
         return self._model[1]

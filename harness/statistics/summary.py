@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from equibench.foundation.rounding import allowance
-from equibench.metrics.image_metrics import Metric
+from equibench.metrics.metric import Metric
 from equibench.registry.registries import METRICS
 from equibench.statistics.averages import exact_sum, mean, quantiles
 from equibench.statistics.confidence_intervals import intervals

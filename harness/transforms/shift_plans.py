@@ -7,7 +7,7 @@ changes nobody's shifts.
 import csv
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from equibench.errors import UsageError
 from equibench.foundation.seeds import generator
 
-__all__ = ["ShiftPlan", "Shifts", "parse_shifts"]
+__all__ = ["DEFAULT_SHIFTS", "ShiftPlan", "Shifts", "parse_shifts"]
 
 Shifts = NDArray[np.int64]
 """(n, 2): (dy, dx) in pixels."""
@@ -25,7 +25,10 @@ Shifts = NDArray[np.int64]
 LARGEST = 2**31
 """Pixels; no image is that large."""
 
-EXAMPLES = "random:n=10,max=16 · grid:max=16,step=4 · all · file:shifts.csv · paper"
+DEFAULT_SHIFTS = "random:n=10,max=16"
+"""The shift plan of whoever does not choose one."""
+
+EXAMPLES = f"{DEFAULT_SHIFTS} · grid:max=16,step=4 · all · file:shifts.csv · paper"
 
 
 class ShiftPlan(ABC):
@@ -217,8 +220,8 @@ def parse_shifts(text: str) -> ShiftPlan:
     try:
         return _PLANS[name](**settings)
     except TypeError:
-        fields = ", ".join(getattr(_PLANS[name], "__dataclass_fields__", {})) or "no settings"
-        raise UsageError(f"shift plan {text!r}: {name} takes {fields}; write {EXAMPLES}") from None
+        taken = ", ".join(f.name for f in fields(_PLANS[name])) or "no settings"  # type: ignore[arg-type]
+        raise UsageError(f"shift plan {text!r}: {name} takes {taken}; write {EXAMPLES}") from None
 
 
 def _at_least_one(plan: str, **values: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from equibench.layers.forensics import Forensics
+from equibench.layers.index_flips import Flips
 from equibench.reports.figures.figure_files import write
 from equibench.reports.figures.log_axis import Floats, LogAxis
 from equibench.reports.figures.style import BLUE, FONT, ORANGE, PAGE, new_figure, plain, style
@@ -78,7 +78,7 @@ def findings(layers: pd.DataFrame) -> list[str]:
     return [*said, f"{where}{cause}."]
 
 
-def flip_table(found: Forensics) -> str:
+def flip_table(found: Flips) -> str:
     """The choices of adaptive layers as Markdown, then what flips come to."""
     lines = [
         [
@@ -93,7 +93,7 @@ def flip_table(found: Forensics) -> str:
     return _markdown(headings, lines, left=(0,), notes=_on_flips(found))
 
 
-def _on_flips(found: Forensics) -> list[str]:
+def _on_flips(found: Flips) -> list[str]:
     """How many samples flipped, what they weigh, and the worst of them."""
     flipped = found.samples[found.samples["flipped"] != ""]
     count = f"{len(flipped)} of {len(found.samples)} samples (image × shift) flipped"

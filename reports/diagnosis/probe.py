@@ -10,8 +10,9 @@ from torch import nn
 from equibench.errors import UsageError
 from equibench.evaluation.model_on_suite import Evaluation
 from equibench.evidence.stride_probing import Probe
+from equibench.layers.adaptive_choices import adaptive_layers
 from equibench.layers.attribution import attribute
-from equibench.layers.forensics import adaptive_layers, forensics
+from equibench.layers.index_flips import trace_flips
 from equibench.reports.diagnosis.layers import flip_table, layer_figure, layer_table
 from equibench.reports.tables.summary_table import number
 
@@ -66,7 +67,7 @@ def layers_text(
     found = attribute(model, images, shifts, device=device, precision=precision, label=label)
     text = layer_table(found)
     if adaptive_layers(model):
-        choices = forensics(
+        choices = trace_flips(
             model,
             images,
             shifts=settings.plan,

@@ -1,7 +1,6 @@
 """The batch is chosen by measurement where that pays, and then kept."""
 
 import json
-import time
 
 import pytest
 import torch
@@ -22,33 +21,68 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def prefers(batch):
-    """A model that is quick with one batch and slow with every other."""
+@pytest.fixture(autouse=True)
+def passes(monkeypatch):
+    """The clock of trials: it goes on when it is told so, passes(seconds)."""
+    now = [0.0]
 
-    def model(x):
-        time.sleep(0.002 if len(x) == batch else 0.01 * len(x))
-        return x
+    def passes(seconds):
+        now[0] += seconds
 
-    return model
+    monkeypatch.setattr("equibench.evaluation.batch_tuning.perf_counter", lambda: now[0])
+    return passes
+
+
+@pytest.fixture
+def prefers(passes):
+    """A model that is quick with one batch and slow with every other: prefers(batch)."""
+
+    def prefers(batch):
+        def model(x):
+            passes(0.002 if len(x) == batch else 0.01 * len(x))
+            return x
+
+        return model
+
+    return prefers
 
 
 @pytest.mark.parametrize("batch", CANDIDATES["cpu"])
-def test_the_fastest_batch_is_chosen(batch):
+def test_the_fastest_batch_is_chosen(batch, prefers):
     assert tuned(prefers(batch), IMAGE, SETTINGS, "a") == batch
 
 
-def test_a_choice_is_remembered(cache):
+@pytest.mark.parametrize(("share", "chosen"), [(0.98, 2), (0.96, 4)])
+def test_more_memory_is_taken_for_more_than_three_per_cent_only(passes, share, chosen):
+    def model(x):
+        passes(len(x) * {2: 1.0, 4: share, 8: share}[len(x)])
+        return x
+
+    assert tuned(model, IMAGE, SETTINGS, "a") == chosen
+
+
+def test_a_slow_moment_of_the_machine_decides_nothing(passes):
+    calls = iter(range(100))
+
+    def model(x):
+        passes(10.0 if next(calls) < 3 else len(x) * (1.0 if len(x) == 2 else 2.0))
+        return x
+
+    assert tuned(model, IMAGE, SETTINGS, "a") == 2
+
+
+def test_a_choice_is_remembered(cache, prefers):
     assert tuned(prefers(8), IMAGE, SETTINGS, "a") == 8
     assert tuned(prefers(2), IMAGE, SETTINGS, "a") == 8
     assert tuned(prefers(2), IMAGE, SETTINGS, "another model") == 2
     assert sorted(json.loads((cache / "batches.json").read_text()).values()) == [2, 8]
 
 
-def test_a_batch_that_does_not_fit_into_memory_is_not_chosen():
+def test_a_batch_that_does_not_fit_into_memory_is_not_chosen(passes):
     def model(x):
         if len(x) > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        time.sleep(0.001)
+        passes(0.001)
         return x
 
     assert tuned(model, IMAGE, SETTINGS, "a") == 4

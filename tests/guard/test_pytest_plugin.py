@@ -59,16 +59,14 @@ def weaker(source=NET + TEST):
 
 def test_it_costs_a_test_run_that_does_not_use_it_next_to_nothing():
     code = (
-        "import sys, time, pytest\n"
-        "start = time.perf_counter()\n"
+        "import sys, pytest\n"
+        "before = set(sys.modules)\n"
         "import equibench.guard.pytest_plugin\n"
-        "print(time.perf_counter() - start)\n"
-        "print([name for name in ('torch', 'pandas', 'numpy', 'scipy') if name in sys.modules])\n"
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    seconds, imported = done.stdout.splitlines()
-    assert float(seconds) < 0.2
-    assert imported == "[]"
+    imported = set(done.stdout.split()) - sys.stdlib_module_names
+    assert {name for name in imported if "editable" not in name} == {"equibench"}
 
 
 def test_a_run_that_does_not_use_it_imports_no_torch(project):

@@ -13,6 +13,8 @@ from equibench.inference.parallel_copies import Lanes, side_by_side
 from equibench.inference.precision import placed
 
 CPU = torch.device("cpu")
+PATIENCE = 600
+"""Seconds until something that never comes fails a test."""
 
 
 class Volumes(eb.ImageCases):
@@ -74,9 +76,9 @@ def test_a_model_that_keeps_something_is_not_confused():
     pd.testing.assert_frame_equal(measured(model, 1), measured(model, 4), check_exact=True)
 
 
-def seen(model, cores=3):
-    """The threads that a model is called from."""
-    names = set()
+def seen(model, cores=3, lanes=1):
+    """The threads that a model is called from, where that many wait for each other."""
+    names, everyone = set(), threading.Event()
 
     class Watched(nn.Module):
         def __init__(self):
@@ -85,7 +87,9 @@ def seen(model, cores=3):
 
         def forward(self, x):
             names.add(threading.current_thread().name)
-            time.sleep(0.002)
+            if len(names) >= lanes:
+                everyone.set()
+            everyone.wait(PATIENCE)
             return self.model(x)
 
     measured(Watched(), cores)
@@ -93,7 +97,7 @@ def seen(model, cores=3):
 
 
 def test_every_core_has_a_lane():
-    assert len(seen(nn.Conv2d(1, 1, 1))) == 3
+    assert len(seen(nn.Conv2d(1, 1, 1), lanes=3)) == 3
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from skimage.metrics import (
     structural_similarity,
 )
 
-from equibench.metrics.image_metrics import nmse, psnr, ssim, ssim_columns
+from equibench.metrics.squared_error import nmse, psnr
+from equibench.metrics.structural_similarity import ssim, ssim_columns
 from equibench.suites.samples import CTSample, MRISample
 
 RELATIVE = 1e-6

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equibench.metrics.image_metrics import nmse
+from equibench.metrics.squared_error import nmse
 from equibench.models.blur import Blur
 from equibench.models.polyphase import APSDown, APSUp, aps_downsample, aps_upsample
 from equibench.models.unet import UNet

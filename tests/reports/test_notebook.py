@@ -53,7 +53,7 @@ def test_the_example_notebook_runs_and_shows_a_table_and_figures():
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells), "commit it without outputs"
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    nbclient.NotebookClient(notebook, timeout=None, kernel_name="python3").execute()
     shown = [
         set(o["data"]) for cell in notebook.cells for o in cell.get("outputs", ()) if "data" in o
     ]

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import shutil
+from time import monotonic
 
 import pytest
 from report_runs import HOSTILE, constant, described, rising, rows
@@ -138,6 +139,11 @@ def test_the_worst_case_of_a_model_is_shown_again(cli, tmp_path):
 
 # ---- in a browser
 
+PATIENCE = 600_000
+"""Milliseconds until something that never comes fails a test."""
+PAINTED = """canvas => canvas.width > 0 && canvas.getContext('2d')
+    .getImageData(0, 0, canvas.width, canvas.height).data.some(v => v > 0)"""
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -163,6 +169,7 @@ def visit(browser, tmp_path):
         data = {run.path.name: RunData.read(run) for run in runs}
         file = write_page(data, tmp_path / "out", image_seconds=0)
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        context.set_default_timeout(PATIENCE)
         context.set_offline(True)
         page = context.new_page()
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
@@ -177,22 +184,36 @@ def visit(browser, tmp_path):
     assert errors == []
 
 
+def drawn(canvas):
+    """A chart, once it is there: charts are painted when they come into view."""
+    canvas.scroll_into_view_if_needed()
+    until = monotonic() + PATIENCE / 1000
+    while not canvas.evaluate(PAINTED):
+        assert monotonic() < until, canvas.get_attribute("aria-label")
+        canvas.evaluate("() => new Promise(requestAnimationFrame)")
+    return canvas
+
+
 def models(page, table="#sheet"):
     return page.locator(f"{table} tbody tr:visible th").all_inner_texts()
 
 
 @pytest.mark.parametrize("width", [1400, 390])
-def test_the_page_opens_fast_and_fits(visit, two_suites, width):
+def test_the_page_fits_and_every_chart_is_painted(visit, two_suites, width):
     page = visit([two_suites], width)
-    spent = "performance.timing.loadEventEnd - performance.timing.navigationStart"
-    assert page.evaluate(spent) < 1000 * 3  # of a machine that does other things as well
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    painted = """canvas => { const data = canvas.getContext('2d')
-        .getImageData(0, 0, canvas.width, canvas.height).data; return data.some(v => v > 0); }"""
     for canvas in page.locator("canvas").all():
-        canvas.scroll_into_view_if_needed()
-        page.wait_for_timeout(50)
-        assert canvas.evaluate(painted), canvas.get_attribute("aria-label")
+        drawn(canvas)
+
+
+def test_the_page_opens_fast(visit, two_suites):
+    """By the processor's time, which other processes do not take away."""
+    page = visit([two_suites])
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    page.reload()
+    metrics = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
+    assert 0 < metrics["TaskDuration"] < 1
 
 
 def test_a_click_sorts_and_a_second_one_turns_round(visit, two_suites):
@@ -221,9 +242,7 @@ def test_filters_leave_what_matches(visit, two_suites):
 
 def test_hovering_a_cell_names_shift_value_and_case(visit, two_suites):
     page = visit([two_suites])
-    canvas = page.locator("#shift-charts canvas").first
-    canvas.scroll_into_view_if_needed()
-    page.wait_for_timeout(200)
+    canvas = drawn(page.locator("#shift-charts canvas").first)
     canvas.hover(position={"x": 40, "y": 40})
     lines = page.locator("#tip").inner_text().splitlines()
     assert lines[:2] == ["unet-baseline", "shift (−3, −3) pixels, mri-sample"]
@@ -232,8 +251,7 @@ def test_hovering_a_cell_names_shift_value_and_case(visit, two_suites):
 
 def test_the_arrow_keys_move_from_cell_to_cell(visit, two_suites):
     page = visit([two_suites])
-    page.locator("#shift-charts canvas").first.focus()
-    page.wait_for_timeout(200)
+    drawn(page.locator("#shift-charts canvas").first).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert "shift (−3, 0) pixels" in page.locator("#live").inner_text()
@@ -267,15 +285,11 @@ def test_metric_scale_and_lines_can_be_chosen(visit, two_suites):
     scale, metric = (page.get_by_label(n).first for n in ("Colours", "Metric"))
     scale.select_option("panel")
     metric.select_option("delta_psnr")
-    canvas = page.locator("#shift-charts canvas").first
-    canvas.scroll_into_view_if_needed()
-    page.wait_for_timeout(200)
+    canvas = drawn(page.locator("#shift-charts canvas").first)
     canvas.hover(position={"x": 40, "y": 40})
     assert "mean ΔPSNR 0.075" in page.locator("#tip").inner_text()
     page.get_by_label("Lines").select_option("unet-baseline")
-    canvas = page.locator("#distribution-charts canvas").first
-    canvas.focus()
-    page.wait_for_timeout(200)
+    drawn(page.locator("#distribution-charts canvas").first).focus()
     page.keyboard.press("ArrowDown")
     assert "c0, shift (−3, −3)" in page.locator("#live").inner_text()
 
@@ -283,8 +297,7 @@ def test_metric_scale_and_lines_can_be_chosen(visit, two_suites):
 def test_hostile_names_stay_text_in_the_browser(visit, hostile):
     page = visit([hostile])
     assert models(page) == [HOSTILE]
-    page.locator("[data-chart=dots] canvas").focus()
-    page.wait_for_timeout(200)
+    drawn(page.locator("[data-chart=dots] canvas")).focus()
     page.keyboard.press("ArrowDown")
     assert HOSTILE in page.locator("#live").inner_text()
 

@@ -10,7 +10,8 @@ import pytest
 
 from equibench.errors import UsageError
 from equibench.measurement.measurement import row_columns
-from equibench.metrics.image_metrics import nmse, psnr, ssim, ssim_columns
+from equibench.metrics.squared_error import nmse, psnr
+from equibench.metrics.structural_similarity import ssim, ssim_columns
 from equibench.reports.findings.published_results import APS, NOT_APS, VARIANTS, paper_name, values
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.page.page import render

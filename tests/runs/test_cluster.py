@@ -25,6 +25,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 SUITE = "noise,n=8,size=32"
 DASK = {"engine": "dask", "workers": 2}
 
+PATIENCE = 1800
+"""Seconds until something that never comes fails a test: a machine may have other things to do."""
+
 KILLER = '''
 import os
 
@@ -43,6 +46,11 @@ class Network(torch.nn.Module):
             os.kill(os.getpid(), 9)
         return self.layer(x)
 '''
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    monkeypatch.setattr("equibench.runs.dask_cluster.PATIENCE", PATIENCE)
 
 
 def measured(out, models, **fields):
@@ -87,6 +95,7 @@ def test_a_cluster_without_a_worker_that_fits_says_why(tmp_path, monkeypatch):
     from distributed import LocalCluster
 
     monkeypatch.setattr("equibench.runs.dask_cluster.PATIENCE", 1)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with LocalCluster(1, processes=False, dashboard_address=None) as cluster:
         scheduler = cluster.scheduler_address
         with pytest.raises(UnavailableError) as stopped:
@@ -107,7 +116,7 @@ def test_a_cluster_without_a_worker_that_fits_says_why(tmp_path, monkeypatch):
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
+    monkeypatch.setattr("equibench.runs.dask_cluster.ANSWER", 1)
     with pytest.raises(
         UnavailableError, match=r"^no Dask scheduler answers at tcp://127.0.0.1:9: "
     ):
@@ -132,6 +141,7 @@ def test_gpus_are_pinned_by_the_environment(monkeypatch):
 
     from equibench.runs.dask_cluster import workers_here
 
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     pinned = [w["options"]["env"]["CUDA_VISIBLE_DEVICES"] for w in workers_here("cuda", None, 9)]
     assert pinned == ["0", "1", "2", "3"]
@@ -139,7 +149,7 @@ def test_gpus_are_pinned_by_the_environment(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     pinned = [w["options"]["env"]["CUDA_VISIBLE_DEVICES"] for w in workers_here("cuda", None, 9)]
     assert pinned == ["5", "GPU-7"]
-    assert len(workers_here("cpu", None, 100)) == os.cpu_count()
+    assert len(workers_here("cpu", None, 1000)) == os.cpu_count()
     assert len(workers_here("cpu", 8, 3)) == 3
 
 
@@ -179,9 +189,10 @@ OPTIONS = ("-m", "unet-aps,width=0.05", "-s", SUITE, "--shifts", "random:n=30,ma
 @pytest.mark.usefixtures("slurm")
 def test_an_array_of_jobs_shares_one_folder(tmp_path):
     subprocess.run(["sbatch", EXAMPLES / "shards.sh", *OPTIONS, "--out", "run"], check=True)
-    until = time.monotonic() + 120
-    while time.monotonic() < until and _state("run") != "finished":
-        time.sleep(0.2)
+    until = time.monotonic() + PATIENCE
+    while _state("run") != "finished":
+        assert time.monotonic() < until, Path(f"{os.environ['JOBS']}.log").read_text()
+        time.sleep(0.1)
     alone = measured(tmp_path / "alone", ["unet-aps,width=0.05"])
     pd.testing.assert_frame_equal(RunFolder("run").rows(), alone.rows(), check_exact=True)
 
@@ -190,7 +201,7 @@ def test_an_array_of_jobs_shares_one_folder(tmp_path):
 @pytest.mark.usefixtures("slurm")
 def test_workers_may_be_slurm_jobs(tmp_path):
     command = [sys.executable, EXAMPLES / "slurm.py", "2", *OPTIONS, "--out", "run"]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=PATIENCE)
     alone = measured(tmp_path / "alone", ["unet-aps,width=0.05"])
     pd.testing.assert_frame_equal(RunFolder("run").rows(), alone.rows(), check_exact=True)
 
@@ -205,11 +216,14 @@ def test_killed_workers_lose_nothing(tmp_path):
     alone = measured(tmp_path / "alone", models)
     random = np.random.default_rng(0)
     stop = threading.Event()
+    killed: list[psutil.Process] = []
 
     def kill():
-        while not stop.wait(random.uniform(0.5, 2.0)):
-            if not list((tmp_path / "together").glob("rows/*.parquet")):
-                continue  # a cluster that does not start is another matter
+        """One worker after every second unit that is finished."""
+        while not stop.wait(0.05) and len(killed) < 3:
+            finished = len(list((tmp_path / "together").glob("rows/*.parquet")))
+            if finished <= 2 * len(killed):
+                continue
             workers = psutil.Process().children(recursive=True)
             with suppress(psutil.Error):  # some die on their own meanwhile
                 running = [w for w in workers if "spawn_main" in " ".join(w.cmdline())]
@@ -217,7 +231,6 @@ def test_killed_workers_lose_nothing(tmp_path):
                     chosen.kill()
                     killed.append(chosen)
 
-    killed: list[psutil.Process] = []
     killer = threading.Thread(target=kill)
     killer.start()
     try:

@@ -1,5 +1,6 @@
 """Whatever a run's numbers depend on makes another run of it, and nothing else does."""
 
+import json
 from dataclasses import replace
 from importlib import metadata
 
@@ -10,7 +11,8 @@ import equibench as eb
 from equibench.errors import UsageError
 from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import validated
-from equibench.metrics.image_metrics import nmse, ssim
+from equibench.metrics.squared_error import nmse
+from equibench.metrics.structural_similarity import ssim
 from equibench.registry.plugin_files import load_file
 from equibench.registry.registries import SUITES, register_suite
 from equibench.runs.fingerprint import changes, fingerprint, refuse_changes
@@ -179,12 +181,21 @@ def test_another_version_of_a_library_that_a_suite_reads_with_is_another_run(mon
     ]
 
 
+def test_what_was_stored_and_read_again_is_the_same_run():
+    new = identity([(suite(), ["00000"])], optimize=["fuse"], seed=3)
+    assert list(changes(json.loads(json.dumps(new)), new)) == []
+
+
 def test_a_suite_or_metric_may_join_and_nothing_else(tmp_path):
     alone = identity(metrics=(nmse,))
     joined = identity([(suite(), ["00000"])])
     assert list(changes(alone, joined)) == list(changes(joined, alone)) == []
     refuse_changes(alone, joined, tmp_path)
     assert list(changes(alone, alone | {"new": 1})) == ["new was None and is 1"]
+    changed = [(suite(), ["00000"]), (suite(label="others", version=2), ["00000"])]
+    others = identity([(suite(label="others"), ["00000"])])
+    assert list(changes(others, identity(changed))) == ["suites others version was 1 and is 2"]
+    assert list(changes(identity(changed), others)) == ["suites others version was 2 and is 1"]
 
 
 def test_a_refusal_names_three_changes_and_counts_the_others(tmp_path):
@@ -196,6 +207,10 @@ def test_a_refusal_names_three_changes_and_counts_the_others(tmp_path):
         "'123412341234…'; choose another --out, delete the folder to start anew, or repeat the "
         "command that made it to resume it"
     )
+    with pytest.raises(UsageError, match="c was 3 and is 4; choose"):
+        refuse_changes(old, old | {"a": 2, "b": 3, "c": 4}, tmp_path)
     with pytest.raises(UsageError, match="; c was 3 and is None and 2 more changes; choose"):
         refuse_changes(old, {}, tmp_path)
     refuse_changes(old, dict(old), tmp_path)
+    assert list(changes({"a": {"b": 1}}, {"a": 2})) == ["a was {'b': 1} and is 2"]
+    assert list(changes({"a": 2}, {"a": {"b": 1}})) == ["a was 2 and is {'b': 1}"]

@@ -4,7 +4,6 @@ import hashlib
 import multiprocessing
 import shutil
 import signal
-import time
 
 import numpy as np
 import pandas as pd
@@ -65,6 +64,11 @@ class Driver:
         assert process.exitcode == 0
         return RunFolder(self.out)
 
+    def follow(self, process, forwards):
+        """Wait until so many passes were begun, or the run has ended."""
+        while self.forwards < forwards and process.is_alive():
+            process.join(0.001)
+
     @property
     def forwards(self):
         return self.log.stat().st_size
@@ -85,10 +89,10 @@ def test_fifty_kills_lose_at_most_the_unit_in_flight_and_change_no_digest(tmp_pa
     driver = Driver(tmp_path)
     driver.finish()  # the first start pays for the server
     shutil.rmtree(driver.out)
-    before, begun = driver.forwards, time.monotonic()
+    before = driver.forwards
     undisturbed = digest(driver.finish())
-    lasts, units = time.monotonic() - begun, driver.measured
-    per_unit, rest = divmod(driver.forwards - before, len(units))
+    whole = driver.forwards - before
+    per_unit, rest = divmod(whole, len(driver.measured))
     assert rest == 0
     shutil.rmtree(driver.out)
 
@@ -96,7 +100,7 @@ def test_fifty_kills_lose_at_most_the_unit_in_flight_and_change_no_digest(tmp_pa
     while kills < KILLS:
         before = driver.forwards
         process = driver.start()
-        process.join(random.uniform(0, lasts))
+        driver.follow(process, before + random.integers(whole + 1))
         process.kill()
         process.join()
         has = driver.measured

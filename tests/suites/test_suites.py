@@ -289,11 +289,11 @@ def test_without_fbps_and_observations_the_remedy_is_given(tmp_path):
     )
 
 
-def test_without_dival_the_pip_command_is_given(tmp_path, monkeypatch):
+def test_without_astra_the_pip_command_is_given(tmp_path, monkeypatch):
     write_images(tmp_path / "ground_truth_test_000.hdf5", 1)
     write_images(tmp_path / "observation_test_000.hdf5", 1)
-    monkeypatch.setitem(sys.modules, "dival", None)
-    with pytest.raises(UsageError, match=r"needs dival .*; pip install 'equibench\[ct\]'$"):
+    monkeypatch.setitem(sys.modules, "astra", None)
+    with pytest.raises(UsageError, match=r"needs astra .*; pip install 'equibench\[ct\]'$"):
         LoDoPaB(root=str(tmp_path), size=8).load("00000")
     assert not list(tmp_path.glob("*.npy"))
 
@@ -338,33 +338,27 @@ def test_fbps_are_computed_once_and_beside_the_data(scan, monkeypatch):
     assert LoDoPaB(root=str(scan), size=88).load("00001").input.shape == (1, 1, 88, 88)
 
 
-def test_fbps_are_filtered_as_the_paper_filters_them(scan, monkeypatch):
-    monkeypatch.setattr(fbp, "_backends", lambda: ["skimage"])
+def test_fbps_are_those_of_dival_up_to_rounding(scan):
+    pytest.importorskip("dival")
     images = np.load(LoDoPaB(root=str(scan)).prepare())
-    import odl
-
-    space = odl.uniform_discr([-0.13, -0.13], [0.13, 0.13], (91, 91), dtype=np.float32)
-    geometry = odl.tomo.parallel_beam_geometry(space, num_angles=120, det_shape=(131,))
-    project = odl.tomo.RayTransform(space, geometry, impl="skimage")
-    invert = odl.tomo.fbp_op(project, filter_type="Hann", frequency_scaling=0.641)
+    assert images.dtype == np.float32
     with h5py.File(scan / "observation_test_000.hdf5") as file:
         observations = file["data"][:]
-    assert images.dtype == np.float32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = [np.asarray(invert(observation)) for observation in observations]
-    assert np.array_equal(images, expected)
+        import odl
+        from dival.reconstructors.odl_reconstructors import FBPReconstructor
 
-
-def test_a_backend_that_fails_gives_way_to_the_next(scan, monkeypatch, caplog):
-    monkeypatch.setattr(fbp, "_backends", lambda: ["no_backend", "skimage"])
-    assert fbp.reconstructor(120, 131, 91)(np.zeros((120, 131), np.float32)).shape == (91, 91)
-    assert caplog.messages[0].startswith("FBP runs on skimage (no_backend: ")
-    monkeypatch.setattr(fbp, "_backends", lambda: ["no_backend"])
-    with pytest.raises(
-        UsageError, match=r"^no FBP backend works here \(no_backend: .*'equibench\[ct\]'$"
-    ):
-        fbp.reconstructor(120, 131, 91)
+        space = odl.uniform_discr([-0.13, -0.13], [0.13, 0.13], (91, 91), dtype=np.float32)
+        geometry = odl.tomo.parallel_beam_geometry(space, num_angles=120, det_shape=(131,))
+        invert = FBPReconstructor(
+            odl.tomo.RayTransform(space, geometry, impl="astra_cpu"),
+            hyper_params={"filter_type": "Hann", "frequency_scaling": 0.641},
+        )
+        expected = np.stack([np.asarray(invert.reconstruct(each)) for each in observations])
+    difference = np.square(images - expected, dtype=np.float64).sum()
+    # sums over 120 angles in float32, in another order
+    assert difference <= 120 * np.finfo(np.float32).eps ** 2 * np.square(expected).sum()
 
 
 def test_fbps_of_a_read_only_folder_go_to_the_cache(scan, built, monkeypatch):
@@ -622,7 +616,5 @@ def test_importing_the_suites_imports_no_library_of_a_data_set():
         f"for name in {modules}: importlib.import_module('equibench.suites.' + name)\n"
         f"print(*(name for name in {heavy} if name in sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from equibench.errors import ModelError, UsageError
+from equibench.inference.adapter_keys import Adaptation
 from equibench.inference.forward_pass import described, shape
-from equibench.loading.adapter_keys import Adaptation
 from equibench.registry.specs import Spec
 
 __all__ = ["Adapted", "adapt"]

@@ -1,18 +1,12 @@
-"""Batched image metrics, in float64, on whatever device the images are.
-
-A metric is additive: ``partials`` gives every image its sums, those of a volume's slices are
-added, and ``value`` turns the totals into the metric. What belongs to the reference alone is
-computed once by ``prepare`` and compared with as many predictions as one likes.
-"""
+"""SSIM of 7×7 windows, and of windows along image columns."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
 from equibench.errors import UsageError
 from equibench.foundation.lazy_imports import Lazy
+from equibench.metrics.metric import Metric, Prepared, row_bands
 from equibench.registry.registries import register_metric
 
 if TYPE_CHECKING:
@@ -21,87 +15,7 @@ if TYPE_CHECKING:
 else:  # tables and lists ask what a metric is, and compute none
     torch = Lazy("torch")
 
-__all__ = ["Metric", "nmse", "psnr", "ssim", "ssim_columns"]
-
-Prepared = tuple["Tensor", ...]
-"""What a metric keeps of its references; every tensor's first dimension is the image."""
-
-
-_BAND = 2**16
-"""Pixels that each core of a CPU works on at a time: they stay in its cache."""
-
-
-class Metric(ABC):
-    """A full-reference image metric and all that tables, plots and gates must know of it."""
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    unit: ClassVar[str] = ""
-    higher_is_better: ClassVar[bool]
-    bounds: ClassVar[tuple[float, float]]
-    version: ClassVar[int] = 1
-    format: ClassVar[str]
-    """Format specification of its values in tables."""
-    delta_format: ClassVar[str | None] = None
-    """Set where the change of the metric under a shift is reported (ΔPSNR): its format."""
-
-    sums: ClassVar[str | None] = None
-    """Metrics with the same word here add up the same, which is then done once."""
-
-    single: ClassVar[bool] = False
-    """Whether float32 is enough for the outputs of networks that work in it."""
-
-    @property
-    def column(self) -> str:
-        """Its name as table columns carry it."""
-        return self.name.replace("-", "_")
-
-    def prepare(self, reference: Tensor, data_range: Tensor) -> Prepared:
-        """Keep what comparisons need of references (B, C, H, W) with data ranges R (B,)."""
-        return (reference.to(torch.float64),)
-
-    @abstractmethod
-    def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
-        """Sums (B, K) in float64 for predictions (B, C, H, W).
-
-        Args:
-            prepared: for B references, or for one that all predictions share.
-            prediction: in the references' coordinates.
-            origin: (B, 2), where the corner of the frame of comparison lies on the circular
-                images, in pixels; None where it is (0, 0) for all. Only metrics whose windows
-                do not wrap around need it.
-        """
-
-    @abstractmethod
-    def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
-        """The metric (...) of totals (..., K) under data ranges R (...)."""
-
-    def __call__(self, reference: Tensor, prediction: Tensor, data_range: Tensor | float) -> Tensor:
-        """The metric (B,) of each pair of images (B, C, H, W), R explicit."""
-        r = torch.as_tensor(data_range, dtype=torch.float64, device=reference.device)
-        r = r.expand(len(reference))
-        return self.value(self.partials(self.prepare(reference, r), prediction, None), r)
-
-
-def _squares(image: Tensor, other: Tensor | None = None) -> Tensor:
-    """The sum of squares of each image (B, C, H, W), or of its difference to another.
-
-    Rows are added up first: their sums do not depend on the number of threads.
-    """
-    rows = []
-    for band in _bands(image):
-        part = image[..., band, :]
-        part = part.clone() if other is None else part - other[..., band, :]
-        rows.append(part.mul_(part).sum(dim=-1))
-    return torch.cat(rows, dim=-1).sum(dim=(1, 2))
-
-
-def _bands(image: Tensor) -> list[slice]:
-    """Rows to work on at a time."""
-    height, width = image.shape[-2:]
-    at_once = _BAND * torch.get_num_threads() if image.device.type == "cpu" else height * width
-    step = ceil(height / ceil(height * width / at_once))
-    return [slice(top, top + step) for top in range(0, height, step)]
+__all__ = ["ssim", "ssim_columns"]
 
 
 def _running_sums(x: Tensor, side: int, dim: int) -> Tensor:
@@ -116,59 +30,12 @@ def _running_sums(x: Tensor, side: int, dim: int) -> Tensor:
     )
 
 
-class _SquaredError(Metric):
-    """What is made of ‖a − b‖², ‖a‖² and the number of pixels."""
-
-    sums = "squared error"
-
-    def prepare(self, reference: Tensor, data_range: Tensor) -> Prepared:
-        reference = reference.to(torch.float64)
-        return reference, _squares(reference)
-
-    def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
-        reference, energy = prepared
-        error = _squares(reference, prediction)
-        pixels = torch.full_like(error, prediction[0].numel())
-        return torch.stack((error, energy.expand_as(error), pixels), dim=1)
-
-
-class NMSE(_SquaredError):
-    """‖a − b‖² / ‖a‖², with no epsilon; 0 where both are zero, ``inf`` where only a is."""
-
-    name = "nmse"
-    title = "NMSE"
-    higher_is_better = False
-    bounds = (0.0, float("inf"))
-    format = ".1e"
-
-    def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
-        error, energy, _ = totals.unbind(-1)
-        return torch.where(error == 0, error, error / energy)
-
-
-class PSNR(_SquaredError):
-    """10·log10(R² / mean((a − b)²)); ``inf`` where a = b."""
-
-    name = "psnr"
-    title = "PSNR"
-    unit = "dB"
-    higher_is_better = True
-    bounds = (float("-inf"), float("inf"))
-    format = ".2f"
-    delta_format = ".3g"
-
-    def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
-        error, _, pixels = totals.unbind(-1)
-        decibel = 10 * (2 * data_range.abs().log10() - (error / pixels).log10())
-        return torch.where(error == 0, torch.inf, decibel)
-
-
 class SSIM(Metric):
     """Wang 2004: uniform 7×7 window, sample covariance, mean over full windows and channels.
 
     The window moments are taken on the circular image, so one set serves every frame of
     comparison: a frame only decides which windows are full, and so which count. Similarities are
-    computed in the dtype of the references.
+    computed in the dtype of the references, in float32 at least.
     """
 
     name = "ssim"
@@ -185,6 +52,7 @@ class SSIM(Metric):
                 f"{self.title} needs images of at least {self.window[0]}×{self.window[1]} pixels, "
                 f"not {reference.shape[-2]}×{reference.shape[-1]}"
             )
+        reference = reference.to(torch.promote_types(reference.dtype, torch.float32))
         n = self.window[0] * self.window[1]
         # in units of R, so that no square is too small or too large for float32
         per_unit = torch.where(data_range == 0, 1, 1 / data_range.abs())[:, None, None, None]
@@ -211,7 +79,7 @@ class SSIM(Metric):
         height, width = moments[0].shape[-2:]
         columns = None if origin is None else self._full(width, self.window[1], origin, 1)[:, None]
         rows = []
-        for band in _bands(moments[0]):
+        for band in row_bands(moments[0]):
             around = slice(band.start, band.stop + self.window[0] - 1)
             similarity = self._similarity(
                 per_unit,
@@ -293,7 +161,5 @@ class SSIMColumns(SSIM):
     window = (7, 1)
 
 
-nmse = register_metric("nmse")(NMSE())
-psnr = register_metric("psnr")(PSNR())
 ssim = register_metric("ssim")(SSIM())
 ssim_columns = register_metric("ssim-columns")(SSIMColumns())

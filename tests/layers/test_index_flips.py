@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import equibench as eb
-from equibench.layers.forensics import Choice, Forensics, adaptive_layers, flips, forensics
+from equibench.layers.adaptive_choices import Choice, adaptive_layers, flips
+from equibench.layers.index_flips import Flips, trace_flips
 from equibench.models.polyphase import APSDown, APSUp
 from equibench.models.unet import UNet
 from equibench.reports.diagnosis.layers import flip_table
@@ -46,7 +47,7 @@ def kept(x):
 
 def test_a_planted_flip_is_found_and_named_at_exactly_the_shifts_at_which_it_happens():
     images = torch.cat((tied(), noise(), tied(seed=2)))
-    found = forensics(Uneven(), images, "grid:max=3", device="cpu", precision="fp64")
+    found = trace_flips(Uneven(), images, "grid:max=3", device="cpu", precision="fp64")
     expected = []
     for row in found.samples.itertuples():
         image = images[int(row.case)][None]
@@ -61,7 +62,7 @@ def test_a_planted_flip_is_found_and_named_at_exactly_the_shifts_at_which_it_hap
 
 
 def test_the_output_of_a_flipped_sample_is_another_component_and_makes_all_of_the_error():
-    found = forensics(Uneven(), tied(), "grid:max=3", device="cpu", precision="fp64")
+    found = trace_flips(Uneven(), tied(), "grid:max=3", device="cpu", precision="fp64")
     flipped = found.samples["flipped"] != ""
     # nothing of what was kept is kept: the error is the energy of both components
     assert found.samples["eq_nmse"][flipped].round(5).eq(2).all()
@@ -71,7 +72,7 @@ def test_the_output_of_a_flipped_sample_is_another_component_and_makes_all_of_th
 
 def test_gaps_and_near_ties_are_those_of_the_polyphase_norms():
     images = torch.cat((tied(), noise()))
-    layer = forensics(Uneven(), images, "grid:max=1", device="cpu", precision="fp64").layers
+    layer = trace_flips(Uneven(), images, "grid:max=1", device="cpu", precision="fp64").layers
     parts = [noise()[..., dy::2, dx::2].double().norm() for dy in (0, 1) for dx in (0, 1)]
     second, first = sorted(map(float, parts))[-2:]
     assert layer["name"].tolist() == ["down"]
@@ -87,7 +88,7 @@ def test_a_network_that_commutes_with_every_shift_flips_nowhere_though_its_choic
     torch.manual_seed(0)
     levels = 4 if stride == 2 else 3
     network = UNet("aps", width=0.05, stride=stride, levels=levels)
-    found = forensics(network, noise(*size, batch=2), "random:n=8,max=16", device="cpu")
+    found = trace_flips(network, noise(*size, batch=2), "random:n=8,max=16", device="cpu")
     assert found.samples["eq_nmse"].max() < 1e-11
     assert found.samples["flipped"].eq("").all()
     assert found.layers["name"].tolist() == [f"down.{i}.aps" for i in range(levels)]
@@ -99,7 +100,7 @@ def test_ties_that_no_rule_can_break_are_what_is_wrong_with_an_aps_network():
     torch.manual_seed(0)
     network = UNet("aps", width=0.05, stride=3, levels=3)
     # before the last layer the map is three lines high: pooling makes them equal
-    found = forensics(network, noise(27, 54, batch=2), "random:n=8,max=16", device="cpu")
+    found = trace_flips(network, noise(27, 54, batch=2), "random:n=8,max=16", device="cpu")
     flipped = found.samples["flipped"] == "down.2.aps"
     assert flipped.any()
     assert (found.samples["flipped"][~flipped] == "").all()
@@ -139,7 +140,7 @@ def planted(errors, flipped):
     samples = {"case": "x", "image": 0, "dy": 1, "dx": 0, "flipped": flipped, "eq_nmse": errors}
     line = {"smallest_gap": 2e-8, "median_gap": 0.01, "near_ties": 0.25, "judged": 4}
     layers = pd.DataFrame([{"name": "down.0.aps", **line, "flip_rate": 0.5}])
-    return Forensics(layers, pd.DataFrame(samples))
+    return Flips(layers, pd.DataFrame(samples))
 
 
 def test_the_share_of_flipped_samples_is_their_part_of_the_mean():
@@ -187,7 +188,7 @@ def test_slices_of_a_volume_are_samples_with_one_shift_in_the_units_of_the_rows(
             self.down(x)
             return x - x.roll(2, -1) * (x[:, :, :1] * 0)
 
-    found = forensics(Zeros(), Volume(), "random:n=2,max=4", device="cpu")
+    found = trace_flips(Zeros(), Volume(), "random:n=2,max=4", device="cpu")
     assert found.samples[["case", "image"]].to_numpy().tolist() == [
         ["knee", 0], ["knee", 0], ["knee", 1], ["knee", 1],
     ]  # fmt: skip
@@ -221,7 +222,7 @@ def test_any_layer_takes_part_that_follows_the_protocol_and_is_left_as_it_was():
             return self.layer(maps=x).repeat_interleave(2, -2).repeat_interleave(4, -1)
 
     network = Wrapped()
-    found = forensics(network, noise(), "grid:max=4", device="cpu")
+    found = trace_flips(network, noise(), "grid:max=4", device="cpu")
     still = (found.samples["dy"] % 2 == 0) & (found.samples["dx"] % 4 == 0)
     assert (found.samples["flipped"] == "").tolist() == still.tolist()
     ((name, layer),) = adaptive_layers(network)
@@ -231,7 +232,7 @@ def test_any_layer_takes_part_that_follows_the_protocol_and_is_left_as_it_was():
 
 def test_a_network_without_adaptive_layers_is_refused_with_what_would_make_one():
     with pytest.raises(eb.UsageError) as refused:
-        forensics(nn.Identity(), noise(), label="plain")
+        trace_flips(nn.Identity(), noise(), label="plain")
     assert str(refused.value) == (
         "plain has no adaptive layers: a layer takes part by having record_choices and stride"
     )

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 import equibench as eb
 from equibench.errors import ModelError, UsageError
-from equibench.loading.adapters import Adapted
+from equibench.inference.adapters import Adapted
 from equibench.registry.specs import Spec
 
 

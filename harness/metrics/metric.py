@@ -1,0 +1,88 @@
+"""What a metric is: batched, in float64, on whatever device the images are.
+
+A metric is additive: ``partials`` gives every image its sums, those of a volume's slices are
+added, and ``value`` turns the totals into the metric. What belongs to the reference alone is
+computed once by ``prepare`` and compared with as many predictions as one likes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import ceil
+from typing import TYPE_CHECKING, ClassVar
+
+from equibench.foundation.lazy_imports import Lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:  # tables and lists ask what a metric is, and compute none
+    torch = Lazy("torch")
+
+__all__ = ["Metric", "Prepared", "row_bands"]
+
+Prepared = tuple["Tensor", ...]
+"""What a metric keeps of its references; every tensor's first dimension is the image."""
+
+_BAND = 2**16
+"""Pixels that each core of a CPU works on at a time: they stay in its cache."""
+
+
+class Metric(ABC):
+    """A full-reference image metric and all that tables, plots and gates must know of it."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    unit: ClassVar[str] = ""
+    higher_is_better: ClassVar[bool]
+    bounds: ClassVar[tuple[float, float]]
+    version: ClassVar[int] = 1
+    format: ClassVar[str]
+    """Format specification of its values in tables."""
+    delta_format: ClassVar[str | None] = None
+    """Set where the change of the metric under a shift is reported (ΔPSNR): its format."""
+
+    sums: ClassVar[str | None] = None
+    """Metrics with the same word here add up the same, which is then done once."""
+
+    single: ClassVar[bool] = False
+    """Whether float32 is enough for the outputs of networks that work in it."""
+
+    @property
+    def column(self) -> str:
+        """Its name as table columns carry it."""
+        return self.name.replace("-", "_")
+
+    def prepare(self, reference: Tensor, data_range: Tensor) -> Prepared:
+        """Keep what comparisons need of references (B, C, H, W) with data ranges R (B,)."""
+        return (reference.to(torch.float64),)
+
+    @abstractmethod
+    def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
+        """Sums (B, K) in float64 for predictions (B, C, H, W).
+
+        Args:
+            prepared: for B references, or for one that all predictions share.
+            prediction: in the references' coordinates.
+            origin: (B, 2), where the corner of the frame of comparison lies on the circular
+                images, in pixels; None where it is (0, 0) for all. Only metrics whose windows
+                do not wrap around need it.
+        """
+
+    @abstractmethod
+    def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
+        """The metric (...) of totals (..., K) under data ranges R (...)."""
+
+    def __call__(self, reference: Tensor, prediction: Tensor, data_range: Tensor | float) -> Tensor:
+        """The metric (B,) of each pair of images (B, C, H, W), R explicit."""
+        r = torch.as_tensor(data_range, dtype=torch.float64, device=reference.device)
+        r = r.expand(len(reference))
+        return self.value(self.partials(self.prepare(reference, r), prediction, None), r)
+
+
+def row_bands(image: Tensor) -> list[slice]:
+    """Rows of images (…, H, W) to work on at a time."""
+    height, width = image.shape[-2:]
+    at_once = _BAND * torch.get_num_threads() if image.device.type == "cpu" else height * width
+    step = ceil(height / ceil(height * width / at_once))
+    return [slice(top, top + step) for top in range(0, height, step)]

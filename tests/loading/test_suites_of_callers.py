@@ -1,0 +1,28 @@
+"""What callers hand over as a suite: names, images and suites, none of which is changed."""
+
+import pytest
+import torch
+
+import equibench as eb
+from equibench.loading.suites import suite_of
+
+
+def test_a_suite_of_the_callers_is_not_changed():
+    suite = eb.ImageCases(torch.ones(1, 1, 8, 8))
+    assert suite_of(suite).label == "images"
+    assert suite.label == ""
+
+
+def test_a_label_that_the_caller_chose_is_kept():
+    suite = eb.ImageCases(torch.ones(1, 1, 8, 8))
+    suite.label = "mine"
+    assert suite_of(suite) is suite
+
+
+def test_a_name_with_arguments_is_the_suite_of_the_command_line():
+    assert eb.load_suite("noise,n=2,size=8").cases() == suite_of("noise,n=2,size=8").cases()
+
+
+def test_what_is_no_suite_is_refused_with_what_would_be():
+    with pytest.raises(eb.UsageError, match="list is no suite: give a name, an equibench Suite"):
+        suite_of([1])

@@ -1,0 +1,99 @@
+"""Metrics of tiny and huge values, of odd data ranges, and of images that are too small."""
+
+import pytest
+import torch
+
+from equibench.errors import UsageError
+from equibench.metrics.image_metrics import nmse, psnr, ssim, ssim_columns
+
+
+def pair(dtype=torch.float32):
+    rng = torch.Generator().manual_seed(0)
+    a = torch.rand(2, 1, 12, 20, generator=rng)
+    return a.to(dtype), (a + 0.1 * torch.randn(a.shape, generator=rng)).to(dtype)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e25])
+@pytest.mark.parametrize("metric", [nmse, psnr, ssim, ssim_columns], ids=lambda m: m.name)
+def test_metrics_do_not_depend_on_the_unit_of_the_images(metric, scale):
+    """Squares of these values are beyond float32, which SSIM may be computed in."""
+    a, b = pair()
+    expected = metric(a, b, 1.0)
+    torch.testing.assert_close(metric(scale * a, scale * b, scale), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim, ssim_columns], ids=lambda m: m.name)
+def test_a_negative_data_range_counts_by_its_size(metric):
+    """The maximum of a reference that is negative everywhere."""
+    a, b = pair()
+    assert torch.equal(metric(-a, -b, -0.5), metric(-a, -b, 0.5))
+
+
+def test_without_a_data_range_different_images_are_still_different():
+    a, b = pair()
+    assert (ssim(a, b, 0.0) < 0.99).all()
+    assert torch.equal(ssim(a, a, 0.0), torch.ones(2, dtype=torch.float64))
+    assert psnr(a, b, 0.0).tolist() == 2 * [float("-inf")]
+
+
+def test_every_image_has_a_data_range_of_its_own():
+    a, b = pair()
+    r = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    for metric in (psnr, ssim):
+        alone = torch.cat([metric(a[i : i + 1], b[i : i + 1], float(r[i])) for i in range(2)])
+        torch.testing.assert_close(metric(a, b, r), alone)
+
+
+def test_a_small_difference_keeps_its_digits_in_ssim():
+    """1 − SSIM is quadratic in the difference."""
+    a, b = pair(torch.float64)
+    far, near = (1 - ssim(a, a + step * (b - a), 1.0) for step in (1e-4, 1e-6))
+    torch.testing.assert_close(near, 1e-4 * far, rtol=1e-2, atol=0)
+
+
+def test_every_metric_is_in_float64_whatever_the_images_are():
+    a, b = pair(torch.float16)
+    for metric in (nmse, psnr, ssim):
+        found = metric(a, b, 1.0)
+        assert found.dtype == torch.float64
+        torch.testing.assert_close(found, metric(a.float(), b.float(), 1.0), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "size", "message"),
+    [
+        (ssim, (6, 9), "SSIM needs images of at least 7×7 pixels, not 6×9"),
+        (ssim, (9, 6), "SSIM needs images of at least 7×7 pixels, not 9×6"),
+        (ssim_columns, (6, 9), "SSIM (columns) needs images of at least 7×1 pixels, not 6×9"),
+    ],
+)
+def test_an_image_smaller_than_the_window_is_refused(metric, size, message):
+    image = torch.rand(1, 1, *size)
+    with pytest.raises(UsageError) as refused:
+        metric(image, image, 1.0)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("size", [(7, 7), (7, 12), (12, 7)])
+def test_an_image_as_large_as_the_window_has_a_value(size):
+    image = torch.rand(1, 1, *size)
+    assert ssim(image, image, 1.0).tolist() == [1.0]
+    assert ssim_columns(image[..., :1], image[..., :1], 1.0).tolist() == [1.0]
+
+
+def test_names_of_columns_have_no_dashes():
+    assert ssim_columns.column == "ssim_columns"
+
+
+def test_an_image_larger_than_what_is_worked_on_at_a_time_is_one_image():
+    """Rows are compared band by band."""
+    rng = torch.Generator().manual_seed(0)
+    a = torch.rand(1, 1, 300, 701, generator=rng, dtype=torch.float64)
+    b = a + 0.1 * torch.randn(a.shape, generator=rng, dtype=torch.float64)
+    error, energy = (b - a).square().sum(), a.square().sum()
+    torch.testing.assert_close(nmse(a, b, 1.0)[0], error / energy, rtol=1e-12, atol=0)
+    seam = torch.tensor([[130, 350]])
+    r = torch.ones(1, dtype=torch.float64)
+    moved = ssim.value(ssim.partials(ssim.prepare(a, r), b, seam), r)
+    rolled = [torch.roll(x, (-130, -350), (-2, -1)) for x in (a, b)]
+    torch.testing.assert_close(moved, ssim(*rolled, 1.0), rtol=1e-12, atol=0)
