@@ -18,6 +18,7 @@ from equibench.commands.opened_runs import (
     without_rows,
 )
 from equibench.errors import EquibenchError, UnavailableError, UsageError
+from equibench.foundation.standard_streams import OutputError
 
 if TYPE_CHECKING:
     from equibench.runs.run_folder import RunFolder
@@ -166,11 +167,17 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 def show(folder: "RunFolder") -> None:
-    """The table, then what failed, then where it all is."""
-    if folder.has_rows:
-        typer.echo(_table(folder, None))
-    say_failures(folder)
-    typer.echo(f"run: {folder.path}")
+    """The table, then what failed, then where it all is.
+
+    A run whose rows are there does not fail because they cannot be shown.
+    """
+    try:
+        if folder.has_rows:
+            typer.echo(_table(folder, None))
+        say_failures(folder)
+        typer.echo(f"run: {folder.path}")
+    except OutputError as error:
+        typer.echo(f"{error or 'not shown'}; all of it is in {folder.path}", err=True)
 
 
 def finish(folder: "RunFolder") -> None:
