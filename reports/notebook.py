@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from equibench.errors import UsageError
 from equibench.evaluation.evaluate import Result
 from equibench.registry.registries import DISPLAYS
-from equibench.reports import writers
 from equibench.reports.figures.figure_files import FIGURES, save
 from equibench.reports.figures.style import PAGE
 from equibench.reports.findings.run_data import RunData
+from equibench.reports.tables import writers
 from equibench.reports.tables.summary_table import as_table
 
 if TYPE_CHECKING:
