@@ -168,7 +168,7 @@ class _Notes(TorchFunctionMode):
 
         def leave(*_: object) -> None:
             if self.stack:
-                _, begin = self.stack.pop()
+                begin = self.stack.pop()[1]
                 if region is not None:
                     self.regions.append((region, begin, self._count()))
 

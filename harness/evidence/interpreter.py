@@ -424,13 +424,13 @@ def _shapes(node: fx.Node) -> tuple[tuple[int, ...], ...]:
 
 
 def _same_memory(first: Any, second: Tensor) -> bool:
-    return _same_view(first, second) and (
+    return _same_view(first, second) and bool(
         first.untyped_storage()._cdata == second.untyped_storage()._cdata
     )
 
 
 def _same_view(first: Any, second: Tensor) -> bool:
-    return (
+    return bool(
         isinstance(first, Tensor)
         and first.shape == second.shape
         and first.stride() == second.stride()

@@ -235,7 +235,7 @@ class _Clusters:
 
     def _sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """By cluster, clusters in the order of their names."""
-        sums: NDArray[np.float64] = np.bincount(self.of_row, values, self.number)
+        sums = np.bincount(self.of_row, values, self.number).astype(np.float64, copy=False)
         return sums[self.present]
 
 

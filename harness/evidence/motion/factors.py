@@ -220,7 +220,7 @@ class Lattice:
         Raises:
             Breaks: an adaptive grid, whose motion can be any integer, or a whole turn.
         """
-        wanted = Fraction(abs(pixels)).numerator
+        wanted = abs(Fraction(pixels)).numerator
         now = self.strides.get(axis, 1)
         strides = lcm(now, wanted)
         if axis.parent is not None and strides > 1:

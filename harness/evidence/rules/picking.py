@@ -126,7 +126,7 @@ def index(c: Context, self: Any, indices: Sequence[Any]) -> Value:
     given = [(d, i) for d, i in enumerate(indices) if i is not None]
     if any(i.dtype == torch.bool for _, i in given):
         raise Breaks("picks samples by a mask")
-    shape = torch.broadcast_shapes(*(i.shape for _, i in given))
+    shape = torch.Size(np.broadcast_shapes(*(tuple(i.shape) for _, i in given)))
     spread = [i.expand(shape) for _, i in given]
     places = [d for d, _ in given]
     value = self
@@ -188,7 +188,7 @@ def _picked(c: Context, value: Value, d: int, places: Sequence[int]) -> Value:
         new = (picked(moving, indices, c.lattice),)
         if count == 1 or bool(((indices[1:] - indices[:-1] - 1) % moving.period == 0).all()):
             source, offsets[d] = value.source, offsets[d] + places[0]
-            if new[0].stride != moving.stride:  # type: ignore[union-attr]
+            if new[0].stride != moving.stride:
                 source = object()
     else:
         first, *rest = dim

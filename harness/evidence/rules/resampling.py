@@ -73,7 +73,7 @@ def _weights(
     """The matrix (size out, size in) of a separable resampling along one of its dimensions."""
     size = value.shape[i - count]
     eye = torch.eye(size, dtype=torch.float64)[None, :, :, None]  # (1, C, size, 1)
-    target = [c.shape[i - count], 1]
+    target = (c.shape[i - count], 1)
     if name.startswith(("adaptive", "_adaptive")):
         out = functional.adaptive_avg_pool2d(eye, target)
         return out[0, :, :, 0].T

@@ -1,7 +1,7 @@
 """The table of transfer rules, and what several of them share."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from equibench.evidence.motion.factors import Dim, Moving, Value
 
@@ -10,14 +10,16 @@ __all__ = ["RULES", "Rule", "axes_of", "each", "only", "rule"]
 Rule = Callable[..., Any]
 """From a context and the operator's arguments by name to the value that it gives, or a tuple."""
 
+R = TypeVar("R", bound=Rule)
+
 RULES: dict[str, Rule] = {}
 """By an operator's name in ATen, without its overload and the underscore of in-place ones."""
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
+def rule(*names: str) -> Callable[[R], R]:
     """Register a transfer rule under the names of operators."""
 
-    def register(function: Rule) -> Rule:
+    def register(function: R) -> R:
         for name in names:
             assert name not in RULES, name
             RULES[name] = function
