@@ -107,5 +107,7 @@ def hostile(make):
     part = rows(HOSTILE, HOSTILE, rising, cases=1)
     failure = {"model": HOSTILE, "suite": HOSTILE, "cases": [HOSTILE] * 5}
     return make(
-        [part.assign(case=HOSTILE)], failures=[failure | {"error": "E", "message": HOSTILE}]
+        [part.assign(case=HOSTILE)],
+        failures=[failure | {"error": "E", "message": HOSTILE}],
+        name="hostile",
     )

@@ -415,13 +415,28 @@ def test_figures_have_the_widths_of_a_page(name, two_suites):
         assert FIGURES[name](data, width).get_size_inches()[0] == width
 
 
-def test_the_ranking_has_mean_interval_and_worst(two_suites):
-    mri, photo = ranking_figure(RunData.read(two_suites)).axes
+def test_the_ranking_has_mean_interval_and_worst(make):
+    def by_case(case, dy, dx):
+        return 1e-3 * (1 + int(case[1:]))
+
+    (mri,) = ranking_figure(
+        RunData.read(make([rows("unet-baseline", "mri-sample", by_case, cases=12)]))
+    ).axes
     drawn = {c.get_label(): c for c in mri.collections}
-    assert drawn["mean over cases and shifts"].get_offsets()[0][0] == pytest.approx(np.log10(6e-3))
-    assert drawn["worst"].get_offsets()[0][0] == pytest.approx(np.log10(8e-3))
+    mean = np.log10(6.5e-3)
+    assert drawn["mean over cases and shifts"].get_offsets()[0][0] == pytest.approx(mean)
+    assert drawn["worst"].get_offsets()[0][0] == pytest.approx(np.log10(12e-3))
     low, high = drawn["95 % interval of the mean"].get_segments()[0][:, 0]
-    assert low < np.log10(6e-3) < high
+    assert low < mean < high
+
+
+def test_the_ranking_says_why_a_mean_has_no_interval(two_suites):
+    figure = ranking_figure(RunData.read(two_suites))
+    mri, photo = figure.axes
+    assert {c.get_label(): c for c in mri.collections}[
+        "95 % interval of the mean"
+    ].get_segments() == []
+    assert "no interval on mri-sample" in figure._supxlabel.get_text()
     assert len({c.get_label(): c for c in photo.collections}["worst"].get_offsets()) == 1
 
 
