@@ -341,7 +341,7 @@ def test_what_cannot_be_trained_is_refused_in_one_line(cli, suite, tmp_path, nam
 
 
 def load_suite(text):
-    from equibench.loading.models import build_suite
+    from equibench.loading.suites import build_suite
 
     suite = build_suite(Spec.parse(text), {})
     return suite
