@@ -111,7 +111,7 @@ def _tried(
         return Failure(unfit, unfit.output)
     except EquibenchError as error:
         return Failure(error)
-    except Exception as error:  # whatever a network raises that was not made for this
+    except (Exception, SystemExit) as error:  # whatever a network raises that is not made for this
         return Failure(error)
     fits = mismatch(output, images, frame_of(adapted).output_scale) is None
     return None if fits else Failure(output=output)

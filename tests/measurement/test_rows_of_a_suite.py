@@ -94,8 +94,6 @@ def test_a_row_names_model_suite_group_cluster_case_draw_and_conditions():
 class Doubles(torch.nn.Module):
     """Super-resolution by two, that a seam of windows tells apart from a shift by one."""
 
-    output_scale = 2
-
     def forward(self, x):
         y = x.repeat_interleave(2, -1).repeat_interleave(2, -2)
         return y + 0.3 * torch.linspace(0, 1, y.shape[-1])
@@ -104,7 +102,8 @@ class Doubles(torch.nn.Module):
 def test_the_reference_frame_of_a_larger_output_lies_where_its_shift_does():
     image = torch.rand(1, 1, 8, 12, generator=torch.Generator().manual_seed(0))
     network = Doubles().eval()
-    rows = eb.evaluate(network, image, shifts=f"file:{FILE}", frame="reference", device="cpu").rows
+    adapted = eb.adapt(network, "out.scale=2")
+    rows = eb.evaluate(adapted, image, shifts=f"file:{FILE}", frame="reference", device="cpu").rows
     row = rows[rows["draw"] == 1].iloc[0]
     shift = (int(row["dy"]), int(row["dx"]))
     twice = (2 * shift[0], 2 * shift[1])
@@ -123,10 +122,15 @@ class Padding(torch.nn.Module):
         return x
 
 
-@pytest.mark.parametrize("model", [Padding(True), Padding(False), identity])
-def test_rows_say_whether_a_model_padded_its_images(model):
-    rows = evaluated(model, Scaled())
-    assert set(rows["padded"]) == {getattr(model, "padded", False)}
+def test_rows_say_whether_images_were_padded():
+    rows = evaluated(eb.adapt(torch.nn.Identity(), "in.pad=16"), Scaled())
+    assert set(rows["padded"]) == {True}
+    assert set(evaluated(identity, Scaled())["padded"]) == {False}
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_what_a_network_calls_padded_means_what_it_means_to_the_network(padded):
+    assert set(evaluated(Padding(padded), Scaled())["padded"]) == {False}
 
 
 @pytest.mark.parametrize("rule", ["max", "range"])

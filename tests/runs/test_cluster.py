@@ -228,7 +228,9 @@ def test_killed_workers_lose_nothing(tmp_path):
                 continue
             workers = psutil.Process().children(recursive=True)
             with suppress(psutil.Error):  # some die on their own meanwhile
-                running = [w for w in workers if "spawn_main" in " ".join(w.cmdline())]
+                # where setproctitle is installed, workers give themselves a name
+                titles = {w: " ".join(w.cmdline()) for w in workers}
+                running = [w for w, t in titles.items() if "spawn_main" in t or "dask worker" in t]
                 for chosen in random.permutation(running)[:1]:
                     chosen.kill()
                     killed.append(chosen)

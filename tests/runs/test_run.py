@@ -170,14 +170,12 @@ FAILING = {
     "tuple": (
         "lambda x: (x, x)",
         "failed: bad returned a tuple (Tensor (2, 1, 32, 32), Tensor (2, 1, 32, 32)) on noise, "
-        "case 00000 (input (2, 1, 32, 32)), not one tensor (2, C, 32, 32): name the image among "
-        "them, out.select=0",
+        "case 00000 (input (2, 1, 32, 32)), not one tensor (2, C, 32, 32): set out.select=0",
     ),
     "shape": (
         "lambda x: x[:, :, 1:]",
         "failed: bad returned a tensor (2, 1, 31, 32) on noise, case 00000 (input (2, 1, 32, 32)),"
-        " not one tensor (2, C, 32, 32): set in.pad=32 (or its total stride), or give images of a "
-        "size that it keeps",
+        " not one tensor (2, C, 32, 32): wrap it so that it returns that",
     ),
     "nan": (
         "lambda x: x * torch.nan",
