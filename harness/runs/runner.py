@@ -23,11 +23,11 @@ from equibench.registry.plugin_files import repository_of
 from equibench.registry.provenance import environment
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
-from equibench.runs.agreed_batches import Batches
+from equibench.runs.agreed_batches import Batches, in_turn
 from equibench.runs.fingerprint import fingerprint, refuse_changes
 from equibench.runs.manifest import begin, ended
 from equibench.runs.run_folder import RunFolder
-from equibench.runs.units import Outcome, Unit, Worker, described, in_turn, split
+from equibench.runs.units import Outcome, Unit, Worker, described, split
 
 __all__ = ["run"]
 

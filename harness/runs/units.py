@@ -5,10 +5,9 @@ on the order of units, nor on how many workers share them.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import Any, Literal
 
 from torch import Tensor
@@ -27,10 +26,9 @@ from equibench.measurement.image_order import load_case
 from equibench.measurement.measurement import Measured
 from equibench.measurement.run_config import RunConfig
 from equibench.registry.specs import Spec, slug
-from equibench.runs.agreed_batches import Batches
 from equibench.runs.row_files import unit_name
 
-__all__ = ["Job", "Outcome", "Say", "Unit", "Worker", "described", "in_turn", "split"]
+__all__ = ["Job", "Outcome", "Say", "Unit", "Worker", "described", "split"]
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -213,14 +211,3 @@ class Worker:
         if isinstance(case, DataError):
             raise case
         return case.input[:1]
-
-
-def in_turn(worker: Worker, units: Sequence[Unit], batches: Batches) -> Iterable[Outcome]:
-    """Measure units here, one after the other."""
-    with worker:
-        for unit, after in zip_longest(units, units[1:]):
-            following = after.cases if after and after.job.stem == unit.job.stem else ()
-            outcome = worker(batches.assign(unit), following)
-            if not batches.fit(outcome):  # another shard was faster to decide
-                outcome = worker(batches.assign(unit), following)
-            yield outcome
