@@ -1,7 +1,6 @@
 """The command line: every command under one name, and errors in one line."""
 
 import sys
-from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from equibench.commands.proving import prove
 from equibench.commands.reporting import report, table
 from equibench.commands.training import train
 from equibench.errors import EquibenchError
+from equibench.foundation.standard_streams import guard_streams
 from equibench.inference.allocator import keep_memory
 
 __all__ = ["app", "main"]
@@ -31,14 +31,16 @@ data_app = typer.Typer(help="Look after the data of suites.", no_args_is_help=Tr
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and an exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # names that a locale cannot show stop nobody
-            stream.reconfigure(errors="replace")
+    guard_streams()
     keep_memory()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except EquibenchError as error:
-        print(f"equibench: {error}", file=sys.stderr)
+        if str(error):
+            print(f"equibench: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
 
 

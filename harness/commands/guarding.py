@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from equibench.commands.common_options import Run, Shown
+from equibench.commands.opened_runs import opened, say_failures
 from equibench.errors import UsageError
 
 __all__ = ["check", "compare_runs"]
@@ -41,11 +42,10 @@ def check(
     from equibench.guard.gate import failed, judge
     from equibench.guard.tolerance import parse_tolerance, read_tolerances
     from equibench.guard.verdict_formats import render
-    from equibench.runs.run_folder import RunFolder
 
     rules = read_tolerances(config) if config else []
     rules += [parse_tolerance(text) for text in tolerance or []]
-    folder = RunFolder(run)
+    folder = opened(run)
     found = Baseline.of_run(folder)
     if update:
         if against.is_dir():
@@ -58,7 +58,9 @@ def check(
         found.write(against)
         typer.echo(f"baseline: {against}")
         return
-    verdicts = judge(Baseline.read(against), found, rules)
+    before = Baseline.of_run(opened(against)) if against.is_dir() else Baseline.read(against)
+    verdicts = judge(before, found, rules)
+    say_failures(folder)
     typer.echo(render(verdicts, format, f"{run} against {against}"))
     if failed(verdicts):
         raise typer.Exit(1)
@@ -89,16 +91,19 @@ def compare_runs(
     from equibench.guard.comparison import compare, compare_models
     from equibench.guard.gate import failed
     from equibench.guard.verdict_formats import render
-    from equibench.runs.run_folder import RunFolder
 
     if (after is None) == (against is None):
         raise UsageError("compare takes two runs, or one and --against MODEL")
+    first = opened(before)
     if after is None:
-        verdicts = compare_models(RunFolder(before), str(against))
         title = f"{before}: models against {against}"
+        verdicts = compare_models(first, str(against))
     else:
-        verdicts = compare(RunFolder(before), RunFolder(after))
+        second = opened(after)
         title = f"{after} against {before}"
+        verdicts = compare(first, second)
+        say_failures(second)
+    say_failures(first)
     typer.echo(render(verdicts, format, title))
     if failed(verdicts):
         raise typer.Exit(1)

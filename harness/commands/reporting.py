@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equibench.commands.common_options import Format, Run
+from equibench.commands.opened_runs import (
+    opened,
+    say_failures,
+    say_shortfall,
+    without_rows,
+)
 from equibench.errors import EquibenchError, UnavailableError, UsageError
+from equibench.foundation.standard_streams import OutputError
 
 if TYPE_CHECKING:
     from equibench.runs.run_folder import RunFolder
@@ -44,18 +51,15 @@ def table(
       equibench table equibench-runs/quickstart --format latex > table.tex
       equibench table equibench-runs/quickstart --columns mean,ci,q95,worst,flips
     """
-    from equibench.runs.run_folder import RunFolder
-
-    folder = RunFolder(run)
+    folder = opened(run)
     chosen = {"metrics": _names(metrics), "statistics": _names(columns), "sort": sort}
     given = {name: value for name, value in chosen.items() if value}
-    typer.echo(_table(folder, format, **given))
-    state = folder.manifest.get("state")
-    if state != "finished":
-        lacking, units = len(folder.lacking), len(folder.units)
-        missed = f" and lacks {lacking} of {units} units" if lacking else ""
-        typer.echo(f"not all of it: this run is {state}{missed}; its command resumes it", err=True)
-    _show_failures(folder)
+    if folder.has_rows:
+        typer.echo(_table(folder, format, **given))
+    say_shortfall(folder)
+    say_failures(folder)
+    if not folder.has_rows:
+        raise without_rows(folder)
 
 
 def report(
@@ -99,7 +103,6 @@ def report(
     """
     from equibench.registry.registries import REPORTS
     from equibench.reports.selection import Selection
-    from equibench.runs.run_folder import RunFolder
 
     if not figures and (suite, case, shift, model) != (None,) * 4:
         raise UsageError("--suite, --case, --shift and --model choose what --figures shows: add it")
@@ -109,7 +112,7 @@ def report(
     if len(set(names)) < len(names):
         raise UsageError("two runs have the same folder name: report them one by one")
     chosen = Selection.of(_names(only))
-    folders = [RunFolder(path) for path in runs]
+    folders = [opened(path) for path in runs]
     for name, folder in zip(names, folders, strict=True):
         target = out if len(runs) == 1 else out / name
         for entry, options in chosen.reports(image_seconds):
@@ -146,6 +149,11 @@ def report(
         asked = Asked.parse(suite, case, shift, model)
         with _writing(out):
             typer.echo(f"figure 4: {write_paper_figures(folders[0], out, asked)}")
+    for folder in folders:
+        say_shortfall(folder)
+    for folder in folders:
+        if not folder.has_rows:
+            raise without_rows(folder)
 
 
 @contextmanager
@@ -159,19 +167,17 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 def show(folder: "RunFolder") -> None:
-    """The table, then what failed, then where it all is."""
-    if folder.has_rows:
-        typer.echo(_table(folder, None))
-    _show_failures(folder)
-    typer.echo(f"run: {folder.path}")
+    """The table, then what failed, then where it all is.
 
-
-def _show_failures(folder: "RunFolder") -> None:
-    messages = dict.fromkeys(failure["message"] for failure in folder.failures)
-    for message in list(messages)[:10]:
-        typer.echo(f"failed: {message}", err=True)
-    if len(messages) > 10:
-        typer.echo(f"… and {len(messages) - 10} more in {folder.path}/failures.json", err=True)
+    A run whose rows are there does not fail because they cannot be shown.
+    """
+    try:
+        if folder.has_rows:
+            typer.echo(_table(folder, None))
+        say_failures(folder)
+        typer.echo(f"run: {folder.path}")
+    except OutputError as error:
+        typer.echo(f"{error or 'not shown'}; all of it is in {folder.path}", err=True)
 
 
 def finish(folder: "RunFolder") -> None:

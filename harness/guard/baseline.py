@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equibench.errors import EquibenchError, UsageError
+from equibench.runs.manifest import damaged_manifest, newer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,17 +103,20 @@ class Baseline:
         Raises:
             UsageError: it has not.
         """
-        manifest = folder.manifest
-        state = manifest.get("state")
-        if state != "finished":
-            raise UsageError(f"{folder.path} is {state}: the command that made it resumes it")
-        same = manifest["fingerprint"]
-        suites = {
-            label: {name: described[name] for name in SUITE}
-            for label, described in same["suites"].items()
-        }
-        chosen = shift_conditions(same["shifts"], same["plan"], same["seed"])
-        asked = {"frame": same["frame"], "precision": same["precision"], **chosen}
+        if folder.shortfall:
+            raise UsageError(
+                f"{folder.path} {folder.shortfall}: the command that made it resumes it"
+            )
+        try:
+            same = folder.manifest["fingerprint"]
+            suites = {
+                label: {name: described[name] for name in SUITE}
+                for label, described in same["suites"].items()
+            }
+            chosen = shift_conditions(same["shifts"], same["plan"], same["seed"])
+            asked = {"frame": same["frame"], "precision": same["precision"], **chosen}
+        except (KeyError, TypeError) as error:
+            raise damaged_manifest(folder.path / "run.json", f"it lacks {error}") from None
         return cls.of_rows(folder.parts(), asked, suites)
 
     @classmethod
@@ -137,10 +141,12 @@ class Baseline:
         except (OSError, ValueError) as error:
             raise UsageError(f"the baseline {path} is damaged ({error}): {remedy}") from None
         if isinstance(content, dict) and content.get("schema", SCHEMA) != SCHEMA:
-            raise UsageError(
-                f"not comparable: the baseline {path} has schema version {content['schema']}, this "
-                f"equibench reads version {SCHEMA}: write it anew with {rewrite}"
-            )
+            version = content["schema"]
+            said = f"the baseline {path} has schema version {version}"
+            said += f", this equibench reads version {SCHEMA}"
+            if isinstance(version, int) and version > SCHEMA:
+                raise UsageError(newer(said))
+            raise UsageError(f"not comparable: {said}: write it anew with {rewrite}")
         try:
             lines = {
                 (model, suite, group): line

@@ -55,7 +55,7 @@ class RunConfig(Block):
     batch: PositiveInt | Literal["auto"] = "auto"
     limit: PositiveInt | None = None
     frame: Literal["canonical", "reference"] | None = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     exhaustive: bool = False
     optimize: tuple[Literal["fuse", "channels-last", "compile"], ...] = ()
     engine: Literal["local", "dask"] = "local"

@@ -113,8 +113,10 @@ class Registry(Generic[T]):
 
     def _taken(self, name: str, module: str, target: object) -> str | None:
         """Where another object of that name is defined; importing a module twice is no clash."""
-        for point in metadata.entry_points(group=self.group, name=name):
-            return point.value if point.module != module else None
+        points = list(metadata.entry_points(group=self.group, name=name))
+        if points:  # several distributions may announce one name, in the order of the path
+            mine = any(point.module == module for point in points)
+            return None if mine else points[0].value
         if name not in self._decorated:
             return None
         place = _place(self._decorated[name].object)

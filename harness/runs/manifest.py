@@ -11,12 +11,14 @@ from equibench.runs.row_files import unit_name
 __all__ = [
     "SCHEMA",
     "begin",
+    "damaged_manifest",
     "ended",
     "expected",
     "given_up",
     "newer",
     "read_manifest",
     "same_split",
+    "shortfall",
     "signed",
 ]
 
@@ -51,11 +53,11 @@ def read_manifest(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise _damaged(file, error.strerror or str(error)) from None
+        raise damaged_manifest(file, error.strerror or str(error)) from None
     except ValueError as error:
-        raise _damaged(file, str(error)) from None
+        raise damaged_manifest(file, str(error)) from None
     if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
-        raise _damaged(file, "it has no schema version")
+        raise damaged_manifest(file, "it has no schema version")
     if content["schema"] not in _READ:
         found = f"{file.parent} has schema version {content['schema']}"
         reads = f"this equibench reads versions {_READ[0]} to {_READ[-1]}"
@@ -64,9 +66,9 @@ def read_manifest(file: Path) -> dict[str, Any]:
         raise UsageError(f"{found}, {reads}: repeat the run into another folder")
     for name, kind in _KINDS.items():
         if not isinstance(content.get(name, None if name in _NEEDED else kind()), kind):
-            raise _damaged(file, f"it has no {name}")
+            raise damaged_manifest(file, f"it has no {name}")
     if not isinstance(content["fingerprint"].get("suites"), dict):
-        raise _damaged(file, "it has no suites")
+        raise damaged_manifest(file, "it has no suites")
     return content
 
 
@@ -95,6 +97,15 @@ def given_up(manifest: Mapping[str, Any]) -> set[str]:
     if not isinstance(found, Mapping):  # schema 2
         return set(found) if manifest.get("state") == "finished" else set()
     return {unit for units in found.values() for unit in units}
+
+
+def shortfall(manifest: Mapping[str, Any], lacking: int) -> str:
+    """What a run does not hold yet, as a phrase; empty where it has finished."""
+    state = manifest.get("state")
+    if state == "finished":
+        return ""
+    missed = f" and lacks {lacking} of {len(expected(manifest))} units" if lacking else ""
+    return f"is {state or 'in an unknown state'}{missed}"
 
 
 def same_split(by_shard: Mapping[str, Any], shard: str | None) -> dict[str, Any]:
@@ -133,7 +144,8 @@ def ended(
         manifest["state"] = max(others, default="finished")
 
 
-def _damaged(file: Path, reason: str) -> EquibenchError:
+def damaged_manifest(file: Path, reason: str) -> EquibenchError:
+    """What is said of a manifest that is not what a run writes: nothing can make it again."""
     return EquibenchError(
         f"{file} is damaged ({reason}): restore it, or repeat the run into another folder"
     )

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -142,13 +143,35 @@ class RowFiles:
         names = [f"{file.name} {file.stat().st_size}" for file in self.files()]
         return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
-    def places(self) -> Mapping[tuple[str, str], Sequence[Path]]:
-        """Suite and model, and the files that have rows of theirs."""
-        found: dict[tuple[str, str], list[Path]] = {}
+    def parts(self, suites: Mapping[str, int], models: Mapping[str, int]) -> Iterator[pd.DataFrame]:
+        """The rows of one model on one suite after the other; the next is read meanwhile.
+
+        Args:
+            suites, models: their places in the order of what is given.
+        """
+        places: dict[tuple[str, str], list[Path]] = {}
         for file in self.files():
             for place in _places(file):
-                found.setdefault(place, []).append(file)
-        return found
+                places.setdefault(place, []).append(file)
+
+        def rank(place: tuple[str, str]) -> tuple[int, int]:
+            suite, model = place
+            return suites.get(suite, len(suites)), models.get(model, len(models))
+
+        def read(place: tuple[str, str]) -> pd.DataFrame:
+            rows = self.read(places[place], compact=True)
+            mine = (rows["suite"] == place[0]) & (rows["model"] == place[1])
+            return rows if mine.all() else rows[mine]
+
+        with ThreadPoolExecutor(1) as pool:
+            waiting = None
+            for place in sorted(places, key=rank):
+                following = pool.submit(read, place)
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = following
+            if waiting is not None:
+                yield waiting.result()
 
     def read(self, files: Sequence[Path], *, compact: bool = False) -> pd.DataFrame:
         """The rows of some files; compact ones have categories for text."""

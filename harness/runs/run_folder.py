@@ -1,9 +1,6 @@
 """The run folder: what a run measured, how, and what failed."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,15 +9,21 @@ import pandas as pd
 
 from equibench.errors import EquibenchError, UsageError
 from equibench.foundation.atomic_files import TEMPORARY, replacing, writable
-from equibench.foundation.file_locks import folder_lock, locked, shard_name
-from equibench.runs.manifest import SCHEMA, expected, given_up, read_manifest, same_split, signed
-from equibench.runs.row_files import RowFiles, damaged
-from equibench.runs.summary_file import as_csv, read_csv
+from equibench.foundation.file_locks import folder_lock, locked
+from equibench.runs.manifest import (
+    SCHEMA,
+    expected,
+    given_up,
+    read_manifest,
+    same_split,
+    shortfall,
+    signed,
+)
+from equibench.runs.records import SUMMARY, Records, as_json
+from equibench.runs.row_files import RowFiles
 from equibench.statistics.summary import non_finite, summarize
 
 __all__ = ["RunFolder"]
-
-_SUMMARY, _FAILURES = "summary.csv", "failures.json"
 
 
 class RunFolder:
@@ -42,6 +45,7 @@ class RunFolder:
                 raise UsageError(f"{self.path} exists and is no run folder: choose another --out")
         elif not self._manifest.exists():
             raise UsageError(f"{self.path} is no run folder: it has no run.json")
+        self._records = Records(self.path)
         self._rows = RowFiles(self.path / "rows", signed=signed(self.manifest))
         if create and not self._rows.path.exists():
             with writable(self.path):
@@ -59,12 +63,9 @@ class RunFolder:
         Raises:
             EquibenchError: a file of them is gone or damaged.
         """
-        self._verify_files(name for name in self._recorded() if name != _SUMMARY)
-        found: dict[str, dict[str, Any]] = {}
-        for name in self._failure_names():
-            for failure in _failures(self.path / name):
-                found.setdefault(json.dumps(failure), failure)
-        return list(found.values())
+        recorded = self._recorded()
+        self._records.verify(recorded, recorded.keys() - {SUMMARY})
+        return self._records.failures()
 
     def verify(self, *, resuming: bool = False) -> None:
         """See that all that the run wrote is there, and as it was written.
@@ -76,8 +77,9 @@ class RunFolder:
             EquibenchError: something is not; it names the file and the remedy.
         """
         self._rows.units()
-        present = [name for name in self._recorded() if (self.path / name).exists()]
-        self._verify_files(present if resuming else self._recorded())
+        recorded = self._recorded()
+        present = [name for name in recorded if (self.path / name).exists()]
+        self._records.verify(recorded, present if resuming else None)
         if not resuming:
             self._refuse_gaps()
 
@@ -99,9 +101,9 @@ class RunFolder:
             yield
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        names = [_SUMMARY, *self._failure_names()]
-        files = {n: _sha256(self.path / n) for n in names if (self.path / n).exists()}
-        self._write("run.json", _json({"schema": SCHEMA, **manifest, "files": files}))
+        content = {"schema": SCHEMA, **manifest, "files": self._records.digests()}
+        with replacing(self._manifest) as temporary:
+            temporary.write_bytes(as_json(content))
 
     def update_manifest(self, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Let ``change`` edit the manifest in place, while no other process does; returns it.
@@ -118,15 +120,10 @@ class RunFolder:
         self, failures: Sequence[Mapping[str, Any]], *, shard: str | None = None
     ) -> None:
         """Replace what failed: of the whole run, or of one shard and of any earlier split."""
-        name = f"failures-{shard_name(shard)}.json" if shard else _FAILURES
-        self._write(name, _json(failures))
-        split = f"-of-{shard.partition('/')[2]}.json" if shard else name
-        for other in self._failure_names():
-            if not other.endswith(split):
-                (self.path / other).unlink(missing_ok=True)
+        self._records.write_failures(failures, shard)
 
     def write_summary(self, summary: pd.DataFrame) -> None:
-        self._write(_SUMMARY, as_csv(summary))
+        self._records.write_summary(summary)
 
     def write_rows(self, unit: str, rows: pd.DataFrame, *, complete: bool = True) -> None:
         """Add the rows of one unit; those of an incomplete one are measured again on resuming."""
@@ -208,6 +205,11 @@ class RunFolder:
         manifest = self.manifest
         return sorted(set(expected(manifest)) - self._rows.units() - given_up(manifest))
 
+    @property
+    def shortfall(self) -> str:
+        """``is interrupted and lacks 5 of 10 units``; empty for a finished run."""
+        return shortfall(self.manifest, len(self.lacking))
+
     def parts(self) -> Iterator[pd.DataFrame]:
         """The rows of one model on one suite after the other, in the order of ``rows``.
 
@@ -229,7 +231,8 @@ class RunFolder:
         """
         self._require_rows()
         rows = self._rows.read(self._rows.files())
-        ranks = {column: rows[column].map(rank) for column, rank in self._ranks().items()}
+        columns = zip(("suite", "model"), self._ranks(), strict=True)
+        ranks = {column: rows[column].map(rank) for column, rank in columns}
         order = pd.DataFrame(ranks).sort_values(list(ranks), kind="stable").index
         return rows.loc[order].reset_index(drop=True)
 
@@ -247,11 +250,11 @@ class RunFolder:
         if rows is not None:
             return summarize(rows)
         self._require_rows()
-        file = self.path / _SUMMARY
-        if file.exists():
-            self._verify_files([_SUMMARY])
+        if (self.path / SUMMARY).exists():
+            recorded = self._recorded()
+            self._records.verify(recorded, recorded.keys() & {SUMMARY})
             if self.manifest.get("summarized") == self._rows.digest():
-                return read_csv(file)
+                return self._records.summary()
         return summarize(self._parts())
 
     def _summarize(self) -> list[dict[str, Any]]:
@@ -267,37 +270,14 @@ class RunFolder:
         return failures
 
     def _parts(self) -> Iterator[pd.DataFrame]:
-        ranks = self._ranks()
-        places = self._rows.places()
+        return self._rows.parts(*self._ranks())
 
-        def rank(place: tuple[str, str]) -> list[float]:
-            return [
-                known.get(label, len(known))
-                for known, label in zip(ranks.values(), place, strict=True)
-            ]
-
-        def read(place: tuple[str, str]) -> pd.DataFrame:
-            rows = self._rows.read(places[place], compact=True)
-            mine = (rows["suite"] == place[0]) & (rows["model"] == place[1])
-            return rows if mine.all() else rows[mine]
-
-        with ThreadPoolExecutor(1) as pool:  # one ahead of their use
-            waiting = None
-            for place in sorted(places, key=rank):
-                following = pool.submit(read, place)
-                if waiting is not None:
-                    yield waiting.result()
-                waiting = following
-            if waiting is not None:
-                yield waiting.result()
-
-    def _ranks(self) -> dict[str, dict[str, int]]:
-        """The places of suites and models in the order in which they were named."""
+    def _ranks(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The places of suites and of models in the order in which they were named."""
         manifest = self.manifest
-        orders = {"suite": manifest["fingerprint"]["suites"], "model": manifest["models"]}
-        return {
-            column: {label: place for place, label in enumerate(order)}
-            for column, order in orders.items()
+        suites, models = manifest["fingerprint"]["suites"], manifest["models"]
+        return {s: place for place, s in enumerate(suites)}, {
+            m: place for place, m in enumerate(models)
         }
 
     def _require_rows(self) -> None:
@@ -314,24 +294,11 @@ class RunFolder:
                 f"({lacking[0]}{' …' if len(lacking) > 1 else ''}): run the same command again"
             )
 
-    def _failure_names(self) -> list[str]:
-        shards = sorted(file.name for file in self.path.glob("failures-*-of-*.json"))
-        return [name for name in [_FAILURES, *shards] if (self.path / name).exists()]
-
     def _recorded(self) -> dict[str, str]:
         """The digests of files that are as they are from now on; none while a run goes on."""
         manifest = self.manifest
         files: dict[str, str] = manifest.get("files", {})
         return files if manifest.get("state") == "finished" else {}
-
-    def _verify_files(self, names: Iterable[str]) -> None:
-        recorded = self._recorded()
-        for name in names:
-            file = self.path / name
-            if name in recorded and not file.exists() and name != _SUMMARY:
-                raise EquibenchError(f"{file} is gone: run the same command again")
-            if name in recorded and file.exists() and _sha256(file) != recorded[name]:
-                raise damaged(file, "it is not what was written")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -341,40 +308,15 @@ class RunFolder:
                 stack.enter_context(locked(self.path / ".lock.manifest", wait=True))
             yield
 
-    def _write(self, name: str, content: bytes) -> None:
-        with replacing(self.path / name) as temporary:
-            temporary.write_bytes(content)
-
-
-def _failures(file: Path) -> list[dict[str, Any]]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise damaged(file, str(error)) from None
-    if not isinstance(found, list) or not all(
-        isinstance(each, dict) and isinstance(each.get("message"), str) for each in found
-    ):
-        raise damaged(file, "it is no list of failures")
-    return found
-
-
-def _sha256(file: Path) -> str:
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise damaged(file, error.strerror or str(error)) from None
-
 
 def _empty(path: Path) -> bool:
     """A folder with nothing in it, or only what a run that was stopped at once left there."""
     return path.is_dir() and not any(
-        p for p in path.iterdir() if not _ours(p) and (p.name != "rows" or any(p.iterdir()))
+        p
+        for p in path.iterdir()
+        if not _ours(p) and (p.name != "rows" or not p.is_dir() or any(p.iterdir()))
     )
 
 
 def _ours(path: Path) -> bool:
     return path.name.startswith(".lock") or path.name.endswith(TEMPORARY)
-
-
-def _json(value: object) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from equibench.errors import UsageError
 from equibench.registry.specs import Spec
 from equibench.runs.run_folder import RunFolder
 
@@ -28,22 +27,20 @@ class RunData:
             models as they were named; empty where every unit failed.
         manifest: ``run.json``.
         failures: ``failures.json``.
+        shortfall: what an unfinished run does not hold, as ``RunFolder.shortfall``.
     """
 
     load: Callable[[], pd.DataFrame]
     summary: pd.DataFrame
     manifest: Mapping[str, Any]
     failures: Sequence[Mapping[str, Any]]
+    shortfall: str = ""
 
     @classmethod
     def read(cls, run: RunFolder) -> "RunData":
         """Read a run folder; one without rows is no error, for its failures can be shown."""
-        manifest, failures = run.manifest, run.failures
-        try:
-            summary = run.summary()
-        except UsageError:
-            summary = pd.DataFrame()
-        return cls(run.rows, summary, manifest, failures)
+        summary = run.summary() if run.has_rows else pd.DataFrame()
+        return cls(run.rows, summary, run.manifest, run.failures, run.shortfall)
 
     @cached_property
     def rows(self) -> pd.DataFrame:

@@ -118,10 +118,9 @@ def _scope(runs: Mapping[str, RunData]) -> dict[str, int]:
 def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
     """What a reader has to know before any number."""
     who = f"{run}: " if len(runs) > 1 else ""
-    state = str(data.manifest.get("state", "in an unknown state"))
     found = []
-    if state != "finished":
-        found.append(f"{who}This run is {state}, not finished: the numbers are of what is there.")
+    if data.shortfall:
+        found.append(f"{who}This run {data.shortfall}: the numbers are of what is there.")
     if data.untrained:
         untrained = [model for model in data.models if model in data.untrained]
         names = "all networks" if set(data.models) <= data.untrained else ", ".join(untrained)

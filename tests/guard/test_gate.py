@@ -362,11 +362,11 @@ def test_a_damaged_baseline_is_told_with_the_remedy(tmp_path, kind):
 def test_another_schema_version_is_not_comparable(tmp_path):
     file = tmp_path / "base.json"
     measured().write(file)
-    file.write_text(file.read_text().replace('"schema": 1', '"schema": 2'))
+    file.write_text(file.read_text().replace('"schema": 1', '"schema": 0'))
     with pytest.raises(UsageError) as caught:
         Baseline.read(file)
     assert str(caught.value) == (
-        f"not comparable: the baseline {file} has schema version 2, this equibench reads version "
+        f"not comparable: the baseline {file} has schema version 0, this equibench reads version "
         "1: write it anew with --update"
     )
 

@@ -103,7 +103,7 @@ def test_a_run_of_failures_only_has_a_page_and_no_figures(make, tmp_path):
     (file,) = html(run, tmp_path / "out")
     page = file.read_text(encoding="utf-8")
     assert "This run has no measurements" in page
-    assert "This run is interrupted, not finished" in page
+    assert "This run is interrupted: the numbers are of what is there." in page
     assert "m raised 49" in page
     assert "And 10 more in <code>failures.json</code>" in page
     assert figures(run, tmp_path / "out") == []

@@ -250,7 +250,7 @@ def test_the_table_of_an_unfinished_run_says_so(cli, tmp_path):
     status, out, err = cli("table", "run")
     assert status == 0
     assert "| base" in out
-    assert err == "not all of it: this run is interrupted; its command resumes it\n"
+    assert err == "not all of it: run is interrupted; its command resumes it\n"
 
 
 def test_a_plugin_that_cannot_be_imported_fails_alone(cli, plugin):
