@@ -14,6 +14,7 @@ from equibench.measurement.run_config import RunConfig
 from equibench.transforms.shift_plans import parse_shifts
 
 CPU = torch.device("cpu")
+NOT_FLOAT = ", not a float tensor (N, C, H, W)"
 
 
 class Recorded(eb.Suite):
@@ -169,15 +170,15 @@ def fails():
         ),
         (
             eb.Case("a", torch.zeros(1, 8, 8)),
-            "mine, case a: the input is torch.float32 (1, 8, 8), not a float tensor (N, C, H, W)",
+            f"mine, case a: the input is torch.float32 (1, 8, 8){NOT_FLOAT}",
         ),
         (
             eb.Case("a", torch.zeros(0, 1, 8, 8)),
-            "mine, case a: the input is torch.float32 (0, 1, 8, 8), not a float tensor (N, C, H, W)",
+            f"mine, case a: the input is torch.float32 (0, 1, 8, 8){NOT_FLOAT}",
         ),
         (
             eb.Case("a", torch.zeros(1, 1, 8, 8, dtype=torch.int64)),
-            "mine, case a: the input is torch.int64 (1, 1, 8, 8), not a float tensor (N, C, H, W)",
+            f"mine, case a: the input is torch.int64 (1, 1, 8, 8){NOT_FLOAT}",
         ),
         (
             eb.Case("a", torch.full((1, 1, 8, 8), torch.nan)),
