@@ -1,13 +1,13 @@
 """A run that is killed at any moment: the same command loses nothing and changes nothing."""
 
 import hashlib
-import multiprocessing
 import shutil
 import signal
 
 import numpy as np
 import pandas as pd
 import pytest
+from processes import context
 
 from equibench.measurement.run_config import RunConfig
 from equibench.runs.run_folder import RunFolder
@@ -48,8 +48,7 @@ class Driver:
             shifts="random:n=30,max=8",
             batch=8,
         )
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["pytest", "torch", "scipy.stats", run.__module__])
+        self.context = context()
 
     def start(self):
         process = self.context.Process(
