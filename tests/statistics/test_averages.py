@@ -8,7 +8,7 @@ import equibench as eb
 from equibench.evidence.residue_classes import Residues, settled
 from equibench.foundation.rounding import allowance
 from equibench.guard.assertion import statistic
-from equibench.statistics.averages import mean, quantiles
+from equibench.statistics.averages import exact_sum, mean, quantiles
 from equibench.statistics.summary import columns
 
 
@@ -36,7 +36,7 @@ def test_limits_are_held_against_the_figures_of_the_summary(result, name, wanted
 
 def test_a_quantile_is_a_value_that_so_many_are_no_worse_than():
     random = np.random.default_rng(0)
-    for n in (1, 7, 20, 33):
+    for n in (1, 7, 20, 33, 1000):
         values, ones = random.random(n), np.ones(n, dtype=np.int64)
         for percent in (1, 7, 50, 95, 99):
             for higher in (False, True):
@@ -45,6 +45,26 @@ def test_a_quantile_is_a_value_that_so_many_are_no_worse_than():
                 better = values > found if higher else values < found
                 assert found in values
                 assert 100 * no_worse.sum() >= percent * n > 100 * better.sum()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 9, 10])
+def test_the_median_is_numpy_s_of_every_value_as_often_as_it_stands_for(n):
+    random = np.random.default_rng(n)
+    values, covers = random.random(n), random.integers(1, 4, n)
+    for counts in (np.ones(n, dtype=np.int64), covers):
+        for higher in (False, True):
+            median, _ = quantiles(values, counts, [], higher)
+            assert median == np.median(np.repeat(values, counts))
+
+
+def test_the_sum_of_nothing_is_zero():
+    assert exact_sum(np.array([])) == 0
+
+
+def test_a_mean_with_an_infinite_value_is_infinite():
+    ones = np.ones(2, dtype=np.int64)
+    assert mean(np.array([1.0, np.inf]), ones) == np.inf
+    assert np.isnan(mean(np.array([1.0, np.nan]), ones))
 
 
 def test_values_that_stand_for_several_count_as_often():
