@@ -29,7 +29,7 @@ def quickstart(
 ) -> None:
     """Measure the paper's nine U-Net variants on the embedded MRI, CT and photo suites.
 
-    Takes about three minutes on two cores; run it again to resume.
+    Takes about four minutes on two cores; run it again to resume.
 
     \b
     Examples:
