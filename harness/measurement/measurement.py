@@ -6,8 +6,8 @@ Batches have one fixed shape and mix cases and shifts; which images share a batc
 the cases alone. Sums stay on the device until the last batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -47,7 +47,8 @@ def row_columns(metrics: Sequence[Metric]) -> list[str]:
         *(f"delta_{m.column}" for m in changing),
         *(m.column for m in metrics),
         *(f"{m.column}_shifted" for m in changing),
-        *("near_ties", "floor_nmse", "covers", "exact", "spot_deviation", "batch", "padded"),
+        *("near_ties", "floor_nmse", "covers", "evidence", "spots", "spot_deviation"),
+        *("repeatability", "repeat_nmse", "batch", "padded"),
     ]
 
 
@@ -59,6 +60,7 @@ class _Closed:
     group: str
     cluster: str
     shifts: Shifts
+    size: tuple[int, int]
     covers: int
     ranges: Tensor
     target_ranges: Tensor
@@ -81,10 +83,15 @@ class Forward:
 
 @dataclass(frozen=True)
 class Measured:
-    """Rows of a unit, and why the others of its cases have none."""
+    """Rows of a unit, and why the others of its cases have none.
+
+    Args:
+        sizes: (H, W) of the images of each case, in pixels.
+    """
 
     rows: pd.DataFrame
     broken: dict[str, DataError]
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 _Place = tuple[int, Item, OpenCase]
@@ -175,7 +182,8 @@ class Measurement:
                 self.sums.append(part)
         if not self.closed:
             raise next(iter(broken.values()))
-        return Measured(self._table(), broken)
+        sizes = {case.name: case.size for case in self.closed.values()}
+        return Measured(self._table(), broken, sizes)
 
     def _tasks(
         self, cases: Sequence[str], broken: dict[str, DataError]
@@ -308,6 +316,7 @@ class Measurement:
             case.group,
             case.cluster,
             case.shifts,
+            (size[0], size[1]),
             self.settings.plan.covers((size[0], size[1])),
             torch.stack(ranges),
             torch.stack(target_ranges) if target_ranges else none,
@@ -359,7 +368,10 @@ class Measurement:
                 "precision": self.settings.precision,
                 **self._values(case, mine),
                 "covers": case.covers,
-                "exact": self.settings.plan.exact,
+                "evidence": self.settings.plan.evidence,
+                "spots": 0,
+                "repeatability": "",
+                "repeat_nmse": np.nan,
                 "batch": self.settings.batch,
                 "padded": case.padded,
             }

@@ -29,7 +29,7 @@ def measured(nmse=(0.1, 0.2, 0.3, 0.4), ssim=0.9, floor=1e-15, model="net", **ch
             "dy": [0, 1, 2, 0, 3, 4], "dx": [0, 5, 6, 0, 7, -8],
             "frame": "canonical", "precision": "fp32",
             "eq_nmse": [floor, *nmse[:2], floor, *nmse[2:]], "eq_ssim": ssim,
-            "near_ties": np.nan, "floor_nmse": floor, "covers": 1, "exact": False,
+            "near_ties": np.nan, "floor_nmse": floor, "covers": 1, "evidence": "",
             "spot_deviation": np.nan,
         }
     )  # fmt: skip
