@@ -28,7 +28,7 @@ from equibench.inference.precision import resolve_device
 from equibench.loading.load import load_spec
 from equibench.loading.models import seeded
 from equibench.loading.weights import as_half, save_weights
-from equibench.measurement.measurement import suite_metrics
+from equibench.measurement.row_table import suite_metrics
 from equibench.models.recipes import Recipe
 from equibench.models.training_data import TrainingData
 from equibench.registry.provenance import environment

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
@@ -80,13 +79,8 @@ class _Cases(Dataset[dict[str, Tensor]]):
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         case = self.case(number)
         assert case.target is not None
-        one = torch.ones(len(case.input))
-        return {
-            "input": case.input,
-            "target": case.target,
-            "scale": one if case.scale is None else case.scale,
-            "offset": 0 * one if case.offset is None else case.offset,
-        }
+        scale, offset = case.units()
+        return {"input": case.input, "target": case.target, "scale": scale, "offset": offset}
 
     def case(self, number: int) -> Case:
         if number in self.kept:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equibench.measurement.measurement import row_columns
+from equibench.measurement.row_table import row_columns
 from equibench.metrics.squared_error import nmse, psnr
 from equibench.metrics.structural_similarity import ssim, ssim_columns
 from equibench.runs.run_folder import RunFolder

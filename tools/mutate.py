@@ -1,15 +1,17 @@
 """Mutation testing of one module: put small faults into it, and see whether a test fails.
 
-    python tools/mutate.py harness/metrics/squared_error.py --sample 100
+    python tools/mutate.py harness/metrics/squared_error.py --store
 
-Which tests a module answers to stands in ``pyproject.toml``, under ``[tool.mutate]``. mutmut knows
-what a small fault is; its own runner wants sources in folders that are called like the packages.
-Here one pytest process imports and collects everything once. Each mutant lives in a fork of it:
-the code of the mutated function is exchanged there, and the tests that pass through the mutated
-statement run until one fails, those first that have killed most, then the quickest.
+Without ``--store`` (into ``results/mutation``), survivors are printed and no more. Which tests a
+module answers to stands in ``pyproject.toml``, under ``[tool.mutate]``. mutmut knows what a small
+fault is; its own runner wants sources in folders that are called like the packages. Here one pytest
+process imports and collects everything once. Each mutant lives in a fork of it: the code of the
+mutated function is exchanged there, and the tests that pass through the mutated statement run until
+one fails, those first that have killed most, then the quickest.
 
 Only bodies of functions are mutated. No mutants are: prose (a string with a space: wording is no
-behaviour), ``strict`` of ``zip``, and arguments of ``cast``, ``len`` and ``isinstance``.
+behaviour), ``encoding``, ``strict`` of ``zip``, and arguments of ``cast``, ``len`` and
+``isinstance``.
 """
 
 import argparse
@@ -34,6 +36,7 @@ import coverage
 import libcst as cst
 import pytest
 from libcst.metadata import MetadataWrapper, PositionProvider
+from mutation_table import store
 from mutmut.mutation.mutators import mutation_operators
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,10 +58,12 @@ class Mutations(cst.CSTVisitor):
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         name = getattr(getattr(node, "func", None), "value", None)
-        strict = isinstance(node, cst.Arg) and node.keyword and node.keyword.value == "strict"
+        keyword = getattr(getattr(node, "keyword", None), "value", None)
         prose = isinstance(node, cst.SimpleString) and " " in node.value
         declared = isinstance(node, cst.Annotation | cst.Decorator | cst.Parameters)
-        if strict or prose or declared or name in ("cast", "len", "isinstance"):
+        if keyword in ("strict", "encoding") or prose or declared:
+            return False
+        if name in ("cast", "len", "isinstance"):
             return False
         if isinstance(node, HEADS | cst.SimpleStatementLine):
             place = self.get_metadata(PositionProvider, node)
@@ -81,8 +86,8 @@ class Mutations(cst.CSTVisitor):
 class Mutator:
     """A pytest plugin that runs the collected tests once for each mutant."""
 
-    def __init__(self, file: Path, sample: int | None, seed: int) -> None:
-        self.file, self.sample, self.seed = file, sample, seed
+    def __init__(self, file: Path, sample: int | None, seed: int, store: bool) -> None:
+        self.file, self.sample, self.seed, self.store = file, sample, seed, store
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -97,7 +102,7 @@ class Mutator:
             pytest.exit(f"{self.file} is not what is imported: pip install -e .", returncode=1)
         gc.freeze()
         covering, seconds = self._traced(session)
-        kills, tried, survived = Counter[str](), 0, 0
+        kills, tried, survivors = Counter[str](), 0, list[tuple[int, str, str]]()
         random.Random(self.seed).shuffle(visitor.found)
         for statement, node, mutated in visitor.found[: self.sample]:
             text = wrapper.module.deep_replace(node, mutated).code
@@ -119,12 +124,15 @@ class Mutator:
             tried += 1
             kills[killer] += 1
             if not killer and not status:
-                survived += 1
-                lines = source.splitlines(), text.splitlines()
-                print(f"survivor {survived}: line {statement[0]}, passed {len(tests)} tests")
-                print("\n".join([*difflib.unified_diff(*lines, n=0, lineterm="")][3:]), flush=True)
-        print(f"{self.file.relative_to(ROOT)}: {tried} of {len(visitor.found)} mutants tried, "
-              f"{tried - survived} killed ({1 - survived / max(tried, 1):.0%})")  # fmt: skip
+                before, after = _changed(source, text)
+                survivors.append((statement[0], before, after))
+                print(f"survivor {len(survivors)}: line {statement[0]}, passed {len(tests)} tests")
+                print(f"- {before}\n+ {after}", flush=True)
+        module, number = self.file.relative_to(ROOT).as_posix(), len(visitor.found)
+        print(f"{module}: {tried} of {number} mutants tried, {tried - len(survivors)} killed "
+              f"({1 - len(survivors) / max(tried, 1):.0%})")  # fmt: skip
+        if self.store:
+            store(module, number, tried, [(b, a) for _, b, a in sorted(survivors)])
         return True
 
     def _traced(self, session: pytest.Session) -> tuple[dict[int, set[str]], dict[str, float]]:
@@ -149,6 +157,14 @@ class Mutator:
             pytest.exit(f"{failed} fails without any mutation", returncode=1)
         quick = {test for test, took in seconds.items() if took <= LONGEST}
         return defaultdict(set, {int(n): quick & {*tests} for n, tests in lines.items()}), seconds
+
+
+def _changed(source: str, mutated: str) -> tuple[str, str]:
+    """The lines that differ, before and after."""
+    lines = [*difflib.unified_diff(source.splitlines(), mutated.splitlines(), n=0, lineterm="")][3:]
+    sides = ([line[1:].strip() for line in lines if line[0] == sign] for sign in "-+")
+    before, after = map(" ".join, sides)
+    return before, after
 
 
 def _run(
@@ -214,6 +230,7 @@ def main() -> None:
     parser.add_argument("module", choices=modules, help="a file that [tool.mutate] has tests for")
     parser.add_argument("--sample", type=int, help="try no more mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--store", action="store_true", help="keep the score in results/mutation")
     options = parser.parse_args()
     os.chdir(ROOT)
     os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
@@ -223,7 +240,7 @@ def main() -> None:
         arguments += ["-p", "no:cacheprovider", *modules[options.module]]
         name = options.module.removesuffix(".py").replace("/", ".")
         import_module(f"equibench.{name.removeprefix('harness.')}")  # its tests may do so late
-        mutator = Mutator(ROOT / options.module, options.sample, options.seed)
+        mutator = Mutator(ROOT / options.module, options.sample, options.seed, options.store)
         sys.exit(pytest.main(arguments, plugins=[mutator]))
 
 

@@ -40,6 +40,12 @@ class Case:
     scale: Tensor | None = None
     offset: Tensor | None = None
 
+    def units(self) -> tuple[Tensor, Tensor]:
+        """Scale and offset (N,) in float64: 1 and 0 where the case has none."""
+        one = self.input.new_ones(len(self.input)).double()
+        scale = one if self.scale is None else self.scale.to(one)
+        return scale, 0 * one if self.offset is None else self.offset.to(one)
+
 
 class Suite(ABC):
     """Named cases and the definitions that belong to them.

@@ -23,7 +23,8 @@ from equibench.inference.parallel_copies import Lanes, side_by_side
 from equibench.inference.precision import Placed, numerics, placed
 from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import Loader
-from equibench.measurement.measurement import Forward, Measured, Measurement, suite_metrics
+from equibench.measurement.measurement import Forward, Measured, Measurement
+from equibench.measurement.row_table import suite_metrics
 from equibench.transforms.shift_plans import DEFAULT_SHIFTS, All, ShiftPlan, parse_shifts
 
 __all__ = ["Evaluation", "Ready", "forwards_per_case", "units"]

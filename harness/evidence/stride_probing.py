@@ -18,9 +18,9 @@ from equibench.cases.suite import Suite
 from equibench.errors import DataError
 from equibench.foundation.rounding import allowance
 from equibench.foundation.seeds import generator
-from equibench.inference.forward_pass import align, call, roll
 from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import load_case
+from equibench.measurement.shifted_passes import shifted_outputs
 from equibench.metrics.squared_error import nmse
 
 __all__ = ["PROBED", "Pair", "Probe", "probe"]
@@ -252,15 +252,9 @@ class _Trials:
     def _outputs(self, image: Tensor, shifts: Sequence[Pair]) -> Tensor:
         """Outputs (n, C, H, W) in float64 for shifts of an image (1, C, H, W), rolled back."""
         begin = perf_counter()
-        batch, outputs = self.settings.batch, []
-        for first in range(0, len(shifts), batch):
-            part = list(shifts[first : first + batch])
-            # one batch shape throughout: another would give other bits
-            filled = torch.tensor(part * batch, device=image.device)[:batch]
-            images = roll(image.expand(batch, -1, -1, -1), filled)
-            raw = call(self.model, images, self.label, self.place)
-            outputs.append(align(raw, filled, images)[: len(part)].to(torch.float64))
-            self.forwards += batch
+        batch = self.settings.batch
+        outputs = list(shifted_outputs(self.model, image, shifts, batch, self.label, self.place))
+        self.forwards += batch * len(outputs)
         result = torch.cat(outputs)
         if result.is_cuda:
             torch.cuda.synchronize(result.device)

@@ -36,5 +36,6 @@ def checked(model: type[M], fields: Mapping[str, Any], source: str) -> M:
         raise UsageError(f"{source}: there is no field {name!r}{hint} There are: {known}")
     if problem["type"] == "missing":
         raise UsageError(f'{source}: {name} is missing; write {name} = ["…"]')
-    reasons = " or ".join(p["msg"].lower() for p in problems if p["loc"][0] == name)
+    said = [p["msg"].removeprefix("Value error, ") for p in problems if p["loc"][0] == name]
+    reasons = " or ".join(said).lower()
     raise UsageError(f"{source}: {name} = {problem['input']!r}: {reasons}")

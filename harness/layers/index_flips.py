@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from equibench.cases.suite import Case, Suite, in_units
 from equibench.errors import UsageError
 from equibench.foundation.rounding import NEAR_TIE
-from equibench.inference.forward_pass import align, call, roll
 from equibench.inference.precision import Precision, numerics, placed, resolve_device
 from equibench.layers.adaptive_choices import Choice, Pair, adaptive_layers, flips, recording
 from equibench.loading.suites import case_names, suite_of
+from equibench.measurement.shifted_passes import shifted_outputs
 from equibench.metrics.squared_error import nmse
 from equibench.transforms.shift_plans import DEFAULT_SHIFTS, ShiftPlan, parse_shifts
 
@@ -127,22 +127,15 @@ class _Network:
     ) -> tuple[Sequence[Pair], Tensor, list[list[Choice]]]:
         """Pass one image of a case with each shift: outputs (n, C, H, W) rolled back, choices."""
         pixels = case.input[image : image + 1].to(self.device)
-        outputs, choices = [], []
-        for first in range(0, len(shifts), self.batch):
-            part = list(shifts[first : first + self.batch])
-            # one batch shape throughout: another would give other bits
-            filled = torch.tensor((part * self.batch)[: self.batch], device=self.device)
-            self.recorded.clear()
-            images = roll(pixels.expand(self.batch, -1, -1, -1), filled)
-            place = f"{self.suite.label}, case {case.name}"
-            raw = call(self.forward, images, self.label, place)
-            outputs.append(align(raw, filled, images)[: len(part)].to(torch.float64))
+        place = f"{self.suite.label}, case {case.name}"
+        outputs: list[Tensor] = []
+        choices: list[list[Choice]] = []
+        self.recorded.clear()
+        for part in shifted_outputs(self.forward, pixels, shifts, self.batch, self.label, place):
+            outputs.append(part)
             choices += [[record[slot] for record in self.recorded] for slot in range(len(part))]
-        one = torch.ones(1, dtype=torch.float64)
-        scale, offset = (
-            (one * default if given is None else given[image : image + 1]).to(outputs[0])
-            for given, default in ((case.scale, 1), (case.offset, 0))
-        )
+            self.recorded.clear()
+        scale, offset = (each[image : image + 1].to(self.device) for each in case.units())
         return shifts, in_units(torch.cat(outputs), self.suite.clamp, scale, offset), choices
 
 

@@ -36,10 +36,8 @@ class OpenCase:
         self.shifts = np.concatenate((np.zeros((1, 2), dtype=np.int64), shifts))
         self.input = case.input.to(device, non_blocking=True)
         self.target = None if case.target is None else case.target.to(device, non_blocking=True)
-        ones = torch.ones(len(self.input), dtype=torch.float64, device=device)
         self.in_units = case.scale is not None or case.offset is not None
-        self.scale = ones if case.scale is None else case.scale.to(ones)
-        self.offset = 0 * ones if case.offset is None else case.offset.to(ones)
+        self.scale, self.offset = (each.to(device) for each in case.units())
         self._lock = Lock()
         self.closed: Future[None] = Future()
         self.outputs: dict[int, Tensor] = {}

@@ -9,63 +9,30 @@ the cases alone. Sums stay on the device until the last batch.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from equibench.cases.suite import Suite, data_range, in_units
 from equibench.errors import DataError, ModelError
-from equibench.inference.forward_pass import align, call, roll
+from equibench.inference.forward_pass import call, roll
 from equibench.inference.model_outputs import frame_of, shape
 from equibench.inference.parallel_copies import Lanes
+from equibench.measurement.batch_outputs import (
+    BatchOutputs,
+    Slot,
+    gather,
+    units_of,
+    worked_on_at_once,
+)
 from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import Item, Loader, OpenCase, items
+from equibench.measurement.row_table import ClosedCase, Sums, row_table
+from equibench.measurement.shifted_passes import filled
 from equibench.metrics.metric import Metric, Prepared
-from equibench.registry.registries import METRICS
-from equibench.transforms.shift_plans import Shifts
 
-__all__ = ["Forward", "Measured", "Measurement", "row_columns", "suite_metrics"]
-
-_ALWAYS = "nmse"
-"""Measured whatever a suite names: the floor and outputs that are not finite are told by it."""
-
-
-def suite_metrics(suite: Suite) -> list[Metric]:
-    """The metrics that a suite is measured with."""
-    return [METRICS.get(name).require() for name in dict.fromkeys((_ALWAYS, *suite.metrics))]
-
-
-def row_columns(metrics: Sequence[Metric]) -> list[str]:
-    """The columns of rows, in order: one row for each model × suite × case × shift."""
-    changing = [m for m in metrics if m.delta_format]
-    return [
-        *("model", "suite", "group", "cluster", "case", "draw", "dy", "dx", "frame", "precision"),
-        *(f"eq_{m.column}" for m in metrics),
-        *(f"delta_{m.column}" for m in changing),
-        *(m.column for m in metrics),
-        *(f"{m.column}_shifted" for m in changing),
-        *("near_ties", "floor_nmse", "covers", "evidence", "spots", "spot_deviation"),
-        *("repeatability", "repeat_nmse", "batch", "padded"),
-    ]
-
-
-@dataclass(frozen=True, eq=False)
-class _Closed:
-    """What is left of a case for its rows: data ranges, and quality without a shift."""
-
-    name: str
-    group: str
-    cluster: str
-    shifts: Shifts
-    size: tuple[int, int]
-    covers: int
-    ranges: Tensor
-    target_ranges: Tensor
-    quality: list[Tensor]
-    padded: bool
+__all__ = ["Forward", "Measured", "Measurement"]
 
 
 @dataclass(frozen=True)
@@ -94,54 +61,6 @@ class Measured:
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
-_Place = tuple[int, Item, OpenCase]
-"""A slot of a batch, and whose image is in it."""
-
-_Sums = list[tuple[list[tuple[str, int]], Tensor]]
-"""The sums (N, K) of some outputs, with case and draw of each."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Batch:
-    """What a forward pass gave.
-
-    Args:
-        raw: (B, C, sH, sW).
-        images: (B, C, H, W), that were rolled by ``shifts`` (B, 2).
-        ties: near-ties of each image, (B,).
-        padded: whether the model padded them.
-        added: what is to be added to outputs before they are held against a ground truth, (B, C
-            or 1, 1, 1); None where nothing is.
-    """
-
-    raw: Tensor
-    images: Tensor
-    shifts: Tensor
-    ties: Tensor
-    padded: bool
-    added: Tensor | None
-
-    def aligned(self, group: Sequence[_Place]) -> Tensor:
-        """Some outputs, rolled back, in float64."""
-        slots = _slots(group)
-        return align(self.raw[slots], self.shifts[slots], self.images).to(torch.float64)
-
-    def corners(self, group: Sequence[_Place]) -> Tensor:
-        """Where the corners of some shifted outputs lie on the unshifted ones, (N, 2)."""
-        return -self.shifts[_slots(group)] * (self.raw.shape[-1] // self.images.shape[-1])
-
-
-def _groups(places: Sequence[_Place], batch: _Batch) -> list[Sequence[_Place]]:
-    """What is worked on at once: all on a GPU, one image in a CPU's cache."""
-    size = max(1, len(places)) if batch.raw.is_cuda else 1
-    return [places[first : first + size] for first in range(0, len(places), size)]
-
-
-def _slots(group: Sequence[_Place]) -> slice | list[int]:
-    first = group[0][0]
-    return slice(first, first + 1) if len(group) == 1 else [slot for slot, _, _ in group]
-
-
 class Measurement:
     """One pass over the cases of a unit.
 
@@ -163,10 +82,8 @@ class Measurement:
         self.label, self.suite, self.settings, self.load = label, suite, settings, load
         self.metrics = metrics
         self.changing = [m for m in metrics if m.delta_format]
-        self.closed: dict[str, _Closed] = {}
-        self.keys: list[tuple[str, int]] = []
-        self.sums: list[Tensor] = []
-        self.widths: list[int] = []
+        self.closed: dict[str, ClosedCase] = {}
+        self.sums: list[Sums] = []
 
     def run(self, cases: Sequence[str]) -> Measured:
         """Measure; a case that cannot be loaded is left out.
@@ -177,30 +94,30 @@ class Measurement:
         """
         broken: dict[str, DataError] = {}
         for sums in self.lanes.in_order(self._tasks(cases, broken)):
-            for keys, part in sums:
-                self.keys += keys
-                self.sums.append(part)
+            self.sums += sums
         if not self.closed:
             raise next(iter(broken.values()))
-        sizes = {case.name: case.size for case in self.closed.values()}
-        return Measured(self._table(), broken, sizes)
+        rows = row_table(
+            self.label, self.suite, self.settings, self.metrics, self.closed, self.sums
+        )
+        return Measured(rows, broken, {case.name: case.size for case in self.closed.values()})
 
     def _tasks(
         self, cases: Sequence[str], broken: dict[str, DataError]
-    ) -> Iterator[Callable[[Forward], _Sums]]:
+    ) -> Iterator[Callable[[Forward], list[Sums]]]:
         """What there is to do for each batch."""
         first: OpenCase | None = None
         for batch in self._batches(cases, broken):
-            places = [(slot, i, i.case) for slot, i in enumerate(batch) if i.case is not None]
-            for _, _, case in places:
+            slots = [Slot(k, i, i.case) for k, i in enumerate(batch) if i.case is not None]
+            for case in (slot.case for slot in slots):
                 first = first or case
                 if (case.target is None) != (first.target is None):
                     raise DataError(
                         f"{self.suite.label}: case {case.name} and {first.name} differ in whether "
                         "they have a ground truth; give all of them one, or none"
                     )
-            if places:
-                yield partial(self._batch, batch, places)
+            if slots:
+                yield partial(self._batch, batch, slots)
 
     def _batches(
         self, cases: Sequence[str], broken: dict[str, DataError]
@@ -215,28 +132,28 @@ class Measurement:
             waiting.append(item)
         yield waiting
 
-    def _batch(self, items: Sequence[Item], places: Sequence[_Place], forward: Forward) -> _Sums:
+    def _batch(self, items: Sequence[Item], slots: Sequence[Slot], forward: Forward) -> list[Sums]:
         """Pass one batch through the model, and compare what comes of it."""
-        unshifted = [place for place in places if place[1].draw is None]
+        unshifted = [slot for slot in slots if slot.item.draw is None]
         try:
-            batch = self._forward(items, places, forward)
+            batch = self._forward(items, slots, forward)
             self._refer(batch, unshifted)
         except BaseException as error:
-            for _, _, case in unshifted:
-                case.fail(error)
+            for slot in unshifted:
+                slot.case.fail(error)
             raise
-        return self._compare(batch, [place for place in places if place[1].draw is not None])
+        return self._compare(batch, [slot for slot in slots if slot.item.draw is not None])
 
-    def _forward(self, items: Sequence[Item], places: Sequence[_Place], forward: Forward) -> _Batch:
-        blank = torch.zeros_like(places[0][2].input[0])
+    def _forward(
+        self, items: Sequence[Item], slots: Sequence[Slot], forward: Forward
+    ) -> BatchOutputs:
+        blank = torch.zeros_like(slots[0].case.input[0])
         inputs = [blank if i.case is None else i.case.input[i.image] for i in items]
         shifts = torch.tensor([i.shift for i in items], device=self.settings.device)
         images = roll(torch.stack(inputs), shifts)
         if len(items) < self.settings.batch:
-            # a last batch is filled up: another shape would give other bits
-            fill = torch.arange(self.settings.batch, device=images.device) % len(items)
-            images = images[fill]
-        names = list(dict.fromkeys(case.name for _, _, case in places))
+            images = images[filled(len(items), self.settings.batch).to(images.device)]
+        names = list(dict.fromkeys(slot.case.name for slot in slots))
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         place = f"{self.suite.label}, case {', '.join(names[:3])}{more}"
         raw = call(forward.model, images, self.label, place)[: len(items)]
@@ -245,11 +162,11 @@ class Measurement:
             ties = raw.new_full((len(items),), torch.nan)
         frame = frame_of(forward.model)
         added = None if frame.added is None else frame.added.double().expand(len(images), -1, 1, 1)
-        return _Batch(raw, images, shifts, ties.double(), frame.padded, added)
+        return BatchOutputs(raw, images, shifts, ties.double(), frame.padded, added)
 
-    def _refer(self, batch: _Batch, places: Sequence[_Place]) -> None:
+    def _refer(self, batch: BatchOutputs, slots: Sequence[Slot]) -> None:
         """Keep unshifted outputs; the last one of a case closes it."""
-        for group in _groups(places, batch):
+        for group in worked_on_at_once(slots, batch):
             outputs = self._outputs(batch, group)
             moved = self._moved(outputs, batch, group)
             for (_, item, case), *pair in zip(group, outputs, moved, strict=True):
@@ -257,32 +174,28 @@ class Measurement:
                     self._close(case, batch.padded)
                     case.closed.set_result(None)
 
-    def _compare(self, batch: _Batch, places: Sequence[_Place]) -> _Sums:
+    def _compare(self, batch: BatchOutputs, slots: Sequence[Slot]) -> list[Sums]:
         """Compare shifted outputs with the references of their cases."""
-        for _, _, case in places:
-            case.closed.result()
-        return [
-            ([(case.name, item.draw or 0) for _, item, case in group], self._sums(batch, group))
-            for group in _groups(places, batch)
-        ]
+        for slot in slots:
+            slot.case.closed.result()
+        return [self._sums(batch, group) for group in worked_on_at_once(slots, batch)]
 
-    def _outputs(self, batch: _Batch, group: Sequence[_Place]) -> Tensor:
+    def _outputs(self, batch: BatchOutputs, slots: Sequence[Slot]) -> Tensor:
         """Outputs (N, C, H, W) in the coordinates of the images and the units of the truth.
 
         Without what an adapter adds to them: errors are relative to what the model gives.
         """
-        outputs = batch.aligned(group)
-        if self.suite.clamp is None and not any(case.in_units for _, _, case in group):
+        outputs = batch.aligned(slots)
+        if self.suite.clamp is None and not any(slot.case.in_units for slot in slots):
             return outputs
-        scale, offset = _units(group)
-        added = 0.0 if batch.added is None else batch.added[_slots(group)]
-        return in_units(outputs, self.suite.clamp, scale, offset, added)
+        scale, offset = units_of(slots)
+        return in_units(outputs, self.suite.clamp, scale, offset, batch.added_to(slots))
 
-    def _moved(self, outputs: Tensor, batch: _Batch, group: Sequence[_Place]) -> Tensor:
+    def _moved(self, outputs: Tensor, batch: BatchOutputs, slots: Sequence[Slot]) -> Tensor:
         """Outputs (N, C, H, W) as they are held against a ground truth."""
         if batch.added is None:
             return outputs
-        return outputs + batch.added[_slots(group)] * _units(group)[0][:, None, None, None]
+        return outputs + batch.added_to(slots) * units_of(slots)[0][:, None, None, None]
 
     def _close(self, case: OpenCase, padded: bool) -> None:
         """Make references of a case's unshifted outputs, and compare them with the truth."""
@@ -311,7 +224,7 @@ class Measurement:
                 if metric in self.changing:
                     case.truths.append(truth)
         none = torch.empty(0)
-        self.closed[case.name] = _Closed(
+        self.closed[case.name] = ClosedCase(
             case.name,
             case.group,
             case.cluster,
@@ -329,89 +242,22 @@ class Measurement:
         references = references.to(torch.float32 if single else torch.float64)
         return metric.prepare(references, data_range.expand(len(references)))
 
-    def _sums(self, batch: _Batch, group: Sequence[_Place]) -> Tensor:
-        """Sums (N, K) of some outputs and their references."""
-        outputs = self._outputs(batch, group)
-        origin = None if self.settings.frame == "canonical" else batch.corners(group)
-        sums: list[Tensor] = []
+    def _sums(self, batch: BatchOutputs, slots: Sequence[Slot]) -> Sums:
+        """Sums of some outputs against the references of their cases, and against the truth."""
+        outputs = self._outputs(batch, slots)
+        origin = None if self.settings.frame == "canonical" else batch.corners(slots)
+        parts: dict[str, Tensor] = {}
         known: dict[tuple[str, object], Tensor] = {}
         for number, metric in enumerate(self.metrics):
             kind = metric.sums or metric.name, type(metric).partials
             if kind not in known:
-                prepared = _gather([(case.references[number], i.image) for _, i, case in group])
+                prepared = gather([(case.references[number], i.image) for _, i, case in slots])
                 known[kind] = metric.partials(prepared, outputs, origin)
-            sums.append(known[kind])
-        if group[0][2].truths:
-            moved = self._moved(outputs, batch, group)
+            parts[f"eq_{metric.column}"] = known[kind]
+        if slots[0].case.truths:
+            moved = self._moved(outputs, batch, slots)
             for number, metric in enumerate(self.changing):
-                truths = _gather([(case.truths[number], i.image) for _, i, case in group])
-                sums.append(metric.partials(truths, moved, origin))
-        sums.append(batch.ties[_slots(group)][:, None])
-        self.widths = [part.shape[1] for part in sums]
-        return torch.cat(sums, dim=1)
-
-    def _table(self) -> pd.DataFrame:
-        """One row for each case and shift, from sums that now leave the device together."""
-        sums = torch.cat(self.sums).cpu()
-        place = {key: number for number, key in enumerate(dict.fromkeys(self.keys))}
-        index = torch.tensor([place[key] for key in self.keys])
-        totals = sums.new_zeros(len(place), sums.shape[1]).index_add_(0, index, sums)
-        frames = []
-        for case in (self.closed[name] for name in dict.fromkeys(name for name, _ in self.keys)):
-            mine = totals[[place[case.name, draw] for draw in range(len(case.shifts))]]
-            constant = {"model": self.label, "suite": self.suite.label}
-            constant |= {"group": case.group, "cluster": case.cluster}
-            dy, dx = case.shifts.T
-            shift = {"case": case.name, "draw": np.arange(len(dy)), "dy": dy, "dx": dx}
-            values = {
-                "frame": self.settings.frame,
-                "precision": self.settings.precision,
-                **self._values(case, mine),
-                "covers": case.covers,
-                "evidence": self.settings.plan.evidence,
-                "spots": 0,
-                "repeatability": "",
-                "repeat_nmse": np.nan,
-                "batch": self.settings.batch,
-                "padded": case.padded,
-            }
-            frames.append(pd.DataFrame(constant | shift | values))
-        return pd.concat(frames, ignore_index=True).reindex(columns=row_columns(self.metrics))
-
-    def _values(self, case: _Closed, totals: Tensor) -> dict[str, Any]:
-        """The columns of a case's rows, from their sums (shifts, K)."""
-        parts = iter(torch.split(totals, self.widths, dim=1))
-        columns: dict[str, Any] = {}
-        for metric, r in zip(self.metrics, case.ranges.cpu(), strict=True):
-            columns[f"eq_{metric.column}"] = metric.value(next(parts), r).numpy()
-        for metric, r, total in zip(
-            self.metrics, case.target_ranges.cpu(), case.quality, strict=False
-        ):
-            quality = metric.value(total.cpu(), r)
-            columns[metric.column] = float(quality)
-            if metric in self.changing:
-                shifted = metric.value(next(parts), r)
-                # two infinite values are equal: no change
-                change = torch.where(shifted == quality, 0.0, (shifted - quality).abs())
-                columns[f"{metric.column}_shifted"] = shifted.numpy()
-                columns[f"delta_{metric.column}"] = change.numpy()
-        columns["near_ties"] = next(parts)[:, 0].numpy()
-        # in a batch of one there is no other slot to measure the floor in
-        columns["floor_nmse"] = columns["eq_nmse"][0] if self.settings.batch > 1 else np.nan
-        return columns
-
-
-def _units(group: Sequence[_Place]) -> tuple[Tensor, Tensor]:
-    """Scale and offset (N,) that bring outputs into the units of the truth."""
-    return (
-        torch.stack([case.scale[item.image] for _, item, case in group]),
-        torch.stack([case.offset[item.image] for _, item, case in group]),
-    )
-
-
-def _gather(wanted: list[tuple[Prepared, int]]) -> Prepared:
-    """The prepared references of a batch; one that all share is not copied."""
-    first, image = wanted[0]
-    if all(prepared is first and i == image for prepared, i in wanted):
-        return tuple(tensor[image : image + 1] for tensor in first)
-    return tuple(torch.stack([prepared[k][i] for prepared, i in wanted]) for k in range(len(first)))
+                truths = gather([(case.truths[number], i.image) for _, i, case in slots])
+                parts[f"{metric.column}_shifted"] = metric.partials(truths, moved, origin)
+        parts["near_ties"] = batch.near_ties(slots)[:, None]
+        return Sums([(slot.case.name, slot.item.draw or 0) for slot in slots], parts)

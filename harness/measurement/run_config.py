@@ -14,6 +14,7 @@ from pydantic import (
     PositiveInt,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from equibench.errors import UsageError
@@ -67,6 +68,14 @@ class RunConfig(Block):
     data: dict[str, str] = Field(default_factory=dict)
     trust_pickle: bool = False
     isolate: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _implied(cls, fields: Any) -> Any:
+        """Who names workers or a scheduler means Dask."""
+        if isinstance(fields, dict) and (fields.get("scheduler") or fields.get("workers")):
+            return {"engine": "dask"} | fields
+        return fields
 
     @field_validator("scheduler", "workers")
     @classmethod

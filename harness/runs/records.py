@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from equibench.errors import EquibenchError
+from equibench.evidence.words import summary_of_today
 from equibench.foundation.atomic_files import replacing
 from equibench.foundation.file_locks import shard_name
-from equibench.evidence.words import summary_of_today
 from equibench.runs.row_files import LABELS, damaged
 
 __all__ = ["SUMMARY", "Records", "as_json"]

@@ -80,7 +80,5 @@ class Rerun:
 
 def images_in_units(case: Case, images: Tensor, clamp: float | None) -> Tensor:
     """Images (N, C, H, W) of a case in the units of its ground truth."""
-    one = images.new_ones(len(images))
-    scale = one if case.scale is None else case.scale.to(one)
-    offset = 0 * one if case.offset is None else case.offset.to(one)
+    scale, offset = (each.to(images) for each in case.units())
     return in_units(images, clamp, scale, offset)

@@ -183,8 +183,8 @@ def test_a_table_says_which_cases_are_not_exact_and_why():
     summary = all_shifts(Moody(4), images).summary
     deviation = f"{summary['spot_deviation'].item():.1e}"
     said = (
-        f"contradicted by spot checks: Moody on images, 1 of 4 cases, where shifts of one class differ by up to "
-        f"{deviation}%s; --exhaustive evaluates every shift of them"
+        f"contradicted by spot checks: Moody on images, 1 of 4 cases, where shifts of one class "
+        f"differ by up to {deviation}%s; --exhaustive evaluates every shift of them"
     )
     assert as_table(summary).notes == [said % ""]
     tied = summary.assign(contradicted_near_ties=0.25)

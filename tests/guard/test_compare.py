@@ -1,86 +1,9 @@
-"""Paired statistics, and ``equibench compare``."""
+"""``equibench compare``: two runs side by side, by paired statistics."""
 
-import itertools
 import json
 
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import rankdata, wilcoxon
-
-from equibench.statistics.paired_tests import Paired, by_cluster, could_be_significant, holm, paired
-
-# The statistics
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
-def test_the_sign_of_the_effect_is_that_of_the_differences_and_p_does_not_depend_on_it(d):
-    one, other = paired(d), paired([-x for x in d])
-    assert one.effect == pytest.approx(-other.effect)
-    assert one.p == pytest.approx(other.p)
-    assert -1 <= one.effect <= 1
-    assert 0 <= one.p <= 1
-
-
-def test_without_a_difference_there_is_nothing_to_show():
-    assert paired([0.0] * 5) == Paired(pairs=5, different=0, p=1.0, effect=0.0)
-
-
-def test_consistent_differences_have_full_effect_and_the_exact_p():
-    assert paired([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) == Paired(6, 6, 2 / 2**6, 1.0)
-
-
-def test_fewer_than_six_pairs_are_never_significant():
-    tests = [paired(np.arange(1.0, n + 1)) for n in (5, 6)]
-    assert tests[0].p > 0.05 > tests[1].p
-    assert [test.p for test in tests] == [test.smallest for test in tests]
-    assert could_be_significant(tests) == [False, True]
-
-
-def test_what_could_be_significant_alone_need_not_be_so_beside_others():
-    six, nine = paired(np.arange(1.0, 7)), paired(np.arange(1.0, 10))
-    assert could_be_significant([six, six]) == [False, False]
-    assert could_be_significant([six, nine]) == [True, True]  # Holm: 2 × 0.004, then 0.031
-
-
-@given(st.lists(st.integers(-5, 5), min_size=1, max_size=9))
-def test_p_is_the_share_of_all_signs_that_go_as_far_ties_included(d):
-    moved = np.array([x for x in d if x])
-    if not len(moved):
-        return
-    ranks = rankdata(np.abs(moved))
-    signs = np.array(list(itertools.product([-1, 1], repeat=len(moved))))
-    far = np.abs(signs @ ranks) >= abs(np.sign(moved) @ ranks)
-    assert paired(d).p == pytest.approx(far.mean())
-
-
-def test_many_differences_have_the_p_of_the_normal_distribution():
-    random = np.random.default_rng(0)
-    for n in (150, 200, 201, 300):
-        d = random.normal(0.1, 1, n)
-        wanted = wilcoxon(d, method="asymptotic", correction=True).pvalue
-        assert paired(d).p == pytest.approx(wanted, rel=0.03)
-
-
-def test_shifts_are_averaged_over_their_case_and_cases_over_their_patient():
-    found = by_cluster([1, 3, 10, 4, 0], list("aabcc"), ["p", "p", "p", "q", "q"])
-    assert found.tolist() == [6, 2]
-
-
-def test_p_is_scipys():
-    d = np.random.default_rng(0).normal(0.3, 1, 40)
-    assert paired(d).p == pytest.approx(wilcoxon(d, method="exact").pvalue)
-
-
-def test_holm_steps_down_and_keeps_the_order():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.6, 0.9]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-# The command
 
 NETS = """
 import torch

@@ -1,9 +1,12 @@
 """Metrics of tiny and huge values, of odd data ranges, and of images that are too small."""
 
+from math import ceil, log10
+
 import pytest
 import torch
 
 from equibench.errors import UsageError
+from equibench.metrics.metric import row_bands
 from equibench.metrics.squared_error import nmse, psnr
 from equibench.metrics.structural_similarity import ssim, ssim_columns
 
@@ -80,6 +83,34 @@ def test_an_image_as_large_as_the_window_has_a_value(size):
     image = torch.rand(1, 1, *size)
     assert ssim(image, image, 1.0).tolist() == [1.0]
     assert ssim_columns(image[..., :1], image[..., :1], 1.0).tolist() == [1.0]
+
+
+@pytest.fixture(params=[1, 3])
+def cores(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 300, 701), (1, 3, 2048, 640), (4, 2**18)])
+def test_bands_are_all_rows_in_order_and_as_few_as_caches_take(shape, cores):
+    """Of 2¹⁶ pixels for each core."""
+    height, width = shape[-2:]
+    bands = [range(height)[band] for band in row_bands(torch.empty(shape))]
+    assert [row for band in bands for row in band] == list(range(height))
+    assert max((len(band) - 1) * width for band in bands) < 2**16 * cores
+    assert len(bands) <= ceil(height * width / (2**16 * cores))
+
+
+def test_a_device_of_its_own_takes_all_rows_at_once():
+    assert row_bands(torch.empty(1, 1, 4096, 4096, device="meta")) == [slice(0, 4096)]
+
+
+def test_a_data_range_keeps_its_digits_whatever_the_images_are():
+    a, b = pair()
+    error = float((a.double() - b.double()).square().mean(dim=(1, 2, 3))[0])
+    assert psnr(a, b, 0.1)[0].item() == pytest.approx(10 * log10(0.1**2 / error), rel=1e-12)
 
 
 def test_names_of_columns_have_no_dashes():

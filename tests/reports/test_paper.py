@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from equibench.errors import UsageError
-from equibench.measurement.measurement import row_columns
+from equibench.measurement.row_table import row_columns
 from equibench.metrics.squared_error import nmse, psnr
 from equibench.metrics.structural_similarity import ssim, ssim_columns
 from equibench.reports.findings.published_results import APS, NOT_APS, VARIANTS, paper_name, values

@@ -14,6 +14,7 @@ import pandas as pd
 import psutil
 import pytest
 
+import equibench as eb
 from equibench.errors import UnavailableError, UsageError
 from equibench.measurement.run_config import validated
 from equibench.runs.run_folder import RunFolder
@@ -125,11 +126,15 @@ def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
         measured(tmp_path / "a", ["unet-aps"], engine="dask", scheduler="tcp://127.0.0.1:9")
 
 
-def test_workers_and_a_scheduler_belong_to_dask(tmp_path):
-    with pytest.raises(
-        UsageError, match=r"workers = 2: value error, workers is for engine = .dask."
-    ):
-        measured(tmp_path / "a", ["unet-aps"], workers=2)
+@pytest.mark.parametrize("field", [{"workers": 2}, {"scheduler": "tcp://127.0.0.1:9"}])
+def test_workers_and_a_scheduler_imply_dask_and_belong_to_it(field):
+    asked = {"models": ["m"], "suites": ["s"], **field}
+    assert validated(asked, "bench.toml").engine == "dask"
+    assert eb.RunConfig(**asked).engine == "dask"
+    ((name, value),) = field.items()
+    with pytest.raises(UsageError) as refused:
+        validated({**asked, "engine": "local"}, "bench.toml")
+    assert str(refused.value) == f'bench.toml: {name} = {value!r}: {name} is for engine = "dask"'
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])

@@ -70,6 +70,7 @@ def test_a_few_shifts_are_found_though_most_are_the_identity():
 def test_no_shift_is_larger_than_any_image(plan, field):
     name = plan.partition(":")[0]
     assert refusal(plan.format(0)) == f"{name}:{field}=0: {field} is at least 1"
+    assert refusal("grid:max=4,step=0") == "grid:step=0: step is at least 1"
     too_large = LARGEST + 1
     assert refusal(plan.format(too_large)) == (
         f"{name}:{field}={too_large}: {field} is at most {LARGEST}"

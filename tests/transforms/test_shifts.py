@@ -22,11 +22,19 @@ def test_a_longer_random_plan_keeps_the_shifts_of_a_shorter_one():
     np.testing.assert_array_equal(drawn("random:n=5,max=16"), drawn("random:n=9,max=16")[:5])
 
 
-def test_shifts_follow_from_suite_case_and_seed_alone():
-    plan = "random:n=5,max=16"
-    np.testing.assert_array_equal(drawn(plan), [[11, 8], [3, -14], [5, -2], [-16, -8], [-7, -10]])
+@pytest.mark.parametrize(
+    ("plan", "first"),
+    [
+        ("random:n=5,max=16", [[11, 8], [3, -14], [5, -2], [-16, -8], [-7, -10]]),
+        ("paper:passes=5", [[-9, -9], [-12, 14], [12, -3], [-11, -2], [13, 8]]),
+    ],
+)
+def test_shifts_follow_from_suite_case_and_seed_alone(plan, first):
+    found = drawn(plan)
+    np.testing.assert_array_equal(found, first)  # published runs can be measured again
+    np.testing.assert_array_equal(found, drawn(plan, size=(64, 64)))
     for other in ({"suite": "b"}, {"case": "b"}, {"seed": 1}):
-        assert (drawn(plan) != drawn(plan, **other)).any()
+        assert (found != drawn(plan, **other)).any()
 
 
 def test_shifts_that_are_the_identity_on_a_small_image_are_left_out():
@@ -35,6 +43,8 @@ def test_shifts_that_are_the_identity_on_a_small_image_are_left_out():
     assert [tuple(k) for k in drawn("grid:max=8,step=4", size=(4, 16))] == [
         (y, x) for y in (-8, -4, 0, 4) for x in (-8, -4, 4)
     ]
+    with pytest.raises(UsageError, match=r"^random:n=3,max=1: images of 1×2 have too few shifts$"):
+        drawn("random:n=3,max=1", size=(1, 2))
     with pytest.raises(UsageError, match=r"images of 1×1 have too few shifts"):
         drawn("random:n=1,max=8", size=(1, 1))
 
@@ -59,6 +69,7 @@ def test_the_paper_s_plan_draws_uniformly_from_minus_16_to_15_and_afresh_in_ever
     assert values.tolist() == list(range(-16, 16))
     assert counts.min() > 8000 / 32 * 0.75
     np.testing.assert_array_equal(drawn("paper"), shifts[:1])
+    assert parse_shifts("paper").count() == 1
 
 
 def test_a_file_gives_every_case_its_shifts(tmp_path):

@@ -1,0 +1,87 @@
+"""What one forward pass gave, and whose image lay in which slot of the batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from equibench.inference.forward_pass import align
+from equibench.measurement.image_order import Item, OpenCase
+from equibench.metrics.metric import Prepared
+
+__all__ = ["BatchOutputs", "Slot", "gather", "units_of", "worked_on_at_once"]
+
+
+class Slot(NamedTuple):
+    """A slot of a batch that holds an image of a case."""
+
+    number: int
+    item: Item
+    case: OpenCase
+
+
+@dataclass(frozen=True, eq=False)
+class BatchOutputs:
+    """What a forward pass gave.
+
+    Args:
+        raw: (B, C, sH, sW).
+        images: (B, C, H, W), that were rolled by ``shifts`` (B, 2).
+        ties: near-ties of each image, (B,).
+        padded: whether the model padded them.
+        added: what is to be added to outputs before they are held against a ground truth, (B, C
+            or 1, 1, 1); None where nothing is.
+    """
+
+    raw: Tensor
+    images: Tensor
+    shifts: Tensor
+    ties: Tensor
+    padded: bool
+    added: Tensor | None
+
+    def aligned(self, slots: Sequence[Slot]) -> Tensor:
+        """Some outputs, rolled back, in float64."""
+        which = _numbers(slots)
+        return align(self.raw[which], self.shifts[which], self.images).to(torch.float64)
+
+    def corners(self, slots: Sequence[Slot]) -> Tensor:
+        """Where the corners of some shifted outputs lie on the unshifted ones, (N, 2)."""
+        return -self.shifts[_numbers(slots)] * (self.raw.shape[-1] // self.images.shape[-1])
+
+    def near_ties(self, slots: Sequence[Slot]) -> Tensor:
+        """Near-ties of some images, (N,)."""
+        return self.ties[_numbers(slots)]
+
+    def added_to(self, slots: Sequence[Slot]) -> Tensor | float:
+        """What is added to some outputs, (N, C or 1, 1, 1)."""
+        return 0.0 if self.added is None else self.added[_numbers(slots)]
+
+
+def worked_on_at_once(slots: Sequence[Slot], batch: BatchOutputs) -> list[Sequence[Slot]]:
+    """Groups of slots: all of them on a GPU, one image in a CPU's cache."""
+    size = max(1, len(slots)) if batch.raw.is_cuda else 1
+    return [slots[first : first + size] for first in range(0, len(slots), size)]
+
+
+def units_of(slots: Sequence[Slot]) -> tuple[Tensor, Tensor]:
+    """Scale and offset (N,) that bring outputs into the units of the truth."""
+    return (
+        torch.stack([slot.case.scale[slot.item.image] for slot in slots]),
+        torch.stack([slot.case.offset[slot.item.image] for slot in slots]),
+    )
+
+
+def gather(wanted: Sequence[tuple[Prepared, int]]) -> Prepared:
+    """The prepared references of some images; one that all share is not copied."""
+    first, image = wanted[0]
+    if all(prepared is first and i == image for prepared, i in wanted):
+        return tuple(tensor[image : image + 1] for tensor in first)
+    return tuple(torch.stack([prepared[k][i] for prepared, i in wanted]) for k in range(len(first)))
+
+
+def _numbers(slots: Sequence[Slot]) -> slice | list[int]:
+    first = slots[0].number
+    return slice(first, first + 1) if len(slots) == 1 else [slot.number for slot in slots]
