@@ -84,7 +84,8 @@ class Equivariance:
             outputs: whether the unshifted outputs must be the baseline's, too; False for a
                 network that is trained anew.
             options: ``shifts``, ``device``, ``precision``, ``batch``, ``seed`` and
-                ``seed_forward``, as for ``assert_shift_equivariant``; they win over those of the marker.
+                ``seed_forward``, as for ``assert_shift_equivariant``; they win over those of the
+                marker.
 
         Returns:
             What was measured.
