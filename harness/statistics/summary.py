@@ -87,7 +87,9 @@ def summarize(rows: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
     covers. ``evidence`` is how the worst case over all shifts is known, the weakest of all cases;
     ``could_deviate`` the largest share of shifts that may still deviate where it is sampled, at
     95 %, from all ``spots`` checks; ``contradicted`` how many cases have residue classes that
-    their spot checks contradict. ``repeatability`` says why the same image gives something else
+    their spot checks contradict. ``near_ties`` is the share of shifts with a near-tie of adaptive
+    layers, ``tied`` that of cases with any; ``tied_nmse`` and ``untied_nmse`` are the mean NMSE of
+    those and of the others. ``repeatability`` says why the same image gives something else
     once more, if it does.
     """
     parts = [rows] if isinstance(rows, pd.DataFrame) else rows
@@ -154,6 +156,7 @@ def _line(
             for found in pool.map(statistics, mine):
                 line |= found
     line["near_ties"] = _tied(shifted["near_ties"])
+    line |= _by_tie(shifted)
     # cases whose spot checks deviate, and whether near-ties may be why
     denied = (unshifted["evidence"] == "") & unshifted["spot_deviation"].notna()
     line["contradicted"] = int(denied.sum())
@@ -176,6 +179,20 @@ def _tied(near_ties: "pd.Series[float]") -> float:
     """The share of rows with near-ties; NaN where no model counts them."""
     counted = near_ties.dropna()
     return float((counted > 0).mean()) if len(counted) else np.nan
+
+
+def _by_tie(shifted: pd.DataFrame) -> dict[str, object]:
+    """The share of cases with a near-tie under any shift, and the mean NMSE with and without."""
+    found: dict[str, object] = {"tied": np.nan, "tied_nmse": np.nan, "untied_nmse": np.nan}
+    counted = shifted[shifted["near_ties"].notna()]
+    if len(counted):
+        ties = counted.groupby("case", observed=True)["near_ties"].max() > 0
+        tied = counted["case"].map(ties).to_numpy(bool)
+        errors, covers = counted["eq_nmse"].to_numpy(np.float64), counted["covers"].to_numpy()
+        found["tied"] = float(ties.mean())
+        for name, mine in (("tied_nmse", tied), ("untied_nmse", ~tied)):
+            found[name] = mean(errors[mine], covers[mine]) if mine.any() else np.nan
+    return found
 
 
 def _flips(shifted: pd.DataFrame, flipped: NDArray[np.bool_]) -> tuple[float, float]:

@@ -279,6 +279,7 @@ def _notes(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
         notes.append(f"{UNTRAINED}: {who} (networks start from a fixed seed)")
     notes += _evidence(summary)
     notes += [_contradicted(line) for line in _where(summary, "contradicted")]
+    notes += [_tied(line) for line in _where(summary, "tied")]
     notes += [unrepeatable(line) for line in _where(summary, "repeatability")]
     if "padded" in summary and summary["padded"].any():
         who = ", ".join(summary.loc[summary["padded"], "model"].unique())
@@ -306,6 +307,16 @@ def _evidence(summary: pd.DataFrame) -> list[str]:
             share = f"; up to {part['could_deviate'].max():.1%} of the shifts could deviate (95 %)"
         notes.append(f"worst{who}: over all circular shifts, {word}{share}")
     return notes
+
+
+def _tied(line: Mapping[Any, Any]) -> str:
+    """What adaptive layers make of cases in which two components have nearly equal norms."""
+    with_ties, without = (number(float(line[f"{n}_nmse"]), ".1e") for n in ("tied", "untied"))
+    others = f", of the others {without}" if line["tied"] < 1 else ""
+    return (
+        f"near-ties: {line['model']} on {line['suite']}, {line['tied']:.0%} of the cases; their "
+        f"mean NMSE is {with_ties}{others}"
+    )
 
 
 def unrepeatable(line: Mapping[Any, Any]) -> str:
