@@ -1,7 +1,7 @@
 """Units of work: what a run is split into, and who measures them.
 
-A unit is a few cases of one suite under one model. What comes of it depends on nothing else: not
-on the order of units, nor on how many workers share them.
+A unit is a few cases of one suite under one model. In one batch size and on one kind of device,
+what comes of it depends on nothing else: not on the order of units, nor on who measures them.
 """
 
 import hashlib

@@ -85,6 +85,7 @@ def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[
         "cards": cards(runs),
         "sentences": sentences(runs),
         "scope": _scope(runs),
+        "intervals": _intervals(runs),
         "board": leaderboard(runs),
         "sheet": sheet(runs),
         "covering": any(data.covering for data in runs.values()),
@@ -113,6 +114,12 @@ def _scope(runs: Mapping[str, RunData]) -> dict[str, int]:
         "suites": len({suite for data in runs.values() for suite in data.suites}),
         "images": sum(len(data.shifted) for data in runs.values()),
     }
+
+
+def _intervals(runs: Mapping[str, RunData]) -> bool:
+    """Whether any mean has one."""
+    bounds = (data.summary.get("eq_nmse_ci_low") for data in runs.values())
+    return any(low is not None and low.notna().any() for low in bounds)
 
 
 def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:

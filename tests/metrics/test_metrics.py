@@ -139,6 +139,12 @@ def test_equal_images_have_infinite_psnr_and_an_ssim_of_one():
     assert ssim(0 * one, 0 * one, 0.0).tolist() == [1.0]
 
 
+def test_a_squared_error_of_one_is_like_any_other():
+    a, b = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    b[0, 0, 2, 3] = 1
+    assert psnr(a, b, 1.0).tolist() == pytest.approx([10 * np.log10(64)])
+
+
 def test_nan_stays_nan():
     a = torch.ones(1, 1, 8, 8)
     b = a.clone()

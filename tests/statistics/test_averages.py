@@ -1,5 +1,7 @@
 """One rule for means and quantiles, whoever asks, and one for what rounding may do."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ import equibench as eb
 from equibench.evidence.residue_classes import Residues, settled
 from equibench.foundation.rounding import allowance
 from equibench.guard.assertion import statistic
-from equibench.statistics.averages import mean, quantiles
+from equibench.statistics.averages import exact_sum, mean, quantiles
 from equibench.statistics.summary import columns
 
 
@@ -36,7 +38,7 @@ def test_limits_are_held_against_the_figures_of_the_summary(result, name, wanted
 
 def test_a_quantile_is_a_value_that_so_many_are_no_worse_than():
     random = np.random.default_rng(0)
-    for n in (1, 7, 20, 33):
+    for n in (1, 7, 20, 33, 1000):
         values, ones = random.random(n), np.ones(n, dtype=np.int64)
         for percent in (1, 7, 50, 95, 99):
             for higher in (False, True):
@@ -45,6 +47,35 @@ def test_a_quantile_is_a_value_that_so_many_are_no_worse_than():
                 better = values > found if higher else values < found
                 assert found in values
                 assert 100 * no_worse.sum() >= percent * n > 100 * better.sum()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 9, 10])
+def test_the_median_is_numpy_s_of_every_value_as_often_as_it_stands_for(n):
+    random = np.random.default_rng(n)
+    values, covers = random.random(n), random.integers(1, 4, n)
+    for counts in (np.ones(n, dtype=np.int64), covers):
+        for higher in (False, True):
+            median, _ = quantiles(values, counts, [], higher)
+            assert median == np.median(np.repeat(values, counts))
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1.0, 1e250])
+def test_the_exact_sum_is_that_of_the_standard_library(scale):
+    random = np.random.default_rng(0)
+    values = random.standard_normal(5000) * 10 ** random.uniform(-30, 30, 5000) * scale
+    assert exact_sum(values) == math.fsum(values)
+    assert exact_sum(np.concatenate((values, -values))) == 0
+    assert exact_sum(np.zeros(3)) == 0
+
+
+def test_the_sum_of_nothing_is_zero():
+    assert exact_sum(np.array([])) == 0
+
+
+def test_a_mean_with_an_infinite_value_is_infinite():
+    ones = np.ones(2, dtype=np.int64)
+    assert mean(np.array([1.0, np.inf]), ones) == np.inf
+    assert np.isnan(mean(np.array([1.0, np.nan]), ones))
 
 
 def test_values_that_stand_for_several_count_as_often():
