@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equibench.commands.common_options import (
-    INTERRUPTED,
     Data,
     Isolate,
     Out,
     TrustPickle,
+    interrupted,
     roots,
     suite_of,
 )
@@ -29,7 +29,7 @@ def quickstart(
 ) -> None:
     """Measure the paper's nine U-Net variants on the embedded MRI, CT and photo suites.
 
-    Takes about three minutes on two cores; run it again to resume.
+    Takes about four minutes on two cores; run it again to resume.
 
     \b
     Examples:
@@ -73,6 +73,12 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Of shifts and of untrained networks.")] = None,
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="All shifts of what has no residue classes.")
+    ] = False,
+    spots: Annotated[
+        int | None, typer.Option(help="Spot checks of each case's residue classes.")
+    ] = None,
+    seed_forward: Annotated[
+        bool, typer.Option("--seed-forward", help="Make random networks repeatable, if seeds do.")
     ] = False,
     optimize: Annotated[
         str | None, typer.Option(help="fuse, channels-last, compile: several with commas.")
@@ -121,6 +127,8 @@ def run(
         "frame": frame,
         "seed": seed,
         "exhaustive": exhaustive or None,
+        "spots": spots,
+        "seed_forward": seed_forward or None,
         "optimize": optimize.split(",") if optimize else None,
         "engine": engine or ("dask" if scheduler or workers else None),
         "scheduler": scheduler,
@@ -212,5 +220,4 @@ def _run(fields: dict[str, Any], source: str, out: Path | None) -> "RunFolder":
     try:
         return measure(config, out)
     except KeyboardInterrupt:
-        typer.echo(f"\nequibench: interrupted; the same command resumes {out}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise interrupted() from None

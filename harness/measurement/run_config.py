@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from equibench.errors import UsageError
+from equibench.foundation.file_names import as_texts
 from equibench.foundation.validation import checked
 from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
@@ -58,6 +59,8 @@ class RunConfig(Block):
     frame: Literal["canonical", "reference"] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     exhaustive: bool = False
+    spots: PositiveInt = 6
+    seed_forward: bool = False
     optimize: tuple[Literal["fuse", "channels-last", "compile"], ...] = ()
     engine: Literal["local", "dask"] = "local"
     scheduler: str | None = None
@@ -124,4 +127,4 @@ def validated(fields: dict[str, Any], source: str) -> RunConfig:
     Raises:
         UsageError: an unknown field (with the closest), a missing one, or a bad value.
     """
-    return checked(RunConfig, fields, source)
+    return checked(RunConfig, as_texts(fields), source)

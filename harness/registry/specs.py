@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from equibench.errors import UsageError
+from equibench.foundation.file_names import as_text
 
-__all__ = ["Scalar", "Spec", "slug"]
+__all__ = ["Scalar", "Spec", "slug", "weights_of"]
 
 Scalar = str | int | float | bool
 
-_FIELDS = re.compile(r"""((?:[^,"']|"[^"]*"|'[^']*')*)(?:,|$)""")
+_FIELDS = re.compile(r"""((?:(?<![^,=])(?:"[^"]*"|'[^']*')|[^,])*)(?:,|$)""")
+"""Parts between commas; a quote where a part or a value begins holds commas."""
 _KEY = re.compile(r"(in|out)\.[^\s=]+|[^\W\d]\w*")
 _RESERVED = ("label", "weights")
 
@@ -48,6 +50,7 @@ class Spec:
         Raises:
             UsageError: no reference, a part without ``=``, or a key given twice.
         """
+        text = as_text(text)
         reference, *parts = [part.strip() for part in _split(text)]
         for quote in ("'", '"'):  # around a path with commas
             if reference.startswith(quote) and quote in reference[1:]:
@@ -78,6 +81,15 @@ class Spec:
 def slug(name: str) -> str:
     """A name as a file name may carry it: letters, digits, ``-`` and ``.`` only."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:60] or "unnamed"
+
+
+def weights_of(file: object) -> str:
+    """``weights=FILE`` as a spec takes it: in quotes where the path has a comma or a quote."""
+    path = str(file)
+    if not set(path) & set(",\"'"):
+        return f"weights={path}"
+    quote = "'" if "'" not in path else '"'
+    return f"weights={quote}{path}{quote}"
 
 
 def _split(text: str) -> list[str]:

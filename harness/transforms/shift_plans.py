@@ -8,13 +8,13 @@ import csv
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equibench.errors import UsageError
+from equibench.foundation.file_names import as_path
 from equibench.foundation.seeds import generator
 
 __all__ = ["DEFAULT_SHIFTS", "ShiftPlan", "Shifts", "parse_shifts"]
@@ -50,9 +50,9 @@ class ShiftPlan(ABC):
         return 1
 
     @property
-    def exact(self) -> bool:
-        """Whether the worst of these shifts is the worst of all circular shifts."""
-        return False
+    def evidence(self) -> str:
+        """How these shifts tell the worst of all circular ones; empty where they do not."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ class All(ShiftPlan):
         return None
 
     @property
-    def exact(self) -> bool:
-        return True
+    def evidence(self) -> str:
+        return "enumerated"
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Fixed(ShiftPlan):
 
     @classmethod
     def read(cls, path: str) -> "Fixed":
-        file = Path(path).expanduser()
+        file = as_path(path)
         try:
             with file.open(newline="", encoding="utf-8-sig") as lines:
                 rows = list(csv.DictReader(lines, skipinitialspace=True))

@@ -51,10 +51,11 @@ def ranking_figure(data: RunData, width: float = PAGE) -> "Figure":
             mean, worst = (part[f"eq_nmse_{s}"].to_numpy(np.float64) for s in ("mean", "worst"))
             low, high = (part[f"eq_nmse_ci_{s}"].to_numpy(np.float64) for s in ("low", "high"))
             known = np.isfinite(low) & np.isfinite(high)
-            panel.hlines(
-                y[known], axis.place(low[known]), axis.place(high[known]),
-                color=BLUE, alpha=0.4, linewidth=3, label="95 % interval of the mean",
-            )  # fmt: skip
+            if known.any():  # or the legend would name what is nowhere
+                panel.hlines(
+                    y[known], axis.place(low[known]), axis.place(high[known]),
+                    color=BLUE, alpha=0.4, linewidth=3, label="95 % interval of the mean",
+                )  # fmt: skip
             for values, look in (
                 (worst, {"marker": "D", "color": ORANGE, "label": "worst"}),
                 (mean, {"marker": "o", "color": BLUE, "label": "mean over cases and shifts"}),

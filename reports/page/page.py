@@ -22,7 +22,7 @@ from equibench.reports.page.provenance import command, facts
 from equibench.reports.page.summary_sheet import sheet
 from equibench.reports.page.worst_cases import Gallery, worst_cases
 from equibench.reports.paper.side_by_side import paper_tables
-from equibench.reports.tables.summary_table import number
+from equibench.reports.tables.summary_table import number, unrepeatable
 
 __all__ = ["render", "write_page"]
 
@@ -85,9 +85,10 @@ def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[
         "cards": cards(runs),
         "sentences": sentences(runs),
         "scope": _scope(runs),
+        "intervals": _intervals(runs),
         "board": leaderboard(runs),
         "sheet": sheet(runs),
-        "exact": any(data.manifest.get("probes") for data in runs.values()),
+        "covering": any(data.covering for data in runs.values()),
         "notices": [notice for run, data in runs.items() for notice in _notices(run, data, runs)],
         "paper": paper_tables(runs),
         "citation": CITATION,
@@ -115,6 +116,12 @@ def _scope(runs: Mapping[str, RunData]) -> dict[str, int]:
     }
 
 
+def _intervals(runs: Mapping[str, RunData]) -> bool:
+    """Whether any mean has one."""
+    bounds = (data.summary.get("eq_nmse_ci_low") for data in runs.values())
+    return any(low is not None and low.notna().any() for low in bounds)
+
+
 def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
     """What a reader has to know before any number."""
     who = f"{run}: " if len(runs) > 1 else ""
@@ -128,7 +135,8 @@ def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
             f"{who}Untrained: {names}. An untrained network starts from a fixed seed: its error "
             "shows what the architecture does, not what training makes of it."
         )
-    return found
+    said = [unrepeatable(line) for line in data.summary.to_dict("records") if line["repeatability"]]
+    return found + [f"{who}{line[:1].upper()}{line[1:]}." for line in dict.fromkeys(said)]
 
 
 def _provenance(data: RunData) -> dict[str, Any]:

@@ -26,12 +26,18 @@ def test_channels_are_blurred_each_by_itself():
     assert Blur(3, 1)(x)[0, 0].tolist() == 8 * [0]
 
 
-@pytest.mark.parametrize("size", [3, 5, 7, 13])
-def test_taps_are_those_of_pascal_s_triangle(size):
-    row = torch.ones(1)
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 13, 40])
+def test_taps_are_those_of_pascal_s_triangle_rounded_once(size):
+    row = torch.ones(1, dtype=torch.float64)
     for _ in range(size - 1):
         row = torch.nn.functional.pad(row, (0, 1)) + torch.nn.functional.pad(row, (1, 0))
-    assert torch.equal(Blur(size).taps, torch.outer(row, row) / 2.0 ** (2 * (size - 1)))
+    expected = torch.outer(row, row) / 2.0 ** (2 * (size - 1))
+    assert torch.equal(Blur(size).taps, expected.float())
+
+
+def test_a_filter_of_one_tap_changes_nothing():
+    x = torch.rand(1, 2, 6, 8)
+    assert torch.equal(Blur(1)(x), x)
 
 
 def test_weights_of_a_network_do_not_hold_the_taps():

@@ -58,6 +58,16 @@ def test_the_page_says_what_was_measured_on_what(two_suites):
     assert "/private/place" not in text
 
 
+@pytest.mark.parametrize(("cases", "named"), [(4, False), (12, True)])
+def test_the_legend_names_intervals_where_there_are_any(make, cases, named):
+    def by_case(case, dy, dx):
+        return 1e-3 * (1 + int(case[1:]))
+
+    run = make([rows("unet-baseline", "mri-sample", by_case, cases=cases)])
+    legend = render({"run": RunData.read(run)}).partition('class="muted legend"')[2]
+    assert ("95 % interval of the mean" in legend.partition("</p>")[0]) == named
+
+
 def test_hostile_names_are_text(hostile):
     page = render({"run": RunData.read(hostile)})
     assert page.count("<script") == page.count("</script>") == 2

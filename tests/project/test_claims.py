@@ -1,0 +1,199 @@
+"""Names and figures in the documentation are those of the code and of the stored files."""
+
+import json
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import equibench as eb
+from equibench.measurement.conditions import AUTO_BATCH
+from equibench.measurement.run_config import RunConfig
+from equibench.models.recipes import PRESETS, preset_for
+from equibench.registry.registries import MODELS
+from equibench.suites.fastmri import FastMRI
+from equibench.suites.imagenet import ImageNet
+from equibench.suites.lodopab import LoDoPaB
+from equibench.transforms.shift_plans import parse_shifts
+
+ROOT = Path(__file__).parents[2]
+DOCS = {page.stem: page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")}
+PUBLISHED = ROOT / "results/published"
+
+
+def table(page, head):
+    """The cells of a table that begins with some cells: {first cell: the others}."""
+    lines = DOCS[page][DOCS[page].index(head) :].split("\n\n")[0].splitlines()
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if not line.startswith("|---")]
+    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
+
+
+@pytest.mark.parametrize("name", ["rows_table", "every_shift_table"])
+def test_the_page_of_large_runs_has_the_figures_of_the_stored_benchmarks(name):
+    tool = runpy.run_path(str(ROOT / "tools/benchmark_table.py"))
+    results = json.loads(tool["FIGURES"].read_text(encoding="utf-8"))
+    assert tool[name](results) in DOCS["scale"]
+
+
+def test_the_options_of_train_and_its_presets_are_those_of_the_code():
+    rows = table("commands", "| option | meaning | `paper-mri`")
+    names = [cell.strip("`") for cell in rows.pop("option")[1:]]
+    assert names == list(PRESETS)
+    recipes = {
+        row.strip("`").removeprefix("--").split()[0].replace("-", "_"): [
+            float(c) for c in cells[1:]
+        ]
+        for row, cells in rows.items()
+    }
+    assert recipes == {
+        field: [float(getattr(PRESETS[name], field)) for name in names]
+        for field in type(PRESETS["sample"]).model_fields
+    }
+    assert preset_for("fastmri") == "paper-mri"
+    assert preset_for("lodopab") == "paper-ct"
+
+
+def test_the_defaults_of_run_are_those_of_the_code():
+    rows = table("commands", "| option | meaning | default |\n|---|---|---|\n| `-m`")
+    default = RunConfig(models=("m",), suites=("s",))
+    for option, (_, said) in rows.items():
+        field = option.strip("`").removeprefix("--")
+        if field in ("shifts", "device", "precision", "batch", "seed", "engine"):
+            assert said.strip("`") == str(getattr(default, field)), option
+        elif field in ("exhaustive", "trust-pickle", "isolate"):
+            assert (said, getattr(default, field.replace("-", "_"))) == ("off", False), option
+    assert (
+        f"`auto` is {AUTO_BATCH['cpu']} on a CPU and {AUTO_BATCH['cuda']} on a GPU"
+        in (rows["`--batch`"][0])
+    )
+
+
+def test_every_plan_of_shifts_that_is_documented_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("shifts.csv").write_text("dy,dx\n1,2\n")
+    plans = [plan.strip("`") for plan in table("commands", "| plan | shifts of each case |")]
+    assert len(plans[1:]) == 5
+    for plan in plans[1:]:
+        parse_shifts(plan)
+
+
+def test_packaged_weights_have_the_names_that_are_documented():
+    variants = [e.name for e in MODELS.entries() if "paper" in e.info.details]
+    for name in variants:
+        known = {"mri-sample", "ct-sample"}
+        known |= {f"{suite}-da" for suite in known} if name == "unet-baseline" else set()
+        assert set(MODELS.get(name).info.weights) == known
+    sentence = "every variant has `mri-sample` and `ct-sample` at\nwidth 0.125, the baseline also"
+    assert f"{sentence} `mri-sample-da` and `ct-sample-da`" in DOCS["commands"]
+
+
+def test_the_sizes_of_data_sets_are_those_that_are_verified():
+    train, val = FastMRI.expected["train"], FastMRI.expected["val"]
+    of_ct = LoDoPaB.expected
+    text = re.sub(r"\s+", " ", DOCS["data"])
+    assert (
+        f"({train} training slices; {val} validation slices in {FastMRI.volumes['val']} volumes; "
+        f"LoDoPaB-CT {of_ct['train']}, {of_ct['validation']} and {of_ct['test']}; "
+        f"ImageNet {ImageNet.expected})"
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("suite", "said", "size"),
+    [
+        ("mri-sample", "18 brain MRI slices", (1, 1, 320, 320)),
+        ("ct-sample", "12 thoracic CT slices", (1, 1, 352, 352)),
+        ("photo-sample", "12 photographs", (1, 1, 224, 224)),
+    ],
+)
+def test_embedded_suites_hold_what_is_documented(suite, said, size):
+    found = eb.load_suite(suite)
+    assert table("data", "| suite | case |")[f"`{suite}`"][1].startswith(said)
+    assert len(found.cases()) == int(said.split()[0])
+    assert found.load(found.cases()[0]).input.shape == size
+
+
+def test_embedded_networks_are_trained_on_as_many_slices_as_is_said():
+    said = {"mri-sample,split=train": 20, "ct-sample,part=train": 16}
+    assert {name: len(eb.load_suite(name).cases()) for name in said} == said
+    text = re.sub(r"\s+", " ", DOCS["paper"])
+    assert "trained on twenty MRI slices of one patient, or sixteen CT slices of one" in text
+
+
+def test_noise_has_the_deviation_that_is_documented():
+    suite = eb.load_suite("noise,n=1,size=256")
+    assert "white Gaussian noise of standard deviation 1000" in DOCS["data"]
+    # of 65536 samples, the standard deviation has a relative standard error of 0.28 %
+    assert float(suite.load("00000").input.std()) == pytest.approx(1000, rel=0.015)
+
+
+def test_the_default_plan_of_the_guard_has_every_residue_of_strides_2_and_4():
+    assert "24 of them, every residue of strides 2 and 4" in DOCS["guard"]
+    shifts = parse_shifts("grid:max=8,step=3").shifts(0, "", "", (32, 32))
+    assert len(shifts) == 24
+    for stride in (2, 4):
+        residues = {tuple(k) for k in (np.vstack((shifts, [[0, 0]])) % stride).tolist()}
+        assert len(residues) == stride**2
+
+
+def test_what_is_said_of_the_paper_s_own_numbers_follows_from_them():
+    mri = pd.read_csv(ROOT / "results/paper/table1_mri.csv", index_col="model")["eq_nmse_pd"]
+    ct = pd.read_csv(ROOT / "results/paper/table4_ct.csv", index_col="model")["eq_nmse"]
+    largest = mri[[name for name in mri.index if name.startswith("APS")]].max()
+    text = re.sub(r"\s+", " ", DOCS["paper"])
+    said = f"PD volumes is {mri['LPF-5'] / largest:.0f} times, not 100 times, below LPF-5's"
+    assert said in text
+    assert "on CT LPF-3 has less error than LPF-5" in text
+    assert ct["LPF-3"] < ct["LPF-5"]
+
+
+def test_the_libraries_example_has_as_many_networks_as_is_said():
+    """Twelve of them beside the nine variants; twelve of segmentation-models-pytorch in all."""
+    import tomllib
+
+    content = tomllib.loads((ROOT / "examples/libraries.toml").read_text(encoding="utf-8"))
+    others, *paper = (block["models"] for block in (content, *content["also"]))
+    assert [len(others), *map(len, paper)] == [12, 9, 9]
+    smp = [e.name for e in MODELS.entries() if e.name.startswith("smp-")]
+    assert "`smp-unet`, `smp-fpn`, `smp-deeplabv3plus` and nine more" in DOCS["own-model"]
+    assert len(smp) == 3 + 9
+
+
+# Published results
+
+
+def test_no_published_command_writes_where_another_version_has_measured():
+    files = [PUBLISHED / "README.md", *PUBLISHED.glob("*.toml")]
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    lines = [re.sub(r"^#\s*", "", line) for text in texts for line in text.splitlines()]
+    commands = [shlex.split(line) for line in lines if line.startswith("equibench run")]
+    assert len(commands) >= 2
+    for command in commands:
+        assert (ROOT / command[command.index("--config") + 1]).is_file()
+        assert not (ROOT / command[command.index("--out") + 1]).exists()
+
+
+def test_the_channels_that_are_called_dead_are_zero_on_every_slice():
+    network = eb.load_model("unet-lpf-5,width=0.125,weights=ct-sample").eval()
+    found = []
+    last = network.decoder[1][-1]  # of two; what it gives is brought to full resolution
+    last.register_forward_hook(lambda m, x, y: found.append((y.shape[1], float(y.abs().max()))))
+    suite = eb.load_suite("ct-sample")
+    with torch.inference_mode():
+        for name in suite.cases():
+            network(suite.load(name).input)
+    assert found == 12 * [(16, 0)]
+    text = re.sub(r"\s+", " ", (PUBLISHED / "README.md").read_text(encoding="utf-8"))
+    assert (
+        "In LPF-5 all sixteen with which half the resolution ends are zero on every slice" in text
+    )
+
+
+def test_the_network_without_deep_levels_has_no_error_in_the_published_run():
+    summary = pd.read_csv(PUBLISHED / "width-0.125/summary.csv", index_col="model")
+    assert summary.loc["unet-lpf-5-ct", "eq_nmse_worst"] == 0
