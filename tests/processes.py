@@ -19,10 +19,10 @@ class Ended(NamedTuple):
     stderr: str
 
 
-def context():
-    """Start processes from a server that has imported the libraries, and nothing of equibench."""
+def context(*modules):
+    """Start processes from a server that has imported the libraries, and some modules besides."""
     forkserver = multiprocessing.get_context("forkserver")
-    forkserver.set_forkserver_preload(PRELOADED)
+    forkserver.set_forkserver_preload([*PRELOADED, *modules])
     return forkserver
 
 
