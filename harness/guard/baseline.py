@@ -246,7 +246,8 @@ def _lines(rows: "pd.DataFrame", kinds: Sequence["Column"]) -> dict[Key, Line]:
         line["floor"] = {"nmse": float(summary["floor_nmse"])}
         if summary["repeatability"]:
             own = float(summary["repeat_nmse"])
-            line["floor"] |= {"repeatability": str(summary["repeatability"]), "repeat_nmse": own}
+            kind = str(summary["repeatability"])
+            line["floor"] = {**line["floor"], "repeatability": kind, "repeat_nmse": own}
         lines[model, suite, group] = line
     return lines
 
