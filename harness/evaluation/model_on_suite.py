@@ -1,8 +1,10 @@
 """Evaluating one model on one suite: units of work, memory, and what layers report."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -11,6 +13,9 @@ from torch import Tensor, nn
 
 from equibench.cases.suite import Suite
 from equibench.errors import ModelError
+from equibench.evidence.certificate import Proof
+from equibench.evidence.proof import prove
+from equibench.evidence.repeatability import Repeatability, repeatability
 from equibench.evidence.residue_classes import Residues, settled
 from equibench.evidence.stride_probing import Probe, probe
 from equibench.inference.forward_pass import out_of_memory
@@ -20,7 +25,7 @@ from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import Loader
 from equibench.measurement.measurement import Forward, Measured, Measurement
 from equibench.measurement.row_table import suite_metrics
-from equibench.transforms.shift_plans import All, ShiftPlan
+from equibench.transforms.shift_plans import DEFAULT_SHIFTS, All, ShiftPlan, parse_shifts
 
 __all__ = ["Evaluation", "Ready", "forwards_per_case", "units"]
 
@@ -52,11 +57,15 @@ class Ready:
 
     Args:
         probe: what its total stride was found to be, where all shifts are asked for.
+        repeatability: what it does with the same image once more; None where it was not tried.
+        proof: of the stride, where it has one; or why there is none.
     """
 
     measure: Callable[[Sequence[str]], Measured]
     load: Loader
     probe: Probe | None = None
+    repeatability: Repeatability | None = None
+    proof: Proof | None = None
 
     def __call__(self, cases: Sequence[str], following: Sequence[str] = ()) -> Measured:
         """Rows of the cases.
@@ -71,6 +80,15 @@ class Ready:
         """
         self.load.expect([*cases, *following])
         return self.measure(cases)
+
+    def remarks(self, label: str, suite: Suite, cases: int) -> list[str]:
+        """What users should know before a measurement of so many cases begins, line by line."""
+        said = []
+        if self.repeatability is not None:
+            said.append(self.repeatability.sentence(label, suite.label))
+        if self.probe is not None:
+            said.append(self.probe.cost(label, suite, cases))
+        return list(filter(None, said))
 
 
 @dataclass(frozen=True)
@@ -88,51 +106,103 @@ class Evaluation:
     declared: int | None = None
 
     @contextmanager
-    def ready(self, probed: Sequence[str] = ()) -> Iterator[Ready]:
+    def ready(self, tried: Sequence[str] = ()) -> Iterator[Ready]:
         """Put the model in place; nothing global is set between two calls of what is yielded.
 
         Args:
-            probed: where all shifts are asked for, the cases that the model is probed with for
-                a short way.
+            tried: cases that the model is tried with before it is measured: whether it gives the
+                same once more, and, where all shifts are asked for, its total stride.
         """
         metrics = suite_metrics(self.suite)
         with (
             placed(self.model, self.settings.device, self.settings.precision) as forward,
-            _lanes(forward) as lanes,
             Loader(self.suite, self.settings.device) as load,
         ):
+            forward, repeats = self._repeated(forward, tried)
+            with _lanes(forward) as lanes:
 
-            def rows(settings: Settings, cases: Sequence[str]) -> Measured:
-                return self._within_memory(
-                    settings,
-                    lambda s: Measurement(lanes, self.label, self.suite, metrics, s, load).run(
-                        cases
-                    ),
-                )
-
-            if not (isinstance(self.settings.plan, All) and probed):
-                yield Ready(lambda cases: rows(self.settings, cases), load)
-                return
-            found = self._probe(forward, probed)
-            if not found.periodic:
-                yield Ready(lambda cases: rows(self.settings, cases), load, found)
-                return
-            plan = Residues(found.classes)
-            short = replace(self.settings, plan=plan)
-
-            def all_shifts(cases: Sequence[str]) -> Measured:
-                measured = rows(short, cases)
-                table = settled(measured.rows, plan)
-                failed = list(table.loc[~table["exact"], "case"].unique())
-                if failed and self.settings.exhaustive:
-                    whole = rows(self.settings, failed).rows
-                    whole["spot_deviation"] = whole["case"].map(
-                        table.groupby("case")["spot_deviation"].first()
+                def rows(settings: Settings, cases: Sequence[str]) -> Measured:
+                    return self._within_memory(
+                        settings,
+                        lambda s: Measurement(lanes, self.label, self.suite, metrics, s, load).run(
+                            cases
+                        ),
                     )
-                    table = pd.concat([table[table["exact"]], whole])
-                return replace(measured, rows=table.reset_index(drop=True))
 
-            yield Ready(all_shifts, load, found)
+                yield self._ready(rows, load, forward, repeats, tried)
+
+    def _ready(
+        self,
+        rows: Callable[[Settings, Sequence[str]], Measured],
+        load: Loader,
+        forward: Placed,
+        repeats: Repeatability | None,
+        tried: Sequence[str],
+    ) -> Ready:
+        settings, whole = self.settings, isinstance(self.settings.plan, All)
+        repeatable = repeats is None or not repeats.kind
+        if whole and not repeatable:  # no shift stands for another, nor for itself
+            settings, whole = replace(settings, plan=parse_shifts(DEFAULT_SHIFTS)), False
+        if not whole or not tried:
+            return Ready(lambda cases: _told(rows(settings, cases), repeats), load, None, repeats)
+        found = self._probe(forward, tried)
+        measure, proof = partial(rows, settings), None
+        if found.periodic:
+            seeded = repeats is not None and repeats.seeded
+            proof = None if seeded else self._proof(found)
+            measure = partial(self._by_class, rows, found, proof)
+        return Ready(lambda cases: _told(measure(cases), repeats), load, found, repeats, proof)
+
+    def _by_class(
+        self,
+        rows: Callable[[Settings, Sequence[str]], Measured],
+        found: Probe,
+        proof: Proof | None,
+        cases: Sequence[str],
+    ) -> Measured:
+        """One row for each residue class of shifts, with the evidence that it stands for all."""
+        plan = Residues(found.classes, self.settings.spots)
+        measured = rows(replace(self.settings, plan=plan), cases)
+        proved: list[str] = []
+        if proof is not None and proof.covers(found.classes):
+            proved = [case for case, size in measured.sizes.items() if size == proof.size]
+        table = settled(measured.rows, plan, proved, tie=bool(proof and proof.conditions))
+        failed = list(table.loc[table["evidence"] == "", "case"].unique())
+        if failed and self.settings.exhaustive:
+            whole = rows(self.settings, failed).rows
+            whole["spot_deviation"] = whole["case"].map(
+                table.groupby("case")["spot_deviation"].first()
+            )
+            table = pd.concat([table[table["evidence"] != ""], whole])
+        return replace(measured, rows=table.reset_index(drop=True))
+
+    def _repeated(
+        self, forward: Placed, tried: Sequence[str]
+    ) -> tuple[Placed, Repeatability | None]:
+        """Whether the model gives the same once more, with its generators seeded if need be."""
+        if not tried:
+            return forward, None
+        found = self._repeatability(forward, tried)
+        if found is not None and found.kind == "random" and self.settings.seed_forward:
+            seeded = forward.seeded(self.settings.seed)
+            again = self._repeatability(seeded, tried)
+            if again is not None and not again.kind:
+                return seeded, replace(again, seeded=True)
+        return forward, found
+
+    def _repeatability(self, forward: Placed, tried: Sequence[str]) -> Repeatability | None:
+        return self._within_memory(
+            self.settings, lambda s: repeatability(forward, self.suite, tried, s)
+        )
+
+    def _proof(self, found: Probe) -> Proof | None:
+        """What reading the network says at the size that it was probed at; None where nothing."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what is deprecated in somebody's network
+                return prove(self.model, found.size, channels=found.channels, label=self.label)
+        except Exception:  # it reads what others wrote: measuring goes on without
+            return None
 
     def probe(self, cases: Sequence[str]) -> Probe:
         """Find the model's total stride on noise and the first of some cases.
@@ -168,6 +238,14 @@ class Evaluation:
                     "time: take a smaller model or another --device"
                 )
             batch //= 2
+
+
+def _told(measured: Measured, repeats: Repeatability | None) -> Measured:
+    """Rows that say how the model repeats itself."""
+    if repeats is None:
+        return measured
+    rows = measured.rows.assign(repeatability=repeats.word, repeat_nmse=repeats.nmse)
+    return replace(measured, rows=rows)
 
 
 @contextmanager

@@ -70,12 +70,14 @@ class Lanes(Generic[T]):
 def side_by_side(forward: Placed) -> list[Placed]:
     """A model, and copies for the other cores, with its parameters and a state of their own.
 
-    There are none on a GPU, nor of what may share more than parameters: callables that are no
-    modules, modules that have forward hooks, are compiled or cannot be copied, and those with an
-    attribute ``thread_safe`` that is false.
+    There are none on a GPU, nor of what may share more than parameters: models whose generators
+    are seeded, callables that are no modules, modules that have forward hooks, are compiled or
+    cannot be copied, and those with an attribute ``thread_safe`` that is false.
     """
     model, count = forward.model, torch.get_num_threads() - 1
-    if forward.device.type != "cpu" or not isinstance(model, nn.Module):
+    if forward.device.type != "cpu" or forward.seed is not None:
+        return [forward]
+    if not isinstance(model, nn.Module):
         return [forward]
     if any(map(_alone, model.modules())):
         return [forward]

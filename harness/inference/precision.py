@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from equibench.errors import UsageError
-from equibench.inference.model_outputs import Wrapper
+from equibench.inference.model_outputs import Wrapper, frame_of
+from equibench.inference.random_generators import generators
 
 __all__ = ["Placed", "Precision", "current_precision", "numerics", "placed", "resolve_device"]
 
@@ -78,19 +79,47 @@ def placed(
 
 
 class Placed(Wrapper):
-    """A model in its place."""
+    """A model in its place.
+
+    Args:
+        seed: of random generators, which begin with it anew for every image; images then pass
+            one by one, so that what an image gets does not depend on its slot. None lets them go
+            on.
+    """
 
     def __init__(
-        self, model: Callable[[Tensor], Tensor], device: torch.device, precision: Precision
+        self,
+        model: Callable[[Tensor], Tensor],
+        device: torch.device,
+        precision: Precision,
+        seed: int | None = None,
     ) -> None:
-        self.model, self.device, self.precision = model, device, precision
+        self.model, self.device, self.precision, self.seed = model, device, precision, seed
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
 
     def of(self, model: nn.Module) -> "Placed":
         """A copy of the model in the same place."""
-        return Placed(model, self.device, self.precision)
+        return Placed(model, self.device, self.precision, self.seed)
+
+    def seeded(self, seed: int) -> "Placed":
+        """The same with generators that begin anew for every image."""
+        return Placed(self.model, self.device, self.precision, seed)
 
     def __call__(self, images: Tensor) -> Tensor:
+        if self.seed is None:
+            return self._pass(images)
+        frame, outputs, added, unmoved = frame_of(self.model), [], [], []
+        for image in images:
+            with generators(self.device, self.seed):
+                outputs.append(self._pass(image[None]))
+            added.append(frame.added)
+            unmoved.append(frame.unmoved)
+        if frame.unmoved is not None:
+            frame.added = torch.cat([a for a in added if a is not None])
+            frame.unmoved = torch.cat([u for u in unmoved if u is not None])
+        return torch.cat(outputs)
+
+    def _pass(self, images: Tensor) -> Tensor:
         casts = self.precision in _AUTOCAST
         with torch.autocast(self.device.type, _AUTOCAST.get(self.precision), casts):
             output: Tensor = self.model(images.to(self.dtype))

@@ -25,6 +25,8 @@ class Settings:
     Args:
         batch: images per forward pass.
         exhaustive: evaluate every shift of a case whose residue classes are none.
+        spots: other members of residue classes that every case is checked with.
+        seed_forward: let the generators of random networks begin anew for every image.
         seed: of the shifts, and of networks that start untrained.
     """
 
@@ -35,6 +37,8 @@ class Settings:
     precision: Precision
     batch: int
     exhaustive: bool = False
+    spots: int = 6
+    seed_forward: bool = False
 
     @classmethod
     def of(cls, config: RunConfig) -> "Settings":
@@ -52,4 +56,6 @@ class Settings:
             precision=config.precision,
             batch=AUTO_BATCH[device.type] if config.batch == "auto" else config.batch,
             exhaustive=config.exhaustive,
+            spots=config.spots,
+            seed_forward=config.seed_forward,
         )

@@ -6,8 +6,8 @@ Batches have one fixed shape and mix cases and shifts; which images share a batc
 the cases alone. Sums stay on the device until the last batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import pandas as pd
@@ -50,10 +50,15 @@ class Forward:
 
 @dataclass(frozen=True)
 class Measured:
-    """Rows of a unit, and why the others of its cases have none."""
+    """Rows of a unit, and why the others of its cases have none.
+
+    Args:
+        sizes: (H, W) of the images of each case, in pixels.
+    """
 
     rows: pd.DataFrame
     broken: dict[str, DataError]
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Measurement:
@@ -95,7 +100,7 @@ class Measurement:
         rows = row_table(
             self.label, self.suite, self.settings, self.metrics, self.closed, self.sums
         )
-        return Measured(rows, broken)
+        return Measured(rows, broken, {case.name: case.size for case in self.closed.values()})
 
     def _tasks(
         self, cases: Sequence[str], broken: dict[str, DataError]
@@ -224,6 +229,7 @@ class Measurement:
             case.group,
             case.cluster,
             case.shifts,
+            (size[0], size[1]),
             self.settings.plan.covers((size[0], size[1])),
             torch.stack(ranges),
             torch.stack(target_ranges) if target_ranges else none,
