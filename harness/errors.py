@@ -2,6 +2,8 @@
 
 import re
 
+from equibench.foundation.file_names import as_text
+
 __all__ = ["DataError", "EquibenchError", "ModelError", "UnavailableError", "UsageError", "reason"]
 
 
@@ -9,6 +11,9 @@ class EquibenchError(Exception):
     """Base class. Its message names the thing, the place and the remedy, in one line."""
 
     exit_status = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(as_text(message))  # files that it names may be no UTF-8
 
 
 class UsageError(EquibenchError):
