@@ -1,8 +1,7 @@
 """The errors that equibench raises, one class for each person who meets them."""
 
+import os
 import re
-
-from equibench.foundation.file_names import as_text
 
 __all__ = ["DataError", "EquibenchError", "ModelError", "UnavailableError", "UsageError", "reason"]
 
@@ -13,7 +12,8 @@ class EquibenchError(Exception):
     exit_status = 1
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(as_text(message))  # files that it names may be no UTF-8
+        # it is stored and shown, and the files that it names may be no UTF-8
+        super().__init__(os.fsencode(str(message)).decode("utf-8", "backslashreplace"))
 
 
 class UsageError(EquibenchError):
