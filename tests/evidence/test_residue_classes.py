@@ -80,6 +80,14 @@ def test_a_case_whose_every_shift_was_evaluated_is_enumerated():
     table = settled(whole, Residues(STRIDE, 1))
     assert len(table) == len(whole)
     assert set(table["evidence"]) == {"enumerated"}
+    both = settled(pd.concat([whole, rows("b", 0.06)]), Residues(STRIDE, 1))
+    assert both.groupby("case")["evidence"].first().tolist() == ["enumerated", "sampled"]
+
+
+def test_a_case_that_has_nothing_to_check_deviates_by_nothing():
+    table = settled(rows("a", 0.06).iloc[:7], Residues(STRIDE, 1))
+    assert table["spot_deviation"].tolist() == 7 * [0]
+    assert table["spots"].tolist() == 7 * [0]
 
 
 @pytest.mark.parametrize(
