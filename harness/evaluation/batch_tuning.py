@@ -16,7 +16,6 @@ from torch import Tensor
 from equibench.foundation.atomic_files import replacing
 from equibench.foundation.file_locks import locked
 from equibench.foundation.platform_folders import cache_folder
-from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.parallel_copies import Lanes, side_by_side
 from equibench.inference.precision import Placed, numerics, placed
 from equibench.measurement.conditions import Settings
@@ -75,9 +74,9 @@ def _fastest(lanes: Lanes[Placed], image: Tensor) -> int:
             images = image.expand(batch, -1, -1, -1).contiguous()
             try:
                 times[batch] = min(times[batch], _seconds(lanes, images) / batch)
-            except Exception as error:
-                if batch == min(times) or not out_of_memory(error):
-                    raise
+            except Exception:  # memory runs out, or an export keeps the batch that it was made with
+                if batch == min(times):
+                    return batch  # what it raises, the first unit tells
                 times = {smaller: seconds for smaller, seconds in times.items() if smaller < batch}
                 break
     chosen = min(times)

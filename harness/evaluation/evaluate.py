@@ -13,7 +13,7 @@ from tqdm import tqdm
 from equibench.cases.suite import Suite
 from equibench.evaluation.model_on_suite import Evaluation, units
 from equibench.evidence.stride_probing import PROBED, Probe
-from equibench.inference.precision import Precision
+from equibench.inference.precision import Precision, label_of
 from equibench.loading.load import load_spec
 from equibench.loading.suites import case_names, suite_of
 from equibench.measurement.conditions import Frame, Settings
@@ -137,4 +137,4 @@ def evaluate(
 def _label(model: Callable[[Tensor], Tensor] | str) -> str:
     if isinstance(model, str):
         return Spec.parse(model).label
-    return str(getattr(model, "__name__", type(model).__name__))
+    return label_of(model)

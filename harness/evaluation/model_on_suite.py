@@ -3,22 +3,21 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from equibench.cases.suite import Suite
-from equibench.errors import ModelError
+from equibench.errors import DataError, ModelError
+from equibench.evaluation.model_in_lanes import ModelInLanes
 from equibench.evidence.residue_classes import Residues, settled
 from equibench.evidence.stride_probing import Probe, probe
 from equibench.inference.forward_pass import out_of_memory
-from equibench.inference.parallel_copies import Lanes, side_by_side
-from equibench.inference.precision import Placed, numerics, placed
+from equibench.inference.precision import numerics, placed, told
 from equibench.measurement.conditions import Settings
-from equibench.measurement.image_order import Loader
-from equibench.measurement.measurement import Forward, Measured, Measurement
+from equibench.measurement.image_order import Loader, load_case
+from equibench.measurement.measurement import Measured, Measurement
 from equibench.measurement.row_table import suite_metrics
 from equibench.transforms.shift_plans import All, ShiftPlan
 
@@ -51,11 +50,13 @@ class Ready:
     """A model in place: call it with the cases of a unit.
 
     Args:
+        notes: what the user should know of how the model is run; there may be more after a unit.
         probe: what its total stride was found to be, where all shifts are asked for.
     """
 
     measure: Callable[[Sequence[str]], Measured]
     load: Loader
+    notes: Sequence[str] = ()
     probe: Probe | None = None
 
     def __call__(self, cases: Sequence[str], following: Sequence[str] = ()) -> Measured:
@@ -98,30 +99,37 @@ class Evaluation:
         metrics = suite_metrics(self.suite)
         with (
             placed(self.model, self.settings.device, self.settings.precision) as forward,
-            _lanes(forward) as lanes,
+            ExitStack() as stack,
             Loader(self.suite, self.settings.device) as load,
         ):
+            network = ModelInLanes(forward, stack)
 
             def rows(settings: Settings, cases: Sequence[str]) -> Measured:
-                return self._within_memory(
-                    settings,
-                    lambda s: Measurement(lanes, self.label, self.suite, metrics, s, load).run(
-                        cases
-                    ),
-                )
+                def measure(settings: Settings) -> Measured:
+                    network.start(lambda: self._image(cases), settings.batch)
+                    return network.unit(
+                        lambda lanes, begin: Measurement(
+                            lanes, self.label, self.suite, metrics, settings, load, begin
+                        ).run(cases),
+                        *(settings.seed, self.suite.name, cases[0]),
+                    )
+
+                return self._within_memory(settings, measure)
 
             if not (isinstance(self.settings.plan, All) and probed):
-                yield Ready(lambda cases: rows(self.settings, cases), load)
+                yield Ready(lambda cases: rows(self.settings, cases), load, forward.notes)
                 return
             found = self._probe(forward, probed)
             if not found.periodic:
-                yield Ready(lambda cases: rows(self.settings, cases), load, found)
+                yield Ready(lambda cases: rows(self.settings, cases), load, forward.notes, found)
                 return
             plan = Residues(found.classes)
             short = replace(self.settings, plan=plan)
 
             def all_shifts(cases: Sequence[str]) -> Measured:
                 measured = rows(short, cases)
+                if measured.rows.empty:
+                    return measured
                 table = settled(measured.rows, plan)
                 failed = list(table.loc[~table["exact"], "case"].unique())
                 if failed and self.settings.exhaustive:
@@ -132,7 +140,7 @@ class Evaluation:
                     table = pd.concat([table[table["exact"]], whole])
                 return replace(measured, rows=table.reset_index(drop=True))
 
-            yield Ready(all_shifts, load, found)
+            yield Ready(all_shifts, load, forward.notes, found)
 
     def probe(self, cases: Sequence[str]) -> Probe:
         """Find the model's total stride on noise and the first of some cases.
@@ -145,12 +153,24 @@ class Evaluation:
             return self._probe(forward, cases)
 
     def _probe(self, forward: Callable[[Tensor], Tensor], cases: Sequence[str]) -> Probe:
-        declared = getattr(self.model, "total_stride", self.declared)
+        declared = told(self.model, "total_stride", 0) or self.declared
         declared = declared if isinstance(declared, int) and declared > 0 else None
         return self._within_memory(
             self.settings,
             lambda s: probe(forward, self.label, self.suite, cases, s, declared),
         )
+
+    def _image(self, cases: Sequence[str]) -> Tensor:
+        """One image (1, C, H, W) to try the model with.
+
+        Raises:
+            DataError: no case can be loaded.
+        """
+        for name in cases:
+            case = load_case(self.suite, name)
+            if not isinstance(case, DataError):
+                return case.input[:1]
+        raise DataError(f"{self.suite.label}: none of {len(cases)} cases can be loaded")
 
     def _within_memory(self, settings: Settings, work: Callable[[Settings], T]) -> T:
         """Do a piece of work; the batch is halved while memory runs out, for this piece alone."""
@@ -168,32 +188,3 @@ class Evaluation:
                     "time: take a smaller model or another --device"
                 )
             batch //= 2
-
-
-@contextmanager
-def _lanes(forward: Placed) -> Iterator[Lanes[Forward]]:
-    with ExitStack() as stack:
-        models = side_by_side(forward)
-        yield Lanes([Forward(m, stack.enter_context(_near_ties(m.model))) for m in models])
-
-
-@contextmanager
-def _near_ties(model: object) -> Iterator[Callable[[], Tensor | None]]:
-    """Let APS layers count near-ties; yields a function for those of the last pass, (B,).
-
-    A layer takes part by having ``count_near_ties`` and ``near_ties``, whoever wrote it.
-    """
-    modules = model.modules() if isinstance(model, nn.Module) else ()
-    layers: list[Any] = [m for m in modules if hasattr(m, "count_near_ties")]
-
-    def total() -> Tensor | None:
-        counts = [layer.near_ties for layer in layers if layer.near_ties is not None]
-        return torch.stack(counts).sum(dim=0) if counts else None
-
-    for layer in layers:
-        layer.count_near_ties = True
-    try:
-        yield total
-    finally:
-        for layer in layers:
-            layer.count_near_ties, layer.near_ties = False, None

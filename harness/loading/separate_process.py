@@ -53,6 +53,8 @@ class Isolated(Frame):
     The process is started with the first request, and again with the next one if it has died.
     """
 
+    outlives_calls = True
+    """A measurement does not put it back: the process goes on, or another has begun."""
     total_stride: int
 
     def __init__(self, spec: Spec, seed: int, trust_pickle: bool) -> None:
