@@ -13,8 +13,10 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
+from equibench.errors import EquibenchError
 from equibench.foundation.atomic_files import replacing
 from equibench.foundation.file_locks import locked
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.platform_folders import cache_folder
 from equibench.inference.parallel_copies import Lanes, side_by_side
 from equibench.inference.precision import Placed, numerics, placed
@@ -73,8 +75,9 @@ def _fastest(lanes: Lanes[Placed], image: Tensor) -> int:
         for batch in list(times):
             images = image.expand(batch, -1, -1, -1).contiguous()
             try:
-                times[batch] = min(times[batch], _seconds(lanes, images) / batch)
-            except Exception:  # memory runs out, or an export keeps the batch that it was made with
+                with guarded(kind_and_reason):
+                    times[batch] = min(times[batch], _seconds(lanes, images) / batch)
+            except EquibenchError:  # memory runs out, or an export keeps its batch
                 if batch == min(times):
                     return batch  # what it raises, the first unit tells
                 times = {smaller: seconds for smaller, seconds in times.items() if smaller < batch}

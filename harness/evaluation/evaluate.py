@@ -129,6 +129,8 @@ def evaluate(
         steps = zip(todo, [*todo[1:], ()], strict=True)
         bar = tqdm(steps, total=len(todo), unit="unit", disable=silent)
         parts = [measure(part, following) for part, following in bar]
+        for note in () if silent else measure.notes:
+            tqdm.write(f"{label}: {note}", sys.stderr)
     for error in (error for part in parts for error in part.broken.values()):
         raise error
     return Result(pd.concat([part.rows for part in parts], ignore_index=True), measure.probe)

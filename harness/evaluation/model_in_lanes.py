@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equibench.errors import EquibenchError
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import roll
 from equibench.inference.parallel_copies import ONE_LANE, Lanes, agree, side_by_side
@@ -47,11 +49,11 @@ class ModelInLanes:
         if self.started:
             return
         self.started = True
-        with suppress(Exception):  # what a model raises, the first unit tells
+        with suppress(EquibenchError), guarded(kind_and_reason):  # what it is, the first unit tells
             if self.forward.uninitialised:
                 self.forward(self._rolled(image(), batch))
         models = [self.forward]
-        with suppress(Exception):
+        with suppress(EquibenchError), guarded(kind_and_reason):
             copies = side_by_side(self.forward)
             if len(copies) > 1 and self._agree(copies, self._rolled(image(), batch)):
                 models = copies

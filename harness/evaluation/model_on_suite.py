@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TypeVar
 
 import pandas as pd
@@ -10,11 +11,12 @@ from torch import Tensor
 
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, ModelError
+from equibench.evaluation.model_device import where_it_runs
 from equibench.evaluation.model_in_lanes import ModelInLanes
 from equibench.evidence.residue_classes import Residues, settled
 from equibench.evidence.stride_probing import Probe, probe
 from equibench.inference.forward_pass import out_of_memory
-from equibench.inference.precision import numerics, placed, told
+from equibench.inference.precision import Placed, numerics, placed, told
 from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import Loader, load_case
 from equibench.measurement.measurement import Measured, Measurement
@@ -96,51 +98,55 @@ class Evaluation:
             probed: where all shifts are asked for, the cases that the model is probed with for
                 a short way.
         """
-        metrics = suite_metrics(self.suite)
+        here, notes = self._where_it_runs(probed)
         with (
-            placed(self.model, self.settings.device, self.settings.precision) as forward,
+            placed(self.model, here.settings.device, here.settings.precision) as forward,
             ExitStack() as stack,
-            Loader(self.suite, self.settings.device) as load,
+            Loader(self.suite, here.settings.device) as load,
         ):
-            network = ModelInLanes(forward, stack)
+            forward.notes += notes
+            yield here._in_place(forward, ModelInLanes(forward, stack), load, probed)
 
-            def rows(settings: Settings, cases: Sequence[str]) -> Measured:
-                def measure(settings: Settings) -> Measured:
-                    network.start(lambda: self._image(cases), settings.batch)
-                    return network.unit(
-                        lambda lanes, begin: Measurement(
-                            lanes, self.label, self.suite, metrics, settings, load, begin
-                        ).run(cases),
-                        *(settings.seed, self.suite.name, cases[0]),
-                    )
+    def _in_place(
+        self, forward: Placed, network: ModelInLanes, load: Loader, probed: Sequence[str]
+    ) -> Ready:
+        metrics = suite_metrics(self.suite)
 
-                return self._within_memory(settings, measure)
+        def rows(settings: Settings, cases: Sequence[str]) -> Measured:
+            def measure(settings: Settings) -> Measured:
+                network.start(lambda: self._image(cases), settings.batch)
+                return network.unit(
+                    lambda lanes, begin: Measurement(
+                        lanes, self.label, self.suite, metrics, settings, load, begin
+                    ).run(cases),
+                    *(settings.seed, self.suite.name, cases[0]),
+                )
 
-            if not (isinstance(self.settings.plan, All) and probed):
-                yield Ready(lambda cases: rows(self.settings, cases), load, forward.notes)
-                return
-            found = self._probe(forward, probed)
-            if not found.periodic:
-                yield Ready(lambda cases: rows(self.settings, cases), load, forward.notes, found)
-                return
-            plan = Residues(found.classes)
-            short = replace(self.settings, plan=plan)
+            return self._within_memory(settings, measure)
 
-            def all_shifts(cases: Sequence[str]) -> Measured:
-                measured = rows(short, cases)
-                if measured.rows.empty:
-                    return measured
-                table = settled(measured.rows, plan)
-                failed = list(table.loc[~table["exact"], "case"].unique())
-                if failed and self.settings.exhaustive:
-                    whole = rows(self.settings, failed).rows
-                    whole["spot_deviation"] = whole["case"].map(
-                        table.groupby("case")["spot_deviation"].first()
-                    )
-                    table = pd.concat([table[table["exact"]], whole])
-                return replace(measured, rows=table.reset_index(drop=True))
+        if not (isinstance(self.settings.plan, All) and probed):
+            return Ready(lambda cases: rows(self.settings, cases), load, forward.notes)
+        found = self._probe(forward, probed)
+        if not found.periodic:
+            return Ready(lambda cases: rows(self.settings, cases), load, forward.notes, found)
+        plan = Residues(found.classes)
+        short = replace(self.settings, plan=plan)
 
-            yield Ready(all_shifts, load, forward.notes, found)
+        def all_shifts(cases: Sequence[str]) -> Measured:
+            measured = rows(short, cases)
+            if measured.rows.empty:
+                return measured
+            table = settled(measured.rows, plan)
+            failed = list(table.loc[~table["exact"], "case"].unique())
+            if failed and self.settings.exhaustive:
+                whole = rows(self.settings, failed).rows
+                whole["spot_deviation"] = whole["case"].map(
+                    table.groupby("case")["spot_deviation"].first()
+                )
+                table = pd.concat([table[table["exact"]], whole])
+            return replace(measured, rows=table.reset_index(drop=True))
+
+        return Ready(all_shifts, load, forward.notes, found)
 
     def probe(self, cases: Sequence[str]) -> Probe:
         """Find the model's total stride on noise and the first of some cases.
@@ -149,8 +155,18 @@ class Evaluation:
             DataError: none of them can be loaded.
             ModelError: the model raises, or returns what cannot be measured.
         """
-        with placed(self.model, self.settings.device, self.settings.precision) as forward:
-            return self._probe(forward, cases)
+        here, _ = self._where_it_runs(cases)
+        with placed(self.model, here.settings.device, here.settings.precision) as forward:
+            return here._probe(forward, cases)
+
+    def _where_it_runs(self, cases: Sequence[str]) -> tuple["Evaluation", list[str]]:
+        """The evaluation on a device that the model runs on, and a note where that is another."""
+        settings, notes = where_it_runs(
+            self.model,
+            lambda: self._image(cases or list(islice(self.suite.cases(), 1))),
+            self.settings,
+        )
+        return replace(self, settings=settings), notes
 
     def _probe(self, forward: Callable[[Tensor], Tensor], cases: Sequence[str]) -> Probe:
         declared = told(self.model, "total_stride", 0) or self.declared

@@ -34,7 +34,7 @@ from equibench.layers.map_alignment import (
     neighbours,
 )
 from equibench.metrics.squared_error import nmse
-from equibench.state.object_graph import walk
+from equibench.state.object_graph import registered_modules
 from equibench.transforms.shift_plans import Shifts
 
 __all__ = ["COLUMNS", "attribute"]
@@ -125,8 +125,7 @@ def _check(model: object, images: Tensor, shifts: Sequence[Pair], batch: int) ->
         raise UsageError(
             f"{type(model).__name__} has no layers to attribute to: give a torch.nn.Module"
         )
-    registered = walk([model], lambda module: iter(vars(module)["_modules"].values()))
-    if any(isinstance(module, ScriptModule) for module in registered):
+    if any(isinstance(module, ScriptModule) for module in registered_modules(model)):
         raise UsageError(
             "layers of TorchScript cannot be seen: attribute the module that was scripted"
         )

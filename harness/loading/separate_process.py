@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from equibench.errors import ModelError, UnavailableError, UsageError
+from equibench.errors import ModelError, UnavailableError, UsageError, words
 from equibench.inference.model_outputs import Frame, frame_of, mismatch, shape
 from equibench.inference.precision import current_precision, numerics, placed
 from equibench.inference.remedies import Failure, remedy
@@ -167,9 +167,10 @@ def _forward(
                 f"{loaded.label} returned {wrong.given} (input {shape(images)}), not "
                 f"{wrong.wanted}: {advice}"
             )
-    added = None if frame.added is None else frame.added.tolist()
-    own = output if frame.unmoved is None else frame.unmoved
-    return None, {"padded": frame.padded, "added": added}, own
+        # what stands in the frame is put back with all else
+        added = None if frame.added is None else frame.added.tolist()
+        own = output if frame.unmoved is None else frame.unmoved
+        return None, {"padded": frame.padded, "added": added}, own
 
 
 def _answer(
@@ -178,8 +179,8 @@ def _answer(
     """Send what work gives, or its error; returns what the work keeps, None after an error."""
     try:
         kept, answer, output = work()
-    except (Exception, SystemExit) as error:
-        _send(stream, {"error": type(error).__name__, "message": str(error)}, None)
+    except BaseException as error:  # Ctrl-C is for who asks
+        _send(stream, {"error": type(error).__name__, "message": words(error)}, None)
         return None
     _send(stream, answer, output)
     return kept

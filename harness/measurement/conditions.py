@@ -24,6 +24,7 @@ class Settings:
 
     Args:
         batch: images per forward pass.
+        elsewhere: a model that cannot run on the device may run on the CPU: nobody asked for it.
         exhaustive: evaluate every shift of a case whose residue classes are none.
         seed: of the shifts, and of networks that start untrained.
     """
@@ -35,6 +36,7 @@ class Settings:
     precision: Precision
     batch: int
     exhaustive: bool = False
+    elsewhere: bool = False
 
     @classmethod
     def of(cls, config: RunConfig) -> "Settings":
@@ -52,4 +54,5 @@ class Settings:
             precision=config.precision,
             batch=AUTO_BATCH[device.type] if config.batch == "auto" else config.batch,
             exhaustive=config.exhaustive,
+            elsewhere=config.device == "auto",
         )

@@ -29,7 +29,7 @@ from equibench.state.object_graph import (
     walk,
 )
 
-__all__ = ["ModelState", "data_of", "modules_of", "same_bits", "tensors_of"]
+__all__ = ["ModelState", "bytes_of", "data_of", "modules_of", "same_bits", "tensors_of"]
 
 
 def modules_of(model: object) -> list[nn.Module]:
@@ -288,6 +288,24 @@ def _place(tensor: Tensor) -> tuple[Any, ...]:
         return tensor.layout, tensor.shape, tensor.dtype, tensor.device, parts
     pointer = 0 if tensor.is_meta else tensor.data_ptr()
     return tensor.shape, tensor.stride(), tensor.dtype, tensor.device, pointer
+
+
+def bytes_of(tensor: Tensor) -> Iterator[memoryview | bytes]:
+    """What tells a tensor from others: the bytes of its numbers in their order.
+
+    Where it is larger than its memory they are those of the memory, and where there are none its
+    shape stands for them.
+    """
+    unborn = isinstance(tensor, UninitializedTensorMixin)
+    parts = _parts(tensor)
+    if unborn or not parts or tensor.layout != torch.strided:
+        yield repr((tensor.layout, "lazy" if unborn else tuple(tensor.shape))).encode()
+    for part in map(Tensor.detach, parts):
+        storage = part.untyped_storage()
+        if part.is_quantized or part.numel() * part.element_size() > storage.nbytes():
+            yield repr((str(part.dtype), tuple(part.shape), part.stride())).encode()
+            part = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
+        yield part.cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def same_bits(first: object, second: object) -> bool:

@@ -23,6 +23,7 @@ __all__ = [
     "incidental",
     "is_leaf",
     "members",
+    "registered_modules",
     "slots",
     "walk",
 ]
@@ -53,6 +54,15 @@ def walk(
         seen[id(value)] = value
         yield value
         waiting.extend(members(value))
+
+
+def registered_modules(model: nn.Module) -> list[nn.Module]:
+    """A module and those in it, as ``model.modules()``, unhashable ones as well."""
+
+    def children(module: object) -> Iterator[object]:
+        return iter(vars(module)["_modules"].values())
+
+    return [each for each in walk([model], children) if isinstance(each, nn.Module)]
 
 
 def members(value: object) -> Iterator[object]:
