@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from equibench.errors import UsageError
 from equibench.registry.registries import register_model
+from equibench.registry.specs import weights_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -115,7 +116,7 @@ def checkpoint(file: Path, trust_pickle: bool = False) -> "nn.Module":
         kinds = ", ".join(sorted({str(name).partition(".")[0] for name in state})) or "nothing"
         raise UsageError(
             f"{file} is no checkpoint of fastMRI's UnetModule (it has {kinds}): name what "
-            f"builds the network, path/to/net.py:build,weights={file}"
+            f"builds the network, path/to/net.py:build,{weights_of(file)}"
         )
     depth = sum(
         k.startswith("down_sample_layers") and k.endswith("layers.0.weight") for k in weights
@@ -164,5 +165,5 @@ def _needs_trust(file: Path, reason: str) -> NoReturn:
 def _no_network(file: Path) -> NoReturn:
     raise UsageError(
         f"{file} holds a state dict, no network: name what builds it, "
-        f"path/to/net.py:build,weights={file}"
+        f"path/to/net.py:build,{weights_of(file)}"
     )

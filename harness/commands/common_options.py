@@ -1,5 +1,7 @@
 """What several commands take, and what they make of it."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,7 +10,6 @@ import typer
 from equibench.errors import UsageError
 
 __all__ = [
-    "INTERRUPTED",
     "Data",
     "Format",
     "Isolate",
@@ -16,11 +17,12 @@ __all__ = [
     "Run",
     "Shown",
     "TrustPickle",
+    "interrupted",
     "roots",
     "suite_of",
 ]
 
-INTERRUPTED = 130
+_INTERRUPTED = 130
 """The exit status of what was stopped by Ctrl-C."""
 
 Format = Literal["text", "markdown", "csv", "latex"]
@@ -54,3 +56,10 @@ def roots(data: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--data {text!r} is not SUITE=DIR")
         roots[suite] = folder
     return roots
+
+
+def interrupted() -> typer.Exit:
+    """Say, as a command that can be pasted, how what was stopped by Ctrl-C goes on."""
+    command = shlex.join(["equibench", *sys.argv[1:]])
+    typer.echo(f"\nequibench: interrupted; to go on: {command}", err=True)
+    return typer.Exit(_INTERRUPTED)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equibench.commands.common_options import (
-    INTERRUPTED,
     Data,
     Isolate,
     Out,
     TrustPickle,
+    interrupted,
     roots,
     suite_of,
 )
@@ -212,5 +212,4 @@ def _run(fields: dict[str, Any], source: str, out: Path | None) -> "RunFolder":
     try:
         return measure(config, out)
     except KeyboardInterrupt:
-        typer.echo(f"\nequibench: interrupted; the same command resumes {out}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise interrupted() from None

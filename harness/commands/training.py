@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from equibench.commands.common_options import INTERRUPTED, Data, roots
+from equibench.commands.common_options import Data, interrupted, roots
 from equibench.errors import UsageError
 
 __all__ = ["train"]
@@ -106,7 +106,6 @@ def train(
             hardware=hardware,
         )  # fmt: skip
     except KeyboardInterrupt:
-        typer.echo(f"\nequibench: interrupted; the same command goes on with {out}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise interrupted() from None
     quality = " · ".join(f"{name} {value:.4g}" for name, value in trained["validation"].items())
     typer.echo(f"validation: {quality}\nweights: {out}")

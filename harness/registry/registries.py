@@ -10,7 +10,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from importlib import metadata
@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from equibench.errors import UsageError
 from equibench.registry.entries import Entry, Info
 from equibench.registry.plugin_files import load_file
+from equibench.registry.specs import weights_of
 
 __all__ = [
     "DISPLAYS",
@@ -104,7 +105,7 @@ class Registry(Generic[T]):
         path, colon, attribute = reference.rpartition(":")
         if colon and path.endswith(".py"):
             return self._external(reference, lambda: _attribute(load_file(path), attribute))
-        if colon and path:
+        if colon and path and "/" not in path and not Path(path).is_file():
             return self._external(
                 reference, lambda: _attribute(importlib.import_module(path), attribute)
             )
@@ -130,9 +131,32 @@ class Registry(Generic[T]):
 
     def _unknown(self, name: str) -> str:
         names = [entry.name for entry in self.entries()]
+        if "/" in name or Path(name).expanduser().is_file():
+            return self._unread(name, [known for known in names if known.startswith(".")])
         close = get_close_matches(name, names, n=3, cutoff=0.75)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         return f"no {self.kind} is called {name!r}.{hint} There are: {', '.join(names)}"
+
+    def _unread(self, name: str, suffixes: Sequence[str]) -> str:
+        """What is said of a path that names none of this kind."""
+        path, colon, attribute = name.rpartition(":")
+        file = path if colon else name
+        if not Path(file).expanduser().exists():
+            return f"no {self.kind} is called {name!r}, and there is no file {file}"
+        if file.endswith(".py"):
+            return (
+                f"{file} is a file of Python: name what builds the {self.kind} in it, {file}:build"
+            )
+        if not suffixes:
+            return (
+                f"{file} is no {self.kind}, but may be the data of one: name that one, and "
+                f"--data NAME={file}"
+            )
+        return (
+            f"{file} holds no {self.kind} that can be read (files of one end in "
+            f"{', '.join(suffixes)}): where it holds weights, name what builds the network, "
+            f"path/to/net.py:{attribute if colon else 'build'},{weights_of(file)}"
+        )
 
     def _entry_points(self) -> Iterator[Entry[T]]:
         """Entry points of installed distributions, equibench's own first, each name once."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from equibench.errors import UsageError
 
-__all__ = ["Scalar", "Spec", "slug"]
+__all__ = ["Scalar", "Spec", "slug", "weights_of"]
 
 Scalar = str | int | float | bool
 
-_FIELDS = re.compile(r"""((?:[^,"']|"[^"]*"|'[^']*')*)(?:,|$)""")
+_FIELDS = re.compile(r"""((?:(?<![^,=])(?:"[^"]*"|'[^']*')|[^,])*)(?:,|$)""")
+"""Parts between commas; a quote where a part or a value begins holds commas."""
 _KEY = re.compile(r"(in|out)\.[^\s=]+|[^\W\d]\w*")
 _RESERVED = ("label", "weights")
 
@@ -78,6 +79,15 @@ class Spec:
 def slug(name: str) -> str:
     """A name as a file name may carry it: letters, digits, ``-`` and ``.`` only."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:60] or "unnamed"
+
+
+def weights_of(file: object) -> str:
+    """``weights=FILE`` as a spec takes it: in quotes where the path has a comma or a quote."""
+    path = str(file)
+    if not set(path) & set(",\"'"):
+        return f"weights={path}"
+    quote = "'" if "'" not in path else '"'
+    return f"weights={quote}{path}{quote}"
 
 
 def _split(text: str) -> list[str]:

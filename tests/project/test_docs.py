@@ -16,6 +16,12 @@ from equibench.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+WRITTEN = [
+    *PAGES,
+    *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("results/published/README.md", "reports/gallery/README.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
+]
 
 
 def snippets(language):
@@ -110,10 +116,45 @@ def test_shell_snippets_run(code, files, cli):
         assert status == 0, said
 
 
-def test_links_between_pages_lead_somewhere():
-    for page in PAGES:
-        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-            assert link.startswith("http") or (page.parent / link).exists(), (page.name, link)
+def anchors(page):
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            file, _, heading = link.partition("#")
+            target = page.parent / file if file else page
+            assert target.exists(), link
+            assert not heading or heading in anchors(target), link
+
+
+def command_lines():
+    """Every command line of ours in a code block, a comment of a configuration or a help."""
+    texts = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in WRITTEN}
+    texts = {name: "\n".join(re.findall(r"^```.*?^```", text, re.DOTALL | re.MULTILINE))
+             for name, text in texts.items()}  # fmt: skip
+    texts |= {name: command.help or "" for name, command in ALL.items()}
+    for folder in ("examples", "results"):
+        for file in sorted((ROOT / folder).rglob("*.toml")):
+            texts[str(file.relative_to(ROOT))] = file.read_text(encoding="utf-8")
+    for name, text in texts.items():
+        for line in re.findall(r"^(?:\$|#)?\s*(equibench \w.*)$", text, re.MULTILINE):
+            alone = re.split("  #| > ", line)[0]
+            yield pytest.param(alone, id=f"{name}: {line}"[:90])
+
+
+@pytest.mark.parametrize("line", list(command_lines()))
+def test_command_lines_name_commands_and_options_that_there_are(line):
+    _, *arguments = shlex.split(line)
+    command, name = typer.main.get_command(app), "equibench"
+    while hasattr(command, "commands"):
+        name, *arguments = arguments
+        command = command.commands[name]
+    assert command.make_context(name, arguments).command is command
 
 
 def test_the_readme_has_the_figures_of_the_stored_benchmarks():

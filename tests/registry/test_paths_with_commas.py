@@ -25,3 +25,9 @@ def test_who_wants_fewer_cases_is_told_the_option():
     with pytest.raises(UsageError, match=r"; --limit takes the first cases$"):
         eb.evaluate(lambda x: x, "mri-sample,n=2")
     eb.evaluate(lambda x: x, "mri-sample", limit=1, shifts="grid:max=1,step=1", device="cpu")
+
+
+@pytest.mark.parametrize("text", ["it's/net.py:build,width=2", '"it\'s/net.py:build",width=2'])
+def test_an_apostrophe_in_a_path_is_a_letter(text):
+    spec = Spec.parse(text)
+    assert (spec.reference, spec.arguments) == ("it's/net.py:build", {"width": 2})

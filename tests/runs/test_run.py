@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 
 import pandas as pd
@@ -87,12 +88,14 @@ def test_an_interrupted_run_keeps_its_finished_units(cli, tmp_path, loads):
     loads.stop_at = "00002"
     status, _, err = run(cli, "--shifts", "random:n=40,max=8")
     assert status == 130
-    assert err.splitlines()[-1] == "equibench: interrupted; the same command resumes run"
+    remedy = err.splitlines()[-1].removeprefix("equibench: interrupted; to go on: ")
     assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "interrupted"
     assert len(list((tmp_path / "run/rows").iterdir())) == 2
     loads.clear()
     loads.stop_at = None
-    assert run(cli, "--shifts", "random:n=40,max=8")[0] == 0
+    program, *arguments = shlex.split(remedy)
+    assert program == "equibench"
+    assert cli(*arguments)[0] == 0
     assert loads == ["00002"]
     run(cli, "--shifts", "random:n=40,max=8", out="undisturbed")
     resumed, whole = (pd.read_parquet(tmp_path / name / "rows") for name in ("run", "undisturbed"))
@@ -572,6 +575,28 @@ def test_a_user_s_mistake_is_one_line_and_exit_status_2(mistake, cli, tmp_path):
         (
             'models = ["a"]\nsuites = ["b"]\nlimit = 0',
             "bench.toml: limit = 0: input should be greater than 0",
+        ),
+        (
+            'models = ["a"]\nsuites = ["b"]\noptimize = ["fuze"]',
+            "bench.toml: optimize[1] = 'fuze': input should be 'fuse', 'channels-last' or "
+            "'compile'",
+        ),
+        (
+            'models = ["a"]\nsuites = ["b"]\n[also]\nmodels = ["c"]',
+            "bench.toml: also is one table, not a list of them: write [[also]]",
+        ),
+        (
+            'models = ["a"]\nsuites = ["b"]\n[[also]]\nmodles = ["c"]\nsuites = ["d"]',
+            "bench.toml, also[1]: there is no field 'modles'; did you mean models? "
+            "There are: models, suites",
+        ),
+        (
+            'models = ["a"]\nsuites = ["b"]\n[[also]]\nmodels = []\nsuites = ["d"]',
+            "bench.toml, also[1]: models = []: should not be empty",
+        ),
+        (
+            'models = ["a"]\nsuites = "b"',
+            "bench.toml: suites = 'b': should be a list",
         ),
         ("models = [", "bench.toml is no TOML: Invalid value (at end of document)"),
     ],

@@ -1,5 +1,7 @@
 """One rule for means and quantiles, whoever asks, and one for what rounding may do."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +57,15 @@ def test_the_median_is_numpy_s_of_every_value_as_often_as_it_stands_for(n):
         for higher in (False, True):
             median, _ = quantiles(values, counts, [], higher)
             assert median == np.median(np.repeat(values, counts))
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-300, 1.0, 1e250])
+def test_the_exact_sum_is_that_of_the_standard_library(scale):
+    random = np.random.default_rng(0)
+    values = random.standard_normal(5000) * 10 ** random.uniform(-30, 30, 5000) * scale
+    assert exact_sum(values) == math.fsum(values)
+    assert exact_sum(np.concatenate((values, -values))) == 0
+    assert exact_sum(np.zeros(3)) == 0
 
 
 def test_the_sum_of_nothing_is_zero():
