@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
@@ -180,15 +180,21 @@ class Placed(Wrapper):
             tensor.data = data.to(self.device, dtype)
 
     def __call__(self, images: Tensor) -> Tensor:
-        casts = self.precision in _AUTOCAST
         with (
             # not inference mode: what a network keeps, it must be able to train with later
             torch.no_grad(),
-            torch.autocast(self.device.type, _AUTOCAST.get(self.precision), casts),
+            self._autocast(),
             self._birth(),
         ):
             # it may work in place, and the images are not its own
             return self.model(images.to(self.dtype, copy=True))
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        kind = self.device.type
+        if not torch.amp.is_autocast_available(kind):
+            return nullcontext()
+        casts = self.precision in _AUTOCAST
+        return torch.autocast(kind, _AUTOCAST.get(self.precision), casts)
 
     @contextmanager
     def _birth(self) -> Iterator[None]:

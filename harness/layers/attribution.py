@@ -105,6 +105,7 @@ def attribute(
         guarded(lambda error: f"{name} cannot be attributed to: {kind_and_reason(error)}"),
         placed(model, place, precision) as forward,
         numerics(precision),
+        torch.compiler.set_stance("force_eager"),  # compiled code calls no new hooks
         trace.calls.listening(),
     ):
         for first in range(0, len(images), batch):

@@ -164,8 +164,7 @@ class Registry(Generic[T]):
         points = [(_distribution(p), p) for p in _points(self.group)]
         own_first = sorted(points, key=lambda named: (named[0] != "equibench", named[0]))
         for distribution, point in own_first:
-            version = point.dist.version if point.dist else ""
-            origin = f"{distribution} {version}".strip()
+            origin = _origin(point)
             entry: Entry[T] = Entry(self.kind, point.name, origin, distribution, point.load)
             taken = found.setdefault(point.name, entry)
             if taken is entry:
@@ -199,13 +198,17 @@ def _changed(place: str) -> int:
 
 
 def _distribution(point: metadata.EntryPoint) -> str:
-    return _name_of(point.dist) if point.dist else ""
+    return _origin(point).partition(" ")[0]
+
+
+def _origin(point: metadata.EntryPoint) -> str:
+    return _name_and_version(point.dist) if point.dist else ""
 
 
 @cache
-def _name_of(distribution: metadata.Distribution) -> str:
-    """Reading it parses all metadata: once is enough."""
-    return distribution.name
+def _name_and_version(distribution: metadata.Distribution) -> str:
+    """Reading them parses all metadata: once is enough."""
+    return f"{distribution.name} {distribution.version}"
 
 
 def _attribute(module: ModuleType, name: str) -> Any:

@@ -246,7 +246,8 @@ class _Run:
         if outcome.measured is not None:
             # one schema for every file of the run, whatever its suite measures
             rows = outcome.measured.rows.reindex(columns=row_columns(self.metrics))
-            folder.write_rows(outcome.unit.name, rows, complete=not outcome.measured.broken)
+            if len(rows):
+                folder.write_rows(outcome.unit.name, rows, complete=not outcome.measured.broken)
             for case, reason in outcome.measured.broken.items():
                 self._fail(reason, **job.place, cases=[case])
         elif outcome.error is not None:

@@ -21,8 +21,11 @@ def process_state() -> dict[str, Any]:
     """Random states, switches and modes of this process."""
     b: Any = torch.backends
     return {
-        "torch": torch.get_rng_state().tolist(),
-        "numpy": str(np.random.get_state()),  # noqa: NPY002
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": [
+            part.tobytes() if isinstance(part, np.ndarray) else part
+            for part in np.random.get_state()  # noqa: NPY002
+        ],
         "random": random.getstate(),
         "dtype": torch.get_default_dtype(),
         "threads": torch.get_num_threads(),
