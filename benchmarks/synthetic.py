@@ -75,7 +75,9 @@ def _rows(
             "near_ties": random.integers(0, 2, number).astype(float),
             "floor_nmse": 1e-15,
             "covers": 400,
-            "exact": True,
+            "evidence": "enumerated",
+            "spots": 0,
+            "repeatability": "",
             "spot_deviation": 1e-16,
             "batch": 8,
         }

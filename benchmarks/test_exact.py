@@ -44,7 +44,7 @@ def test_all_shifts_of_an_image(benchmark, report):
     hook = model.register_forward_hook(lambda module, inputs, output: batches.append(len(output)))
     rows = short()
     hook.remove()
-    assert rows["exact"].all()
+    assert rows["evidence"].isin(["sampled", "proved"]).all()
     assert rows.query("draw > 0")["covers"].sum() == SIZE**2
     times = race({"short": short, "brute": brute}, rounds=2)
     benchmark.pedantic(short)

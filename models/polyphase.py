@@ -68,8 +68,8 @@ def polyphase_index(
 
     Norms are accumulated in float64. Components whose norms rounding cannot tell apart are
     told apart by a cubic correlation of neighbouring magnitudes, which, like the norm, moves
-    with the samples: the choice does not depend on where they lie in memory. Only an image that
-    a shift maps onto itself (a constant one, say) leaves no rule a choice.
+    with the samples. Components that agree in that as well are left to rounding: those of an image
+    that a shift maps onto itself, and those that hold the same pattern far from each other.
 
     Returns:
         Index (B,) in int64, and (B,) in float64 the gap between the two best norms, relative to

@@ -11,6 +11,7 @@ import ast
 import csv
 import hashlib
 import re
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -69,11 +70,16 @@ def _write(name: str, columns: Iterable[str], rows: list[Row]) -> None:
 
 
 def table(scores: list[Row]) -> str:
-    """The scores, in Markdown."""
+    """The scores in Markdown, with the modules that have none yet."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    known = {row["module"]: row for row in scores}
     lines = [HEAD, "|---|---|---|---|"]
-    for row in scores:
-        share = int(row["killed"]) / int(row["tried"])
-        lines.append(f"| `{row['module']}` | {row['mutants']} | {row['tried']} | {share:.0%} |")
+    for module in sorted({*known, *project["tool"]["mutate"]}):
+        if row := known.get(module):
+            share = int(row["killed"]) / int(row["tried"])
+            lines.append(f"| `{module}` | {row['mutants']} | {row['tried']} | {share:.0%} |")
+        else:
+            lines.append(f"| `{module}` | | none yet | |")
     return "\n".join(lines)
 
 

@@ -1,13 +1,18 @@
 """Commands that hold runs against each other: check, compare."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from equibench.commands.common_options import Run, Shown
 from equibench.commands.opened_runs import opened, say_failures
 from equibench.errors import UsageError
+
+if TYPE_CHECKING:
+    from equibench.guard.baseline import Baseline
+    from equibench.guard.gate import Verdict
+    from equibench.guard.tolerance import Tolerance
 
 __all__ = ["check", "compare_runs"]
 
@@ -20,6 +25,9 @@ def check(
     ],
     update: Annotated[
         bool, typer.Option("--update", help="Make this run the baseline from now on.")
+    ] = False,
+    worse: Annotated[
+        bool, typer.Option("--worse", help="With --update: also where figures get worse.")
     ] = False,
     format: Shown = "table",
     tolerance: Annotated[
@@ -47,6 +55,8 @@ def check(
     rules += [parse_tolerance(text) for text in tolerance or []]
     folder = opened(run)
     found = Baseline.of_run(folder)
+    if worse and not update:
+        raise UsageError("--worse is for --update: it lets a baseline get worse")
     if update:
         if against.is_dir():
             raise UsageError(f"--update writes a file, and {against} is a folder: name a file")
@@ -55,6 +65,16 @@ def check(
                 f"no baseline is written: {len(folder.failures)} units of {run} failed, first: "
                 f"{folder.failures[0]['message']}"
             )
+        lost = _lost(against, found, rules)
+        for verdict in lost:
+            typer.echo(str(verdict))
+        if lost and not worse:
+            typer.echo(
+                f"{against} is not updated: {len(lost)} figures would be worse; if this is meant, "
+                "add --worse",
+                err=True,
+            )
+            raise typer.Exit(1)
         found.write(against)
         typer.echo(f"baseline: {against}")
         return
@@ -64,6 +84,21 @@ def check(
     typer.echo(render(verdicts, format, f"{run} against {against}"))
     if failed(verdicts):
         raise typer.Exit(1)
+
+
+def _lost(against: Path, found: "Baseline", rules: list["Tolerance"]) -> list["Verdict"]:
+    """What an update would make worse; a baseline that cannot be read has nothing to lose."""
+    from equibench.guard.baseline import Baseline
+    from equibench.guard.gate import judge, worse
+
+    if not against.exists():
+        return []
+    try:
+        before = Baseline.read(against)
+    except UsageError as error:
+        typer.echo(f"{error}; it is replaced", err=True)
+        return []
+    return worse(judge(before, found, rules))
 
 
 def compare_runs(

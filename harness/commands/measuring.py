@@ -74,6 +74,12 @@ def run(
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="All shifts of what has no residue classes.")
     ] = False,
+    spots: Annotated[
+        int | None, typer.Option(help="Spot checks of each case's residue classes.")
+    ] = None,
+    seed_forward: Annotated[
+        bool, typer.Option("--seed-forward", help="Make random networks repeatable, if seeds do.")
+    ] = False,
     optimize: Annotated[
         str | None, typer.Option(help="fuse, channels-last, compile: several with commas.")
     ] = None,
@@ -121,6 +127,8 @@ def run(
         "frame": frame,
         "seed": seed,
         "exhaustive": exhaustive or None,
+        "spots": spots,
+        "seed_forward": seed_forward or None,
         "optimize": optimize.split(",") if optimize else None,
         "engine": engine or ("dask" if scheduler or workers else None),
         "scheduler": scheduler,

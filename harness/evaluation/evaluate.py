@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 from equibench.cases.suite import Suite
 from equibench.evaluation.model_on_suite import Evaluation, units
+from equibench.evidence.certificate import Proof
+from equibench.evidence.repeatability import Repeatability
 from equibench.evidence.stride_probing import PROBED, Probe
 from equibench.inference.precision import Precision, label_of
 from equibench.loading.load import load_spec
@@ -33,10 +35,14 @@ class Result:
     Args:
         rows: one for each case and shift, or for each residue class of shifts.
         probe: the total stride that was found, where all shifts were asked for.
+        repeatability: what the model does with the same image once more.
+        proof: of that stride, or what stands in its way.
     """
 
     rows: pd.DataFrame
     probe: Probe | None = None
+    repeatability: Repeatability | None = None
+    proof: Proof | None = None
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -69,6 +75,8 @@ def evaluate(
     frame: Frame | None = None,
     seed: int = 0,
     exhaustive: bool = False,
+    spots: int = 6,
+    seed_forward: bool = False,
     trust_pickle: bool = False,
     isolate: bool = False,
     progress: bool | None = None,
@@ -87,6 +95,8 @@ def evaluate(
         seed: of the shifts.
         exhaustive: with all shifts, evaluate each of those of a case whose residue classes turn
             out to be none.
+        spots: with all shifts, other members of residue classes that every case is checked with.
+        seed_forward: let the generators of a random model begin anew for every image.
         trust_pickle: read model files that can run code of their own.
         isolate: run a model that is named in a process of its own.
         progress: show a progress bar; None shows it on a terminal.
@@ -108,6 +118,8 @@ def evaluate(
             "frame": frame,
             "seed": seed,
             "exhaustive": exhaustive,
+            "spots": spots,
+            "seed_forward": seed_forward,
         },
         "evaluate()",
     )
@@ -124,8 +136,8 @@ def evaluate(
     cases = case_names(suite, limit)
     todo = units(suite, settings.plan, cases, settings.device.type)
     with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:
-        if measure.probe is not None and not silent:
-            tqdm.write(measure.probe.cost(label, suite, len(cases)), sys.stderr)
+        for line in () if silent else measure.remarks(label, suite, len(cases)):
+            tqdm.write(line, sys.stderr)
         steps = zip(todo, [*todo[1:], ()], strict=True)
         bar = tqdm(steps, total=len(todo), unit="unit", disable=silent)
         parts = [measure(part, following) for part, following in bar]
@@ -133,7 +145,8 @@ def evaluate(
             tqdm.write(f"{label}: {note}", sys.stderr)
     for error in (error for part in parts for error in part.broken.values()):
         raise error
-    return Result(pd.concat([part.rows for part in parts], ignore_index=True), measure.probe)
+    rows = pd.concat([part.rows for part in parts], ignore_index=True)
+    return Result(rows, measure.probe, measure.repeatability, measure.proof)
 
 
 def _label(model: Callable[[Tensor], Tensor] | str) -> str:

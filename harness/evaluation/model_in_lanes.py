@@ -18,7 +18,7 @@ from equibench.measurement.measurement import Forward
 from equibench.state.model_state import ModelState, modules_of
 from equibench.state.process_state import seed_everything
 
-__all__ = ["ModelInLanes"]
+__all__ = ["ModelInLanes", "warm_up"]
 
 T = TypeVar("T")
 
@@ -49,13 +49,11 @@ class ModelInLanes:
         if self.started:
             return
         self.started = True
-        with suppress(EquibenchError), guarded(kind_and_reason):  # what it is, the first unit tells
-            if self.forward.uninitialised:
-                self.forward(self._rolled(image(), batch))
+        warm_up(self.forward, image, batch)
         models = [self.forward]
         with suppress(EquibenchError), guarded(kind_and_reason):
             copies = side_by_side(self.forward)
-            if len(copies) > 1 and self._agree(copies, self._rolled(image(), batch)):
+            if len(copies) > 1 and self._agree(copies, _rolled(self.forward, image(), batch)):
                 models = copies
         self._take(models)
 
@@ -81,16 +79,6 @@ class ModelInLanes:
             result = work(self.lanes, begin)
         return result
 
-    def _rolled(self, image: Tensor, batch: int) -> Tensor:
-        """A batch of an image under different shifts."""
-        moves = [
-            generator("lanes", axis).integers(n, size=batch)
-            for axis, n in enumerate(image.shape[-2:])
-        ]
-        shifts = torch.from_numpy(np.stack(moves, axis=1))
-        device = self.forward.device
-        return roll(image.to(device).expand(batch, -1, -1, -1), shifts.to(device))
-
     def _agree(self, models: list[Placed], images: Tensor) -> bool:
         """Whether copies give what the model gives, and it keeps nothing of what it was given."""
         before = self.forward.state()
@@ -111,6 +99,26 @@ class ModelInLanes:
         )
         own = models[0].state()
         self.states = [own, *(ModelState(each.model, beside=own) for each in models[1:])]
+
+
+def warm_up(forward: Placed, image: Callable[[], Tensor], batch: int) -> None:
+    """Give lazy parameters their shape.
+
+    Args:
+        image: gives (1, C, H, W) to try; it may raise.
+    """
+    if forward.uninitialised:
+        with suppress(EquibenchError), guarded(kind_and_reason):  # the first unit tells what it is
+            forward(_rolled(forward, image(), batch))
+
+
+def _rolled(forward: Placed, image: Tensor, batch: int) -> Tensor:
+    """A batch of an image under different shifts."""
+    moves = [
+        generator("lanes", axis).integers(n, size=batch) for axis, n in enumerate(image.shape[-2:])
+    ]
+    shifts = torch.from_numpy(np.stack(moves, axis=1)).to(forward.device)
+    return roll(image.to(forward.device).expand(batch, -1, -1, -1), shifts)
 
 
 @contextmanager

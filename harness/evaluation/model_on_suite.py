@@ -1,8 +1,10 @@
 """Evaluating one model on one suite: units of work, memory, and what layers report."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -10,18 +12,22 @@ import pandas as pd
 from torch import Tensor
 
 from equibench.cases.suite import Suite
-from equibench.errors import DataError, ModelError
+from equibench.errors import DataError, EquibenchError, ModelError
 from equibench.evaluation.model_device import where_it_runs
-from equibench.evaluation.model_in_lanes import ModelInLanes
+from equibench.evaluation.model_in_lanes import ModelInLanes, warm_up
+from equibench.evidence.certificate import Proof
+from equibench.evidence.proof import prove
+from equibench.evidence.repeatability import Repeatability, repeatability
 from equibench.evidence.residue_classes import Residues, settled
 from equibench.evidence.stride_probing import Probe, probe
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.precision import Placed, numerics, placed, told
 from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import Loader, load_case
 from equibench.measurement.measurement import Measured, Measurement
 from equibench.measurement.row_table import suite_metrics
-from equibench.transforms.shift_plans import All, ShiftPlan
+from equibench.transforms.shift_plans import DEFAULT_SHIFTS, All, ShiftPlan, parse_shifts
 
 __all__ = ["Evaluation", "Ready", "forwards_per_case", "units"]
 
@@ -54,12 +60,16 @@ class Ready:
     Args:
         notes: what the user should know of how the model is run; there may be more after a unit.
         probe: what its total stride was found to be, where all shifts are asked for.
+        repeatability: what it does with the same image once more; None where it was not tried.
+        proof: of the stride, where it has one; or why there is none.
     """
 
     measure: Callable[[Sequence[str]], Measured]
     load: Loader
     notes: Sequence[str] = ()
     probe: Probe | None = None
+    repeatability: Repeatability | None = None
+    proof: Proof | None = None
 
     def __call__(self, cases: Sequence[str], following: Sequence[str] = ()) -> Measured:
         """Rows of the cases.
@@ -74,6 +84,15 @@ class Ready:
         """
         self.load.expect([*cases, *following])
         return self.measure(cases)
+
+    def remarks(self, label: str, suite: Suite, cases: int) -> list[str]:
+        """What users should know before a measurement of so many cases begins, line by line."""
+        said = []
+        if self.repeatability is not None:
+            said.append(self.repeatability.sentence(label, suite.label))
+        if self.probe is not None:
+            said.append(self.probe.cost(label, suite, cases))
+        return list(filter(None, said))
 
 
 @dataclass(frozen=True)
@@ -91,62 +110,132 @@ class Evaluation:
     declared: int | None = None
 
     @contextmanager
-    def ready(self, probed: Sequence[str] = ()) -> Iterator[Ready]:
+    def ready(self, tried: Sequence[str] = ()) -> Iterator[Ready]:
         """Put the model in place; nothing global is set between two calls of what is yielded.
 
         Args:
-            probed: where all shifts are asked for, the cases that the model is probed with for
-                a short way.
+            tried: cases that the model is tried with before it is measured: whether it gives the
+                same once more, and, where all shifts are asked for, its total stride.
         """
-        here, notes = self._where_it_runs(probed)
+        here, notes = self._where_it_runs(tried)
         with (
             placed(self.model, here.settings.device, here.settings.precision) as forward,
             ExitStack() as stack,
             Loader(self.suite, here.settings.device) as load,
         ):
             forward.notes += notes
-            yield here._in_place(forward, ModelInLanes(forward, stack), load, probed)
+            forward, repeats = here._repeated(forward, tried)
+            network = ModelInLanes(forward, stack)
+            rows = partial(here._rows, network, load)
+            yield here._ready(rows, load, forward, repeats, tried)
 
-    def _in_place(
-        self, forward: Placed, network: ModelInLanes, load: Loader, probed: Sequence[str]
-    ) -> Ready:
+    def _rows(
+        self, network: ModelInLanes, load: Loader, settings: Settings, cases: Sequence[str]
+    ) -> Measured:
         metrics = suite_metrics(self.suite)
 
-        def rows(settings: Settings, cases: Sequence[str]) -> Measured:
-            def measure(settings: Settings) -> Measured:
-                network.start(lambda: self._image(cases), settings.batch)
-                return network.unit(
-                    lambda lanes, begin: Measurement(
-                        lanes, self.label, self.suite, metrics, settings, load, begin
-                    ).run(cases),
-                    *(settings.seed, self.suite.name, cases[0]),
-                )
+        def measure(settings: Settings) -> Measured:
+            network.start(lambda: self._image(cases), settings.batch)
+            return network.unit(
+                lambda lanes, begin: Measurement(
+                    lanes, self.label, self.suite, metrics, settings, load, begin
+                ).run(cases),
+                *(settings.seed, self.suite.name, cases[0]),
+            )
 
-            return self._within_memory(settings, measure)
+        return self._within_memory(settings, measure)
 
-        if not (isinstance(self.settings.plan, All) and probed):
-            return Ready(lambda cases: rows(self.settings, cases), load, forward.notes)
-        found = self._probe(forward, probed)
-        if not found.periodic:
-            return Ready(lambda cases: rows(self.settings, cases), load, forward.notes, found)
-        plan = Residues(found.classes)
-        short = replace(self.settings, plan=plan)
+    def _ready(
+        self,
+        rows: Callable[[Settings, Sequence[str]], Measured],
+        load: Loader,
+        forward: Placed,
+        repeats: Repeatability | None,
+        tried: Sequence[str],
+    ) -> Ready:
+        settings, whole = self.settings, isinstance(self.settings.plan, All)
+        repeatable = repeats is None or not repeats.kind
+        if whole and not repeatable:  # no shift stands for another, nor for itself
+            settings, whole = replace(settings, plan=parse_shifts(DEFAULT_SHIFTS)), False
+        if not whole or not tried:
+            return Ready(
+                lambda cases: _told(rows(settings, cases), repeats),
+                load,
+                forward.notes,
+                repeatability=repeats,
+            )
+        found = self._probe(forward, tried)
+        measure, proof = partial(rows, settings), None
+        if found.periodic:
+            seeded = repeats is not None and repeats.seeded
+            proof = None if seeded else self._proof(found)
+            measure = partial(self._by_class, rows, found, proof)
+        return Ready(
+            lambda cases: _told(measure(cases), repeats),
+            load,
+            forward.notes,
+            found,
+            repeats,
+            proof,
+        )
 
-        def all_shifts(cases: Sequence[str]) -> Measured:
-            measured = rows(short, cases)
-            if measured.rows.empty:
-                return measured
-            table = settled(measured.rows, plan)
-            failed = list(table.loc[~table["exact"], "case"].unique())
-            if failed and self.settings.exhaustive:
-                whole = rows(self.settings, failed).rows
-                whole["spot_deviation"] = whole["case"].map(
-                    table.groupby("case")["spot_deviation"].first()
-                )
-                table = pd.concat([table[table["exact"]], whole])
-            return replace(measured, rows=table.reset_index(drop=True))
+    def _by_class(
+        self,
+        rows: Callable[[Settings, Sequence[str]], Measured],
+        found: Probe,
+        proof: Proof | None,
+        cases: Sequence[str],
+    ) -> Measured:
+        """One row for each residue class of shifts, with the evidence that it stands for all."""
+        plan = Residues(found.classes, self.settings.spots)
+        measured = rows(replace(self.settings, plan=plan), cases)
+        if measured.rows.empty:
+            return measured
+        proved: list[str] = []
+        if proof is not None and proof.covers(found.classes):
+            proved = [case for case, size in measured.sizes.items() if size == proof.size]
+        table = settled(measured.rows, plan, proved, tie=bool(proof and proof.conditions))
+        failed = list(table.loc[table["evidence"] == "", "case"].unique())
+        if failed and self.settings.exhaustive:
+            whole = rows(self.settings, failed).rows
+            whole["spot_deviation"] = whole["case"].map(
+                table.groupby("case")["spot_deviation"].first()
+            )
+            table = pd.concat([table[table["evidence"] != ""], whole])
+        return replace(measured, rows=table.reset_index(drop=True))
 
-        return Ready(all_shifts, load, forward.notes, found)
+    def _repeated(
+        self, forward: Placed, tried: Sequence[str]
+    ) -> tuple[Placed, Repeatability | None]:
+        """Whether the model gives the same once more, with its generators seeded if need be."""
+        if not tried:
+            return forward, None
+        with numerics(self.settings.precision):
+            warm_up(forward, lambda: self._image(tried), self.settings.batch)
+        found = self._repeatability(forward, tried)
+        if found is not None and found.kind == "random" and self.settings.seed_forward:
+            seeded = forward.seeded(self.settings.seed)
+            again = self._repeatability(seeded, tried)
+            if again is not None and not again.kind:
+                return seeded, replace(again, seeded=True)
+        return forward, found
+
+    def _repeatability(self, forward: Placed, tried: Sequence[str]) -> Repeatability | None:
+        before = forward.state()
+        try:
+            return self._within_memory(
+                self.settings, lambda s: repeatability(forward, self.suite, tried, s)
+            )
+        finally:
+            before.put_back()
+
+    def _proof(self, found: Probe) -> Proof | None:
+        """What reading the network says at the size that it was probed at; None where nothing."""
+        # it reads what others wrote: measuring goes on without
+        with suppress(EquibenchError), guarded(kind_and_reason), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is deprecated in somebody's network
+            return prove(self.model, found.size, channels=found.channels, label=self.label)
+        return None
 
     def probe(self, cases: Sequence[str]) -> Probe:
         """Find the model's total stride on noise and the first of some cases.
@@ -204,3 +293,11 @@ class Evaluation:
                     "time: take a smaller model or another --device"
                 )
             batch //= 2
+
+
+def _told(measured: Measured, repeats: Repeatability | None) -> Measured:
+    """Rows that say how the model repeats itself."""
+    if repeats is None:
+        return measured
+    rows = measured.rows.assign(repeatability=repeats.word, repeat_nmse=repeats.nmse)
+    return replace(measured, rows=rows)

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Obstacle", "Proof", "Step"]
+__all__ = ["TIES", "Obstacle", "Proof", "Step"]
 
 Pair = tuple[int, int]
+
+TIES = "rounding does not decide between polyphase components"
+"""The condition that counting near-ties can check."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,18 @@ class Proof:
         """Whether no operator breaks equivariance along either axis."""
         return not self.obstacles
 
+    def covers(self, classes: Pair) -> bool:
+        """Whether multiples of ``classes`` commute, near-ties of adaptive layers aside.
+
+        Conditions of other operators cannot be checked by measuring: with them nothing is covered.
+        """
+        checked = set(self.conditions) <= {TIES}
+        return (
+            self.proved
+            and checked
+            and not any(c % s for c, s in zip(classes, self.stride, strict=True))
+        )
+
     @property
     def summary(self) -> str:
         """A line: what is proved, or what stands in the way."""
@@ -104,6 +119,14 @@ class Proof:
     def described(self) -> dict[str, Any]:
         """All of it, as JSON has it."""
         return {"proved": self.proved, **asdict(self)}
+
+    @property
+    def brief(self) -> dict[str, Any]:
+        """What manifests keep: the claim without its steps."""
+        names = ("size", "stride", "conditions", "any_shift", "seconds")
+        obstacles = {axis: str(obstacle) for axis, obstacle in self.obstacles.items()}
+        kept = {name: getattr(self, name) for name in names}
+        return {"proved": self.proved, **kept, "obstacles": obstacles}
 
     def __str__(self) -> str:
         lines = [self.summary]

@@ -5,6 +5,7 @@ boundaries are circular and S divides the image. One shift of each class then st
 and the worst of S² is the worst of H·W.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,18 +16,15 @@ from equibench.foundation.rounding import allowance
 from equibench.foundation.seeds import generator
 from equibench.transforms.shift_plans import All, ShiftPlan, Shifts
 
-__all__ = ["SPOTS", "Residues", "settled"]
-
-SPOTS = 6
-"""Other members of classes that every case is checked with, drawn at random."""
+__all__ = ["Residues", "settled"]
 
 
 @dataclass(frozen=True)
 class Residues(ShiftPlan):
-    """One shift for each class modulo ``stride``, then ``spots`` others of any class."""
+    """One shift for each class modulo ``stride``, then ``spots`` others of any class, at random."""
 
     stride: Pair
-    spots: int = SPOTS
+    spots: int
 
     def shifts(self, seed: int, suite: str, case: str, size: Pair) -> Shifts:
         if any(n % s for n, s in zip(size, self.stride, strict=True)):
@@ -51,21 +49,28 @@ class Residues(ShiftPlan):
         return size[0] * size[1] // (self.stride[0] * self.stride[1])
 
     @property
-    def exact(self) -> bool:
-        return True
+    def evidence(self) -> str:
+        return "sampled"
 
 
-def settled(rows: pd.DataFrame, plan: Residues) -> pd.DataFrame:
-    """Rows of classes, marked by what the spot checks of their case say.
+def settled(
+    rows: pd.DataFrame, plan: Residues, proved: Container[str] = (), tie: bool = False
+) -> pd.DataFrame:
+    """Rows of classes, with the evidence for each case: what its spot checks say, or a proof.
 
     Two shifts of one class have errors e and e' whose outputs differ by an NMSE of at least
-    (√e − √e')²: that is the deviation, and it must be rounding.
+    (√e − √e')²: that is the deviation, and it must be rounding. Where it is not, there is no
+    evidence, whatever was proved.
+
+    Args:
+        proved: cases of a size at which the classes were proved.
+        tie: they were proved for images without near-ties, which must then have been counted.
     """
     number = plan.stride[0] * plan.stride[1]
     parts = []
     for _, part in rows.groupby("case", sort=False):
         if part["covers"].iloc[0] == 1:  # every shift was evaluated
-            parts.append(part)
+            parts.append(part.assign(evidence="enumerated"))
             continue
         classes, spots = part[part["draw"] <= number], part[part["draw"] > number]
         same = (spots["dy"] % plan.stride[0]) * plan.stride[1] + spots["dx"] % plan.stride[1]
@@ -74,5 +79,10 @@ def settled(rows: pd.DataFrame, plan: Residues) -> pd.DataFrame:
         deviation = float(gaps.max()) if len(gaps) else 0.0
         first = part.iloc[0]
         limit = allowance(str(first["precision"]), float(first["floor_nmse"]))
-        parts.append(classes.assign(spot_deviation=deviation, exact=bool(deviation <= limit)))
+        word = ""
+        if deviation <= limit:
+            untied = not tie or bool((classes["near_ties"] == 0).all())
+            word = "proved" if untied and first["case"] in proved else "sampled"
+        found = {"spot_deviation": deviation, "spots": len(spots), "evidence": word}
+        parts.append(classes.assign(**found))
     return pd.concat(parts)

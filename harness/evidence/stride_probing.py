@@ -40,6 +40,7 @@ class Probe:
 
     Args:
         size: (H, W) of the images, in pixels.
+        channels: of the images.
         stride: the smallest (Sy, Sx) whose multiples commute with the model on every image
             tried; equal to ``size`` where only whole turns do.
         declared: the total stride that the model or its registration names.
@@ -58,6 +59,7 @@ class Probe:
     """
 
     size: Pair
+    channels: int
     stride: Pair
     declared: int | None
     verified: bool | None
@@ -173,6 +175,7 @@ def probe(
     at, deviation = trials.telling(stride if stride != size else None)
     return Probe(
         size=size,
+        channels=noise.shape[1],
         stride=stride,
         declared=declared,
         verified=verified,

@@ -2,7 +2,7 @@
 
 from math import sqrt
 
-__all__ = ["NEAR_TIE", "allowance", "default_limit", "tolerated"]
+__all__ = ["NEAR_TIE", "allowance", "default_limit", "epsilon", "tolerated"]
 
 NEAR_TIE = 1e-6
 """Relative gap of an adaptive layer's two best norms below which rounding may decide."""
@@ -14,6 +14,11 @@ _FLOORS = 10
 """How many times the measured floor is still rounding."""
 
 _EPSILON = {"fp64": 2.0**-52, "fp32": 2.0**-23, "tf32": 2.0**-10, "fp16": 2.0**-10, "bf16": 2.0**-7}
+
+
+def epsilon(precision: str) -> float:
+    """One rounding of a working precision, relative."""
+    return _EPSILON[precision]
 
 
 def default_limit(precision: str) -> float:

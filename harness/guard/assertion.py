@@ -1,5 +1,6 @@
 """A limit on shift equivariance, as one line of somebody's test."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,6 +43,7 @@ def assert_shift_equivariant(
     precision: Precision = "fp32",
     batch: int | Literal["auto"] = "auto",
     seed: int = 0,
+    seed_forward: bool = False,
     save: Path | str | None = None,
 ) -> Result:
     """Fail unless a model commutes with circular shifts to within limits.
@@ -56,11 +58,13 @@ def assert_shift_equivariant(
             precision, ``default_limit(precision)``.
         shifts: a shift plan, as on the command line.
         batch: images per forward pass.
+        seed_forward: let the generators of a random model begin anew for every image.
         save: a folder for what failed: one ``.npz`` with the image, its shift, both outputs and
             their difference.
 
     Returns:
-        What was measured.
+        What was measured. A model that holds the limits but does not give the same image the same
+        output is warned of.
 
     Raises:
         AssertionError: a limit does not hold; the message names limit, value, image, shift and
@@ -78,18 +82,30 @@ def assert_shift_equivariant(
         precision=precision,
         batch=batch,
         seed=seed,
+        seed_forward=seed_forward,
         progress=False,
     )
+    said = _not_repeated(result)
     wanted = {"eq_nmse": nmse, "eq_ssim": ssim, "delta_psnr": delta_psnr}
     limits = {name: limit for name, limit in wanted.items() if limit is not None}
     broken = violations(result.rows, limits or {"eq_nmse": default_limit(precision)})
     if not broken:
+        if said:
+            warnings.warn(said, stacklevel=2)
         return result
-    message = "\n".join(str(each) for each in broken)
+    message = "\n".join([*map(str, broken), *filter(None, [said])])
     if save is not None:
         file = save_worst(model, suite_of(suite), broken[0].row, Path(save))
         message += f"\nsaved: {file}"
     raise AssertionError(message)
+
+
+def _not_repeated(result: Result) -> str:
+    """That a model gives the same image another output, in a line; empty where it does not."""
+    if result.repeatability is None:
+        return ""
+    first = result.rows.iloc[0]
+    return result.repeatability.sentence(first["model"], first["suite"])
 
 
 class Violation:

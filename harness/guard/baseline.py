@@ -244,6 +244,9 @@ def _lines(rows: "pd.DataFrame", kinds: Sequence["Column"]) -> dict[Key, Line]:
                 figures["sd"] = round(float(over.std(ddof=0)), 12) if finite else math.nan
             line[kind.name] = figures | {"at": at, "rows": len(over)}
         line["floor"] = {"nmse": float(summary["floor_nmse"])}
+        if summary["repeatability"]:
+            own = float(summary["repeat_nmse"])
+            line["floor"] |= {"repeatability": str(summary["repeatability"]), "repeat_nmse": own}
         lines[model, suite, group] = line
     return lines
 

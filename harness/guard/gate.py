@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from equibench.errors import UsageError
 from equibench.foundation.rounding import allowance, default_limit, tolerated
-from equibench.guard.baseline import STATISTICS, SUITE, Baseline, Key
+from equibench.guard.baseline import STATISTICS, SUITE, Baseline, Key, Line
 from equibench.guard.tolerance import Tolerance, pick, refuse_unused
 from equibench.statistics.paired_tests import Paired
 
-__all__ = ["CONDITIONS", "METRIC", "Mark", "Verdict", "changed", "failed", "judge"]
+__all__ = ["CONDITIONS", "METRIC", "Mark", "Verdict", "changed", "failed", "judge", "worse"]
 
 Mark = Literal[
     "ok", "improved", "regression", "changed", "new", "missing", "not comparable", "better", "worse"
@@ -90,7 +91,7 @@ def judge(before: Baseline, after: Baseline, tolerances: Sequence[Tolerance] = (
     """One verdict for each figure of either side, in the order of what was measured.
 
     Raises:
-        UsageError: a tolerance that covers no figure.
+        UsageError: a tolerance that covers no figure, or nothing is compared.
     """
     refuse_unused(tolerances, _places([before, after]))
     if changes := changed(before.conditions, after.conditions, CONDITIONS):
@@ -105,7 +106,14 @@ def judge(before: Baseline, after: Baseline, tolerances: Sequence[Tolerance] = (
             verdicts += _judge_line(key, before, after, tolerances)
     if before.outputs and after.outputs:
         verdicts.append(_judge_outputs(before, after))
+    if not verdicts:
+        raise UsageError("nothing is compared: neither side has measurements")
     return verdicts
+
+
+def worse(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Those that an update of the baseline would make acceptable from then on."""
+    return [verdict for verdict in verdicts if verdict.mark in ("regression", "missing")]
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -142,6 +150,7 @@ def _judge_line(
     verdicts = []
     for column in dict.fromkeys([*new, *old]):
         if column == "floor":
+            verdicts += _judge_repeatability(key, old, new)
             continue
         if column not in old:
             verdicts.append(Verdict("new", *key, column, note="the baseline has no such metric"))
@@ -155,6 +164,16 @@ def _judge_line(
         else:
             verdicts += [line.verdict(column, statistic) for statistic in STATISTICS]
     return verdicts
+
+
+def _judge_repeatability(key: Key, old: Line, new: Line) -> list[Verdict]:
+    """Whether a model gives the same image the same output; nothing where it did and does."""
+    was, now = (line["floor"].get("repeatability", "") for line in (old, new))
+    if was == now:
+        return []
+    mark: Mark = "regression" if now else "improved"
+    note = f"it was {was or 'repeatable'} and is {now or 'repeatable'}"
+    return [Verdict(mark, *key, "repeatability", "", note=note)]
 
 
 class _Line:
@@ -172,9 +191,14 @@ class _Line:
         self.metrics = before.metrics
         self.other_shifts = before.conditions["seed"] != after.conditions["seed"]
         # of the baseline: a model that has become less precise must not excuse itself
-        floor = self.old["floor"]["nmse"]
+        floor = self.old["floor"]
         precision = str(before.conditions["precision"])
-        self.rounding = allowance(precision, math.nan if floor is None else floor)
+        self.kind = self.new["floor"].get("repeatability", "")
+        nmse = math.nan if floor["nmse"] is None or self.kind else floor["nmse"]
+        self.rounding = allowance(precision, nmse)
+        # what it does not repeat may move an error by as much as it differs from itself, once
+        own = float(floor.get("repeat_nmse") or 0.0)
+        self.own = max(self.rounding, own if math.isfinite(own) else 0.0)
 
     def verdict(self, column: str, statistic: str) -> Verdict:
         old, new = self.old[column][statistic], self.new[column][statistic]
@@ -186,18 +210,19 @@ class _Line:
         )  # fmt: skip
         was, now = abs(best - old), abs(best - new)
         sampling = self._sampling(column, statistic)
-        limit = max(was * (1 + rule.relative), tolerated(was, self.rounding))
+        limit = max(was * (1 + rule.relative), tolerated(was, self.own))
         limit += rule.absolute + sampling
         bound = best - limit if self.metrics[column]["higher_is_better"] else best + limit
         # what is rounding is the worst nowhere
         placed = statistic == "worst" and now > self.rounding
         place = f"at {self.new[column]['at']}" if placed else ""
+        place = ", ".join(filter(None, (place, self.kind)))
         mark: Mark = "ok"
         if not math.isfinite(now) or (now > limit and not self._rounding_alone(column)):
             mark = "regression"
         # a run folder may hold NaN, a baseline file does not
         elif math.isnan(was) or (
-            was > tolerated(now, self.rounding) + sampling and now < was * (1 - rule.relative)
+            was > tolerated(now, self.own) + sampling and now < was * (1 - rule.relative)
         ):
             mark = "improved"
         return Verdict(mark, *self.key, column, statistic, old, new, bound, place)

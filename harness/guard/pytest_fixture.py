@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from torch import Tensor
@@ -14,7 +14,7 @@ from equibench.errors import UsageError
 from equibench.evaluation.evaluate import Result, evaluate
 from equibench.guard.assertion import Limit, assert_shift_equivariant, save_worst
 from equibench.guard.baseline import Baseline, shift_conditions
-from equibench.guard.gate import Verdict, failed, judge
+from equibench.guard.gate import Verdict, failed, judge, worse
 from equibench.guard.output_sketch import sketch
 from equibench.guard.tolerance import Tolerance, parse_tolerance
 from equibench.guard.verdict_formats import render
@@ -29,8 +29,9 @@ SHIFTS = "grid:max=8,step=3"
 """Without a seed, so that reruns are equal: 24 shifts, every residue of strides 2 and 4."""
 
 UPDATE = "--equivariance-update"
+WORSE = f"{UPDATE}=worse"
 
-_OPTIONS = ("shifts", "device", "precision", "batch", "seed")
+_OPTIONS = ("shifts", "device", "precision", "batch", "seed", "seed_forward")
 
 
 @dataclass
@@ -40,7 +41,8 @@ class Equivariance:
     Args:
         test: its name, for messages.
         baseline: the file; a second call in the same test takes ``NAME.2.json``.
-        update: write the baseline instead of comparing with it.
+        update: write the baseline instead of comparing with it: ``better`` where no figure is
+            worse, ``worse`` in any case.
         report: a folder for the worst image of a failure, or None.
         settings: options of the marker.
         record: takes a summary of each call.
@@ -49,7 +51,7 @@ class Equivariance:
 
     test: str
     baseline: Path = field(repr=False)
-    update: bool = field(repr=False)
+    update: Literal["", "better", "worse"] = field(repr=False)
     report: Path | None = field(repr=False)
     settings: Mapping[str, Any] = field(repr=False)
     record: Callable[[dict[str, Any]], None] = field(repr=False)
@@ -81,15 +83,16 @@ class Equivariance:
                 ``equibench check --tolerance``.
             outputs: whether the unshifted outputs must be the baseline's, too; False for a
                 network that is trained anew.
-            options: ``shifts``, ``device``, ``precision``, ``batch`` and ``seed``, as for
-                ``assert_shift_equivariant``; they win over those of the marker.
+            options: ``shifts``, ``device``, ``precision``, ``batch``, ``seed`` and
+                ``seed_forward``, as for ``assert_shift_equivariant``; they win over those of the
+                marker.
 
         Returns:
             What was measured.
 
         Raises:
-            AssertionError: a limit does not hold, a figure is worse than its baseline, or there
-                is no baseline yet.
+            AssertionError: a limit does not hold, a figure is worse than its baseline, there is
+                no baseline yet, or an update would make a figure worse and was not told to.
             UsageError: an option that does not exist, or a baseline that cannot be read.
         """
         __tracebackhide__ = True
@@ -106,8 +109,7 @@ class Equivariance:
         result = evaluate(model, suite, progress=False, **chosen)
         measured = _baseline(model, suite, result, chosen, outputs)
         if self.update:
-            measured.write(self._file)
-            self._record(result, "updated")
+            self._store(result, measured, _rules(tolerance))
         else:
             self._compare(model, suite, result, measured, _rules(tolerance))
         return result
@@ -136,6 +138,26 @@ class Equivariance:
         self._record(result, "passed")
         return result
 
+    def _store(self, result: Result, measured: Baseline, rules: Sequence[Tolerance]) -> None:
+        __tracebackhide__ = True
+        path = self._file
+        lost = _lost(path, measured, rules)
+        if lost and self.update != "worse":
+            self._record(result, "not updated")
+            raise AssertionError(
+                "\n".join(
+                    [
+                        f"{path} is not updated, for {len(lost)} figures would be worse",
+                        *map(str, lost),
+                        f"if this is meant: pytest {WORSE}",
+                    ]
+                )
+            )
+        measured.write(path)
+        for verdict in lost:
+            self.show(str(verdict))
+        self._record(result, "updated for the worse" if lost else "updated")
+
     def _compare(
         self,
         model: Callable[[Tensor], Tensor],
@@ -162,7 +184,7 @@ class Equivariance:
         if self._folder:
             row = _worst(result, wrong[0])
             lines.append(f"saved: {save_worst(model, suite, row, self._folder)}")
-        lines.append(f"if this is meant: pytest {UPDATE}")
+        lines.append(f"if this is meant: pytest {WORSE if worse(wrong) else UPDATE}")
         raise AssertionError("\n".join(lines))
 
     @property
@@ -180,7 +202,10 @@ class Equivariance:
         return self.report / str(self._calls)
 
     def _record(self, result: Result, outcome: str) -> None:
-        self.record({"outcome": outcome, "figures": _figures(result)})
+        entry: dict[str, Any] = {"outcome": outcome, "figures": _figures(result)}
+        if result.repeatability is not None and result.repeatability.kind:
+            entry["repeatability"] = result.repeatability.kind
+        self.record(entry)
 
 
 def _worst(result: Result, verdict: Verdict) -> "pd.Series[Any]":
@@ -189,6 +214,17 @@ def _worst(result: Result, verdict: Verdict) -> "pd.Series[Any]":
     kinds = {kind.name: kind for kind in columns(list(shifted.columns)) if kind.shifted}
     kind = kinds.get(verdict.metric, kinds["eq_nmse"])
     return shifted.iloc[worst_at(shifted[kind.name].to_numpy(dtype=float), kind)]
+
+
+def _lost(path: Path, measured: Baseline, rules: Sequence[Tolerance]) -> list[Verdict]:
+    """What an update would make worse; a baseline that cannot be read has nothing to lose."""
+    if not path.exists():
+        return []
+    try:
+        before = Baseline.read(path, UPDATE)
+    except UsageError:
+        return []
+    return worse(judge(before, measured, rules))
 
 
 def _rules(tolerance: float | Sequence[str]) -> list[Tolerance]:
@@ -213,7 +249,10 @@ def _baseline(
         result.rows,
         {"frame": first["frame"], "precision": first["precision"], **chosen},
         {suite.label: suite_conditions(suite, cases)},
-        sketch(model, suite, cases, device, first["precision"]) if outputs else (),
+        # nothing later could be held against what is not given again
+        sketch(model, suite, cases, device, first["precision"])
+        if outputs and not first["repeatability"]
+        else (),
     )
 
 

@@ -35,7 +35,7 @@ def equivariance(request: pytest.FixtureRequest) -> "Equivariance":
     return Equivariance(
         test=node.nodeid,
         baseline=node.path.parent / "equivariance" / node.path.stem / f"{name}.json",
-        update=request.config.getoption("equivariance_update"),
+        update=request.config.getoption("equivariance_update") or "",
         report=Path(report).absolute() / node.path.stem / name if report else None,
         settings=settings,
         record=lambda entry: node.user_properties.append((_PROPERTY, entry)),
@@ -47,8 +47,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("equivariance", "shift equivariance (equibench)")
     group.addoption(
         "--equivariance-update",
-        action="store_true",
-        help="write the baselines of tests that use the fixture `equivariance`",
+        action="store_const",
+        const="better",
+        help="write the baselines of tests that use the fixture `equivariance`, but for those "
+        "that would get worse",
+    )
+    # an option of its own, so that the path of a test can follow the one above
+    group.addoption(
+        "--equivariance-update=worse",
+        action="store_const",
+        const="worse",
+        dest="equivariance_update",
+        help="write them all",
     )
     group.addoption(
         "--equivariance-report",
@@ -73,11 +83,37 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 class _Summary:
-    """What the fixtures of a session found."""
+    """What the fixtures of a session found, and which baselines belong to no test any more."""
 
     def __init__(self, report: str | None) -> None:
         self.report = Path(report).absolute() if report else None
         self.entries: list[dict[str, Any]] = []
+        self.tests: dict[Path, set[str]] = {}
+        self.broken: set[Path] = set()
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        self.tests.setdefault(item.path, set()).add(_file_name(item))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and report.fspath:
+            self.broken.add(Path(report.fspath).absolute())
+
+    def orphans(self, config: pytest.Config) -> list[Path]:
+        """Baselines of tests that are gone, beside the test files that were collected whole."""
+        if any("::" in argument for argument in config.args) or config.getoption("lf", False):
+            return []
+        found = []
+        for folder in {path.parent for path in self.tests}:
+            for file in sorted(folder.glob("equivariance/*/*.json")):
+                test = folder / f"{file.parent.name}.py"
+                known = self.tests.get(test)
+                if test.exists() and (known is None or test in self.broken):
+                    continue
+                # a second call in the same test has a number
+                names = {file.stem, re.sub(r"\.\d+$", "", file.stem)}
+                if not names & (known or set()):
+                    found.append(file)
+        return found
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call":
@@ -92,12 +128,16 @@ class _Summary:
         self, terminalreporter: pytest.TerminalReporter
     ) -> Generator[None, None, None]:
         yield
+        for file in self.orphans(terminalreporter.config):
+            terminalreporter.write_line(f"equivariance: no test has the baseline {file}: delete it")
         if not self.entries:
             return
         count: dict[str, int] = {}
         for entry in self.entries:
             count[entry["outcome"]] = count.get(entry["outcome"], 0) + 1
         said = ", ".join(f"{count[outcome]} {outcome}" for outcome in sorted(count))
+        unlike = sum("repeatability" in entry for entry in self.entries)
+        said += f"; {unlike} of networks that do not repeat themselves" if unlike else ""
         if self.report:
             self.report.mkdir(parents=True, exist_ok=True)
             file = self.report / "summary.json"

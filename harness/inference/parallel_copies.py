@@ -76,12 +76,15 @@ class Lanes(Generic[T]):
 def side_by_side(forward: Placed) -> list[Placed]:
     """A model, and copies for the other cores, with its parameters and a state of their own.
 
-    There are none on a GPU, nor of callables that are no modules, of modules with forward hooks or
-    compiled ones, of those with an attribute ``thread_safe`` that is false, and of those whose
-    copies are not shown to be independent of it: then a note says why.
+    There are none on a GPU, nor of models whose generators are seeded, of callables that are no
+    modules, of modules with forward hooks or compiled ones, of those with an attribute
+    ``thread_safe`` that is false, and of those whose copies are not shown to be independent of it:
+    then a note says why.
     """
     model, count = forward.model, torch.get_num_threads() - 1
-    if forward.device.type != "cpu" or not isinstance(model, nn.Module) or not count:
+    if forward.device.type != "cpu" or forward.seed is not None or not count:
+        return [forward]
+    if not isinstance(model, nn.Module):
         return [forward]
     try:
         if any(map(_alone, model.modules())):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
@@ -12,7 +13,8 @@ from torch.nn.parameter import UninitializedTensorMixin
 
 from equibench.errors import ModelError, UsageError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
-from equibench.inference.model_outputs import Wrapper
+from equibench.inference.model_outputs import Wrapper, frame_of
+from equibench.inference.random_generators import generators
 from equibench.state.model_state import ModelState, data_of, modules_of, tensors_of
 from equibench.state.process_state import process_kept, seed_everything
 
@@ -118,6 +120,11 @@ def placed(
 class Placed(Wrapper):
     """A model in its place.
 
+    Args:
+        seed: of random generators, which begin with it anew for every image; images then pass
+            one by one, so that what an image gets does not depend on its slot. None lets them go
+            on.
+
     Attributes:
         notes: what the user should know of how it is run.
     """
@@ -128,8 +135,9 @@ class Placed(Wrapper):
         device: torch.device,
         precision: Precision,
         known: ModelState | None = None,
+        seed: int | None = None,
     ) -> None:
-        self.model, self.device, self.precision = model, device, precision
+        self.model, self.device, self.precision, self.seed = model, device, precision, seed
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
         self.notes: list[str] = []
         self._known = known
@@ -137,7 +145,13 @@ class Placed(Wrapper):
 
     def of(self, model: nn.Module) -> "Placed":
         """A copy of the model in the same place."""
-        return Placed(model, self.device, self.precision, self._known)
+        return Placed(model, self.device, self.precision, self._known, self.seed)
+
+    def seeded(self, seed: int) -> "Placed":
+        """The same with generators that begin anew for every image."""
+        other = copy(self)
+        other.seed = seed
+        return other
 
     @property
     def uninitialised(self) -> bool:
@@ -180,6 +194,20 @@ class Placed(Wrapper):
             tensor.data = data.to(self.device, dtype)
 
     def __call__(self, images: Tensor) -> Tensor:
+        if self.seed is None:
+            return self._pass(images)
+        frame, outputs, added, unmoved = frame_of(self.model), [], [], []
+        for image in images:
+            with generators(self.device, self.seed):
+                outputs.append(self._pass(image[None]))
+            added.append(frame.added)
+            unmoved.append(frame.unmoved)
+        if frame.unmoved is not None:
+            frame.added = torch.cat([a for a in added if a is not None])
+            frame.unmoved = torch.cat([u for u in unmoved if u is not None])
+        return torch.cat(outputs)
+
+    def _pass(self, images: Tensor) -> Tensor:
         with (
             # not inference mode: what a network keeps, it must be able to train with later
             torch.no_grad(),
@@ -187,7 +215,8 @@ class Placed(Wrapper):
             self._birth(),
         ):
             # it may work in place, and the images are not its own
-            return self.model(images.to(self.dtype, copy=True))
+            output: Tensor = self.model(images.to(self.dtype, copy=True))
+        return output
 
     def _autocast(self) -> AbstractContextManager[Any]:
         kind = self.device.type

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from typing import IO, Any, NoReturn
@@ -22,6 +23,7 @@ from torch import Tensor
 from equibench.errors import ModelError, UnavailableError, UsageError, words
 from equibench.inference.model_outputs import Frame, frame_of, mismatch, shape
 from equibench.inference.precision import current_precision, numerics, placed
+from equibench.inference.random_generators import generators, seed_of_generators
 from equibench.inference.remedies import Failure, remedy
 from equibench.loading.models import LoadedModel, build_model
 from equibench.registry.specs import Spec
@@ -72,7 +74,11 @@ class Isolated(Frame):
         """
         if self.process is None:
             self._start()
-        request = {"device": str(images.device), "precision": current_precision(images)}
+        request = {
+            "device": str(images.device),
+            "precision": current_precision(images),
+            "generators": seed_of_generators(),
+        }
         answer, output = self._ask(request, images, f" on an input {shape(images)}")
         assert output is not None
         output = output.to(images.device)
@@ -157,9 +163,11 @@ def _forward(
     loaded: LoadedModel, request: Mapping[str, Any], images: Tensor
 ) -> tuple[None, dict[str, Any], Tensor]:
     device, precision = torch.device(request["device"]), request["precision"]
+    seed = request["generators"]
     with placed(loaded.model, device, precision) as forward, numerics(precision):
         images = images.to(device)
-        output = forward(images)
+        with nullcontext() if seed is None else generators(device, seed):
+            output = forward(images)
         frame = frame_of(loaded.model)
         if wrong := mismatch(output, images, frame.output_scale):
             advice = remedy(forward, images, Failure(output=output))

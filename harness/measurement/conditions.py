@@ -26,6 +26,8 @@ class Settings:
         batch: images per forward pass.
         elsewhere: a model that cannot run on the device may run on the CPU: nobody asked for it.
         exhaustive: evaluate every shift of a case whose residue classes are none.
+        spots: other members of residue classes that every case is checked with.
+        seed_forward: let the generators of random networks begin anew for every image.
         seed: of the shifts, and of networks that start untrained.
     """
 
@@ -37,6 +39,8 @@ class Settings:
     batch: int
     exhaustive: bool = False
     elsewhere: bool = False
+    spots: int = 6
+    seed_forward: bool = False
 
     @classmethod
     def of(cls, config: RunConfig) -> "Settings":
@@ -55,4 +59,6 @@ class Settings:
             batch=AUTO_BATCH[device.type] if config.batch == "auto" else config.batch,
             exhaustive=config.exhaustive,
             elsewhere=config.device == "auto",
+            spots=config.spots,
+            seed_forward=config.seed_forward,
         )

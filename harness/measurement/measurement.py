@@ -7,7 +7,7 @@ the cases alone. Sums stay on the device until the last batch.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -51,10 +51,15 @@ class Forward:
 
 @dataclass(frozen=True)
 class Measured:
-    """Rows of a unit, and why the others of its cases have none."""
+    """Rows of a unit, and why the others of its cases have none.
+
+    Args:
+        sizes: (H, W) of the images of each case, in pixels.
+    """
 
     rows: pd.DataFrame
     broken: dict[str, EquibenchError]
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class _RefusedError(Exception):
@@ -113,7 +118,8 @@ class Measurement:
             rows = row_table(
                 self.label, self.suite, self.settings, self.metrics, self.closed, self.sums
             )
-            return Measured(rows, broken)
+            sizes = {case.name: case.size for case in self.closed.values()}
+            return Measured(rows, broken, sizes)
 
     def _forget(self) -> None:
         self.begin()
@@ -271,6 +277,7 @@ class Measurement:
             case.group,
             case.cluster,
             case.shifts,
+            (size[0], size[1]),
             self.settings.plan.covers((size[0], size[1])),
             torch.stack(ranges),
             torch.stack(target_ranges) if target_ranges else none,

@@ -39,7 +39,8 @@ def row_columns(metrics: Sequence[Metric]) -> list[str]:
         *(f"delta_{m.column}" for m in changing),
         *(m.column for m in metrics),
         *(f"{m.column}_shifted" for m in changing),
-        *("near_ties", "floor_nmse", "covers", "exact", "spot_deviation", "batch", "padded"),
+        *("near_ties", "floor_nmse", "covers", "evidence", "spots", "spot_deviation"),
+        *("repeatability", "repeat_nmse", "batch", "padded"),
     ]
 
 
@@ -49,6 +50,7 @@ class ClosedCase:
 
     Args:
         shifts: of its draws, the first is (0, 0), (draws, 2).
+        size: (H, W) of its images, in pixels.
         covers: how many shifts each row stands for.
         ranges: data range of the references for each metric, (M,).
         target_ranges: that of the ground truth for each metric, (M,); empty without one.
@@ -60,6 +62,7 @@ class ClosedCase:
     group: str
     cluster: str
     shifts: Shifts
+    size: tuple[int, int]
     covers: int
     ranges: Tensor
     target_ranges: Tensor
@@ -120,7 +123,10 @@ def row_table(
             "near_ties": parts["near_ties"][:, 0].numpy(),
             "floor_nmse": floor,
             "covers": case.covers,
-            "exact": settings.plan.exact,
+            "evidence": settings.plan.evidence,
+            "spots": 0,
+            "repeatability": "",
+            "repeat_nmse": np.nan,
             "batch": settings.batch,
             "padded": case.padded,
         }

@@ -58,6 +58,8 @@ class RunConfig(Block):
     frame: Literal["canonical", "reference"] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     exhaustive: bool = False
+    spots: PositiveInt = 6
+    seed_forward: bool = False
     optimize: tuple[Literal["fuse", "channels-last", "compile"], ...] = ()
     engine: Literal["local", "dask"] = "local"
     scheduler: str | None = None

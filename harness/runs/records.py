@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from equibench.errors import EquibenchError
+from equibench.evidence.words import summary_of_today
 from equibench.foundation.atomic_files import replacing
 from equibench.foundation.file_locks import shard_name
 from equibench.runs.row_files import LABELS, damaged
@@ -85,7 +86,7 @@ class Records:
             EquibenchError: it is damaged.
         """
         try:
-            return _read_csv(self.path / SUMMARY)
+            return summary_of_today(_read_csv(self.path / SUMMARY))
         except (OSError, ValueError, KeyError, StopIteration) as error:
             raise damaged(self.path / SUMMARY, str(error).split("\n")[0]) from None
 

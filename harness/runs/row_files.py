@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from equibench.errors import EquibenchError
+from equibench.evidence.words import rows_of_today
 from equibench.foundation.atomic_files import replacing
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LABELS", "RowFiles", "damaged", "unit_name"]
 
-LABELS = ("suite", "model", "group", "cluster", "case", "frame", "precision")
+LABELS = (
+    *("suite", "model", "group", "cluster", "case", "frame", "precision"),
+    *("evidence", "repeatability"),
+)
 """The columns that hold text."""
 
 _PARTIAL = ".partial"
@@ -181,7 +185,7 @@ class RowFiles:
         with _reading(*files):
             table = pq.read_table(names, read_dictionary=LABELS if compact else None)
             rows: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
-        return rows
+        return rows_of_today(rows)
 
     def __bool__(self) -> bool:
         """Whether there are any, damaged ones included."""

@@ -271,8 +271,14 @@ class _Run:
             manifest["models"] = {
                 name: manifest["models"][name] for name in order if name in manifest["models"]
             }
-            if outcome.probe is not None:
-                manifest["probes"].setdefault(label, {})[job.label] = outcome.probe
+            found = {
+                "probes": outcome.probe,
+                "repeatability": outcome.repeatability,
+                "proofs": outcome.proof,
+            }
+            for kind, each in found.items():
+                if each is not None:
+                    manifest.setdefault(kind, {}).setdefault(label, {})[job.label] = each
 
         folder.update_manifest(change)
 

@@ -80,6 +80,8 @@ class Outcome:
         broken: what is to blame where nothing of the job, or of the model, can be measured.
         model: what identifies the model, for the manifest.
         probe: what its total stride was found to be, where all shifts are asked for.
+        repeatability: what it does with the same image once more.
+        proof: of its stride, or why there is none.
         batch: what it was measured with, where it was tuned.
     """
 
@@ -89,6 +91,8 @@ class Outcome:
     broken: Literal["model", "job"] | None = None
     model: Mapping[str, Any] | None = None
     probe: Mapping[str, Any] | None = None
+    repeatability: Mapping[str, Any] | None = None
+    proof: Mapping[str, Any] | None = None
     batch: int | None = None
 
 
@@ -152,6 +156,10 @@ class Worker:
             return replace(outcome, error=ready, broken="job")
         if ready.probe is not None:
             outcome = replace(outcome, probe=ready.probe.described)
+        if ready.repeatability is not None:
+            outcome = replace(outcome, repeatability=ready.repeatability.described)
+        if ready.proof is not None:
+            outcome = replace(outcome, proof=ready.proof.brief)
         try:
             return replace(outcome, measured=ready(unit.cases, following))
         except EquibenchError as error:
@@ -217,8 +225,8 @@ class Worker:
             settings = replace(settings, batch=self._batch)
         evaluation = Evaluation(model, loaded.label, suite, settings, declared)
         with evaluation.ready(job.probed) as ready:
-            if ready.probe is not None:
-                self.say(ready.probe.cost(loaded.label, suite, job.cases))
+            for line in ready.remarks(loaded.label, suite, job.cases):
+                self.say(line)
             yield ready
 
     def _image(self, suite: Suite, job: Job) -> Tensor:

@@ -22,7 +22,8 @@ def mean(values: Floats, covers: NDArray[np.int64]) -> float:
         covers: (n,), how many each value stands for.
     """
     if not np.isfinite(values).all():
-        return float(values.mean())
+        with np.errstate(invalid="ignore"):  # the mean of ∞ and −∞ is NaN
+            return float(values.mean())
     return exact_sum(values * covers) / int(covers.sum())
 
 

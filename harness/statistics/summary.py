@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from equibench.evidence.repeatability import KINDS
+from equibench.evidence.words import could_deviate, rows_of_today, weakest
 from equibench.foundation.rounding import allowance
 from equibench.metrics.metric import Metric
 from equibench.registry.registries import METRICS
@@ -25,7 +27,7 @@ KEYS = ["model", "suite", "group"]
 """What a line of a summary is about."""
 _OF_SHIFTS = (
     *("cluster", "case", "dy", "dx", "precision"),
-    *("near_ties", "covers", "exact", "spot_deviation"),
+    *("near_ties", "covers", "evidence", "spots", "spot_deviation"),
 )
 """Columns that say of shifts what no metric does."""
 
@@ -82,13 +84,18 @@ def summarize(rows: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
     the worst; equivariance columns its shift as well. ``flips`` is the share of shifts with an NMSE
     above rounding, ``flips_error`` the share of the mean NMSE that they make. NaN is worse than any
     number. Columns that are empty for a suite stay empty. A row counts for as many shifts as it
-    covers; ``exact`` says whether they are all the circular shifts there are, ``inexact`` how many
-    cases have residue classes that their spot checks contradict.
+    covers. ``evidence`` is how the worst case over all shifts is known, the weakest of all cases;
+    ``could_deviate`` the largest share of shifts that may still deviate where it is sampled, at
+    95 %, from all ``spots`` checks; ``contradicted`` how many cases have residue classes that
+    their spot checks contradict. ``near_ties`` is the share of shifts with a near-tie of adaptive
+    layers, ``tied`` that of cases with any; ``tied_nmse`` and ``untied_nmse`` are the mean NMSE of
+    those and of the others. ``repeatability`` says why the same image gives something else
+    once more, if it does.
     """
     parts = [rows] if isinstance(rows, pd.DataFrame) else rows
     known = cache(columns)  # most parts have the same
     return pd.DataFrame(
-        [line for part in parts for line in _lines(part, known(tuple(part.columns)))]
+        [line for part in parts for line in _lines(rows_of_today(part), known(tuple(part.columns)))]
     )
 
 
@@ -123,13 +130,16 @@ def _line(
         "evaluated": len(shifted),
         "frame": first["frame"],
         "precision": first["precision"],
-        "exact": bool(shifted["exact"].all()),
+        **_evidence(shifted),
+        "repeatability": str(unshifted["repeatability"].iloc[0]),
+        "repeat_nmse": float(unshifted["repeat_nmse"].iloc[0]),
         "padded": "padded" in unshifted and bool(unshifted["padded"].any()),
         "spot_deviation": float(shifted["spot_deviation"].max()),
     }
     floor = float(unshifted["floor_nmse"].max())
-    # NaN is no rounding
-    rounding = allowance(str(first["precision"]), floor)
+    # NaN is no rounding, nor is what a model does not repeat
+    own = np.nan if line["repeatability"] in KINDS else floor
+    rounding = allowance(str(first["precision"]), own)
     flipped = ~(shifted["eq_nmse"].to_numpy(np.float64) <= rounding)
     for over in (shifted, unshifted):
         # a model that returns nothing but NaN still has an error
@@ -146,18 +156,43 @@ def _line(
             for found in pool.map(statistics, mine):
                 line |= found
     line["near_ties"] = _tied(shifted["near_ties"])
+    line |= _by_tie(shifted)
     # cases whose spot checks deviate, and whether near-ties may be why
-    line["inexact"] = int((~unshifted["exact"] & unshifted["spot_deviation"].notna()).sum())
-    line["inexact_near_ties"] = _tied(shifted["near_ties"][~shifted["exact"].astype(bool)])
+    denied = (unshifted["evidence"] == "") & unshifted["spot_deviation"].notna()
+    line["contradicted"] = int(denied.sum())
+    line["contradicted_near_ties"] = _tied(shifted["near_ties"][shifted["evidence"] == ""])
     line["floor_nmse"] = floor
     line["flips"], line["flips_error"] = _flips(shifted, flipped)
     return line
+
+
+def _evidence(shifted: pd.DataFrame) -> dict[str, object]:
+    """The weakest evidence of all cases, and what that of samples leaves open."""
+    cases = shifted.drop_duplicates("case")
+    checks = int(cases.loc[cases["evidence"] == "sampled", "spots"].sum())
+    word = weakest(cases["evidence"])
+    open_share = could_deviate(checks) if word == "sampled" else np.nan
+    return {"evidence": word, "spots": checks, "could_deviate": open_share}
 
 
 def _tied(near_ties: "pd.Series[float]") -> float:
     """The share of rows with near-ties; NaN where no model counts them."""
     counted = near_ties.dropna()
     return float((counted > 0).mean()) if len(counted) else np.nan
+
+
+def _by_tie(shifted: pd.DataFrame) -> dict[str, object]:
+    """The share of cases with a near-tie under any shift, and the mean NMSE with and without."""
+    found: dict[str, object] = {"tied": np.nan, "tied_nmse": np.nan, "untied_nmse": np.nan}
+    counted = shifted[shifted["near_ties"].notna()]
+    if len(counted):
+        ties = counted.groupby("case", observed=True)["near_ties"].max() > 0
+        tied = counted["case"].map(ties).to_numpy(bool)
+        errors, covers = counted["eq_nmse"].to_numpy(np.float64), counted["covers"].to_numpy()
+        found["tied"] = float(ties.mean())
+        for name, mine in (("tied_nmse", tied), ("untied_nmse", ~tied)):
+            found[name] = mean(errors[mine], covers[mine]) if mine.any() else np.nan
+    return found
 
 
 def _flips(shifted: pd.DataFrame, flipped: NDArray[np.bool_]) -> tuple[float, float]:

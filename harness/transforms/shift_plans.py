@@ -50,9 +50,9 @@ class ShiftPlan(ABC):
         return 1
 
     @property
-    def exact(self) -> bool:
-        """Whether the worst of these shifts is the worst of all circular shifts."""
-        return False
+    def evidence(self) -> str:
+        """How these shifts tell the worst of all circular ones; empty where they do not."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ class All(ShiftPlan):
         return None
 
     @property
-    def exact(self) -> bool:
-        return True
+    def evidence(self) -> str:
+        return "enumerated"
 
 
 @dataclass(frozen=True)

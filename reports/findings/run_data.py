@@ -55,6 +55,12 @@ class RunData:
         """The rows of shifts, without the unshifted pass of each case."""
         return self.rows[self.rows["draw"] > 0] if len(self.rows) else self.rows
 
+    @property
+    def covering(self) -> bool:
+        """Whether anything was asked of all circular shifts."""
+        known = len(self.summary) and (self.summary["evidence"] != "").any()
+        return bool(known or self.manifest.get("probes"))
+
     @cached_property
     def models(self) -> list[str]:
         return self._labels("model")

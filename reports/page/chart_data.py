@@ -86,7 +86,7 @@ def _series(
                         "network": names[model],
                         "trained": str(trained),
                         "inside": inside if trained else None,
-                        "exact": bool(line["exact"]),
+                        "evidence": str(line["evidence"]),
                         "stats": {d.key: _stats(line, d) for d in has},
                         "quality": {n: line[f"{n}_mean"] for n in _QUALITY if f"{n}_mean" in line},
                         "points": _points(mine, has, budget),

@@ -17,8 +17,12 @@ _GENERAL = {
     "95 % interval": "Of the mean, over what was sampled independently: clusters are patients "
     "where the data name them, else single cases. There is none for fewer than eight clusters, "
     "where fewer than five make the mean, and where all errors are rounding.",
-    "Worst": "Over all cases and shifts that were measured; over all circular shifts where a "
-    "line is marked as exact.",
+    "Worst": "Over all cases and shifts that were measured; over all circular shifts where there "
+    "is evidence for that.",
+    "Evidence": "How the worst of all circular shifts is known. Enumerated: every shift passed "
+    "through the network. Proved: residue classes that follow from the network's operators at "
+    "this size. Sampled: residue classes that spot checks support; so many shifts could deviate, "
+    "at 95 %. A network that is random, keeps state, or depends on the batch or the slot has none.",
     "Floor": "The NMSE of the unshifted input in another slot of a batch: what rounding alone "
     "does. An error near the floor is no error of the network.",
     "Canonical and reference frame": "Whether the shifted output is rolled back and compared "

@@ -22,7 +22,7 @@ from equibench.reports.page.provenance import command, facts
 from equibench.reports.page.summary_sheet import sheet
 from equibench.reports.page.worst_cases import Gallery, worst_cases
 from equibench.reports.paper.side_by_side import paper_tables
-from equibench.reports.tables.summary_table import number
+from equibench.reports.tables.summary_table import number, unrepeatable
 
 __all__ = ["render", "write_page"]
 
@@ -88,7 +88,7 @@ def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[
         "intervals": _intervals(runs),
         "board": leaderboard(runs),
         "sheet": sheet(runs),
-        "exact": any(data.manifest.get("probes") for data in runs.values()),
+        "covering": any(data.covering for data in runs.values()),
         "notices": [notice for run, data in runs.items() for notice in _notices(run, data, runs)],
         "paper": paper_tables(runs),
         "citation": CITATION,
@@ -135,7 +135,8 @@ def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
             f"{who}Untrained: {names}. An untrained network starts from a fixed seed: its error "
             "shows what the architecture does, not what training makes of it."
         )
-    return found
+    said = [unrepeatable(line) for line in data.summary.to_dict("records") if line["repeatability"]]
+    return found + [f"{who}{line[:1].upper()}{line[1:]}." for line in dict.fromkeys(said)]
 
 
 def _provenance(data: RunData) -> dict[str, Any]:

@@ -74,11 +74,11 @@ def sheet(runs: Mapping[str, RunData]) -> Sheet:
     kinds = [kind for column in shown for kind in _kinds(column, shown[0])]
     kinds += [_Kind(column, "mean") for column in quality]
     probes = {run: data.manifest.get("probes", {}) for run, data in runs.items()}
-    covering = any(probes.values())
+    covering = any(data.covering for data in runs.values())
     blocks = _blocks(kinds)
     blocks.append(Block("", [Name("floor")]))
     if covering:
-        names = ("exact", "classes", "covers", "spot check")
+        names = ("evidence", "classes", "covers", "spot check")
         blocks.append(Block("every circular shift", [Name(name) for name in names]))
     entries = []
     for _, part in summary.groupby(["suite", "group"], sort=False):
@@ -113,11 +113,19 @@ def _blocks(kinds: Sequence[_Kind]) -> list[Block]:
     return [Block(heading, names) for heading, names in blocks.items()]
 
 
+def _known(line: Mapping[Any, Any]) -> Cell:
+    """How the worst case over all shifts is known, or why it is not."""
+    word, share = str(line["evidence"]), float(line["could_deviate"])
+    if word == "sampled":
+        return Cell(f"sampled; up to {share:.1%} could deviate", left=True)
+    return Cell(word or line["repeatability"] or NONE, left=True)
+
+
 def _covered(line: Mapping[Any, Any], probe: Mapping[str, Any] | None) -> list[Cell]:
-    """Whether the worst case is that of all circular shifts, and what says so."""
+    """How the worst case over all circular shifts is known, and what says so."""
     if probe is None:
         return [
-            Cell("no"),
+            _known(line),
             Cell(NONE),
             Cell(f"{line['shifts']:,}", value=line["shifts"]),
             Cell(NONE),
@@ -126,7 +134,7 @@ def _covered(line: Mapping[Any, Any], probe: Mapping[str, Any] | None) -> list[C
     deviation, covered = float(line["spot_deviation"]), int(line["shifts"])
     by_class = line["evaluated"] < covered
     return [
-        Cell("yes" if line["exact"] else "no"),
+        _known(line),
         Cell(f"{sy} × {sx}", value=sy * sx) if by_class else Cell(NONE),
         Cell(f"{covered:,}", value=covered),
         Cell(number(deviation, ".1e"), value=deviation) if by_class else Cell(NONE),

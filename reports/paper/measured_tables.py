@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from equibench.evidence.words import weakest
 from equibench.registry.specs import Spec
 from equibench.reports.findings.published_results import AUGMENTATION, original, paper_name
 from equibench.reports.findings.run_data import UNTRAINED, RunData
@@ -94,9 +95,9 @@ class Measured:
         return sum(int(line["shifts"]) for line in self.groups.values())
 
     @property
-    def exact(self) -> bool:
-        """Whether the shifts were all the circular shifts there are."""
-        return all(bool(line["exact"]) for line in self.groups.values())
+    def evidence(self) -> str:
+        """How the worst of all circular shifts is known; empty where it is not."""
+        return weakest(str(line["evidence"]) for line in self.groups.values())
 
     def value(self, quantity: Quantity, group: str) -> float | None:
         """A quantity in one group, or over all cases (``all``); None where it was not measured."""

@@ -83,9 +83,9 @@ class PaperTable:
         """How many cases and shifts the numbers come from."""
         most = max(self.networks, key=lambda each: each.comparisons)
         shifts = most.comparisons / max(1, most.cases)
-        every = "all " if most.exact else ""
+        every, known = ("all ", f" ({most.evidence})") if most.evidence else ("", "")
         return (
-            f"{_count(most.cases, 'case')}, {every}{_count(shifts, 'shift')} of each: "
+            f"{_count(most.cases, 'case')}, {every}{_count(shifts, 'shift')} of each{known}: "
             f"{_count(most.comparisons, 'comparison')}"
         )
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, cast
 import pandas as pd
 
 from equibench.errors import UsageError
+from equibench.evidence.words import EVIDENCE
 from equibench.reports.findings.run_data import UNTRAINED, shorten
 from equibench.reports.tables.grid import Cell
 from equibench.reports.tables.writers import Heading, Table, latex, markdown, terminal
@@ -24,6 +25,7 @@ __all__ = [
     "number",
     "place",
     "summary_table",
+    "unrepeatable",
     "within",
 ]
 
@@ -275,24 +277,68 @@ def _notes(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
     if untrained:
         who = "all networks" if len(untrained) == len(models) else ", ".join(untrained)
         notes.append(f"{UNTRAINED}: {who} (networks start from a fixed seed)")
-    if "exact" in summary and summary["exact"].all():
-        notes.append("worst: over all circular shifts")
-    for line in summary[summary["inexact"] > 0].to_dict("records") if "inexact" in summary else []:
-        notes.append(_inexact(line))
+    notes += _evidence(summary)
+    notes += [_contradicted(line) for line in _where(summary, "contradicted")]
+    notes += [_tied(line) for line in _where(summary, "tied")]
+    notes += [unrepeatable(line) for line in _where(summary, "repeatability")]
     if "padded" in summary and summary["padded"].any():
         who = ", ".join(summary.loc[summary["padded"], "model"].unique())
         notes.append(f"padded and cropped back, which changes equivariance: {who}")
     return notes
 
 
-def _inexact(line: Mapping[Any, Any]) -> str:
+def _where(summary: pd.DataFrame, column: str) -> list[Mapping[Any, Any]]:
+    """The lines in which a column has something to say."""
+    lines = summary.to_dict("records")
+    return [line for line in lines if line.get(column) and pd.notna(line[column])]
+
+
+def _evidence(summary: pd.DataFrame) -> list[str]:
+    """How the worst cases over all shifts are known, a line for each word."""
+    words = summary["evidence"] if "evidence" in summary else pd.Series(dtype=object)
+    notes = []
+    for word in filter(None, EVIDENCE):
+        part = summary[words == word] if len(words) else summary[:0]
+        if not len(part):
+            continue
+        who = "" if len(part) == len(summary) else f" of {', '.join(part['model'].unique())}"
+        share = ""
+        if word == "sampled":
+            share = f"; up to {part['could_deviate'].max():.1%} of the shifts could deviate (95 %)"
+        notes.append(f"worst{who}: over all circular shifts, {word}{share}")
+    return notes
+
+
+def _tied(line: Mapping[Any, Any]) -> str:
+    """What adaptive layers make of cases in which two components have nearly equal norms."""
+    with_ties, without = (number(float(line[f"{n}_nmse"]), ".1e") for n in ("tied", "untied"))
+    others = f", of the others {without}" if line["tied"] < 1 else ""
+    return (
+        f"near-ties: {line['model']} on {line['suite']}, {line['tied']:.0%} of the cases; their "
+        f"mean NMSE is {with_ties}{others}"
+    )
+
+
+def unrepeatable(line: Mapping[Any, Any]) -> str:
+    """Why no shift of a model stands for another, nor for itself."""
+    place = f"{line['model']} on {line['suite']}"
+    if line["repeatability"] == "seeded":
+        return f"seeded: {place} is random, and its generators begin anew for every image"
+    differ = number(float(line["repeat_nmse"]), ".1e")
+    return (
+        f"{line['repeatability']}: {place}; the same image, unshifted, gives outputs that differ "
+        f"by an NMSE of {differ}, and nothing is known of all shifts"
+    )
+
+
+def _contradicted(line: Mapping[Any, Any]) -> str:
     """Why the worst case over all shifts is not known for some cases."""
-    tied = float(line["inexact_near_ties"])
+    tied = float(line["contradicted_near_ties"])
     why = f" (near-ties of adaptive layers in {tied:.0%} of their shifts)" if tied > 0 else ""
     deviation = number(float(line["spot_deviation"]), ".1e")
-    cases = f"{line['inexact']} of {line['cases']} cases"
+    cases = f"{line['contradicted']} of {line['cases']} cases"
     return (
-        f"not exact: {line['model']} on {line['suite']}, {cases}, "
+        f"contradicted by spot checks: {line['model']} on {line['suite']}, {cases}, "
         f"where shifts of one class differ by up to {deviation}{why}; --exhaustive evaluates "
         "every shift of them"
     )

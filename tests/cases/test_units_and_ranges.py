@@ -26,6 +26,14 @@ def test_outputs_are_clamped_on_both_sides_then_scaled_then_moved():
     assert in_units(outputs, None, scale, offset).flatten().tolist() == [-17, 5, 89, 9]
 
 
+def test_what_is_added_afterwards_is_clamped_as_if_it_had_been_before():
+    outputs = torch.tensor([-9.0, 2.0, 9.0, 5.0], dtype=torch.float64).reshape(2, 1, 1, 2)
+    scale, offset = (torch.tensor(v, dtype=torch.float64) for v in ([2.0, 10.0], [1.0, -1.0]))
+    added = torch.tensor([1.5, -2.5], dtype=torch.float64)[:, None, None, None]
+    late = in_units(outputs - added, 6.0, scale, offset, added) + added * scale[:, None, None, None]
+    torch.testing.assert_close(late, in_units(outputs, 6.0, scale, offset))
+
+
 @pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
 def test_no_clamp_hides_what_is_not_finite(value):
     one = torch.ones(1, dtype=torch.float64)

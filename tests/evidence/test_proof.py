@@ -69,6 +69,13 @@ def test_what_no_proof_may_be_given_of_is_refused_with_its_reason(forward, reaso
     assert reason in str(proof)
 
 
+@pytest.mark.parametrize("options", [{"size": 12}, {"scale_factor": 4}])
+def test_samples_that_are_spread_again_commute_with_their_stride(options):
+    proof = eb.prove(lambda x: nn.functional.interpolate(x[..., ::4, ::4], **options), 12)
+    assert proof.proved
+    assert proof.stride == (4, 4)
+
+
 def test_networks_that_keep_state_are_refused_and_left_as_they_were():
     class Counting(nn.Module):
         def __init__(self):

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -29,7 +30,7 @@ def measured(nmse=(0.1, 0.2, 0.3, 0.4), ssim=0.9, floor=1e-15, model="net", **ch
             "dy": [0, 1, 2, 0, 3, 4], "dx": [0, 5, 6, 0, 7, -8],
             "frame": "canonical", "precision": "fp32",
             "eq_nmse": [floor, *nmse[:2], floor, *nmse[2:]], "eq_ssim": ssim,
-            "near_ties": np.nan, "floor_nmse": floor, "covers": 1, "exact": False,
+            "near_ties": np.nan, "floor_nmse": floor, "covers": 1, "evidence": "",
             "spot_deviation": np.nan,
         }
     )  # fmt: skip
@@ -484,8 +485,34 @@ def test_check_passes_until_a_change_makes_it_worse_and_update_accepts_it(cli, r
     assert cli("check", "before", "--against", "now")[1].splitlines()[-1] == (
         "before against now: all 6 pass, 6 are better"
     )
-    assert cli("check", "now", "--against", "base.json", "--update")[0] == 0
+    before = Path("base.json").read_bytes()
+    status, out, err = cli("check", "now", "--against", "base.json", "--update")
+    assert status == 1
+    assert [line.partition(":")[0] for line in out.splitlines()] == ["regression"] * 6
+    assert err == (
+        "base.json is not updated: 6 figures would be worse; if this is meant, add --worse\n"
+    )
+    assert Path("base.json").read_bytes() == before
+    assert cli("check", "now", "--against", "base.json", "--worse")[0] == 2
+    status, out, _ = cli("check", "now", "--against", "base.json", "--update", "--worse")
+    assert status == 0
+    assert out.splitlines()[-1] == "baseline: base.json"
     assert cli("check", "now", "--against", "base.json")[0] == 0
+
+
+def test_a_baseline_that_cannot_be_read_is_replaced_and_that_is_said(cli, run):
+    run("now")
+    Path("base.json").write_text("{", encoding="utf-8")
+    status, out, err = cli("check", "now", "--against", "base.json", "--update")
+    assert (status, out) == (0, "baseline: base.json\n")
+    assert "the baseline base.json is damaged" in err
+    assert err.endswith("; it is replaced\n")
+
+
+def test_comparing_nothing_is_an_error():
+    nothing = Baseline({"frame": "canonical", "precision": "fp32", "shifts": "all"}, {}, {}, {})
+    with pytest.raises(UsageError, match="nothing is compared"):
+        judge(nothing, nothing)
 
 
 def test_check_takes_tolerances_from_toml_and_the_command_line_wins(cli, run, tmp_path):

@@ -26,7 +26,7 @@ def measured(nmse=0.25, ssim=0.75, model="net", suites=("images",), **changes):
                 "case": list("aaabbb"), "draw": [0, 1, 2, 0, 1, 2], "dy": range(6), "dx": 0,
                 "frame": "canonical", "precision": "fp32",
                 "eq_nmse": np.insert(np.broadcast_to(nmse, 4), [0, 2], 0.0), "eq_ssim": ssim,
-                "near_ties": np.nan, "floor_nmse": 0.0, "covers": 1, "exact": False,
+                "near_ties": np.nan, "floor_nmse": 0.0, "covers": 1, "evidence": "",
                 "spot_deviation": np.nan,
             }
         )

@@ -23,7 +23,7 @@ def measured(errors, quality=0.9, seed=0):
             "model": "net", "suite": "images", "group": "all", "cluster": cases, "case": cases,
             "draw": draw, "dy": draw, "dx": 0, "frame": "canonical", "precision": "fp32",
             "eq_nmse": eq_nmse, "ssim": np.where(draw == 0, quality, np.nan), "near_ties": np.nan,
-            "floor_nmse": 1e-15, "covers": 1, "exact": False, "spot_deviation": np.nan,
+            "floor_nmse": 1e-15, "covers": 1, "evidence": "", "spot_deviation": np.nan,
         }
     )  # fmt: skip
     shifts = {"frame": "canonical", "precision": "fp32", "shifts": "random:n=2,max=8"}

@@ -144,12 +144,80 @@ def test_a_regression_shows_figures_remedy_and_table(project):
         "at 00001 (-6, -6)",
         "changed: net · images: outputs, is 0.04443, limit 1.279e-11, NMSE between the "
         "unshifted outputs and the baseline's, estimated",
-        "if this is meant: pytest --equivariance-update",
+        "if this is meant: pytest --equivariance-update=worse",
     ]
     text = result.stdout.str()
     assert "- Captured equivariance call -" in text
     assert "| ✗ regression | net     | images  | all     | mean eq_nmse" in text
     assert "fixture.py" not in text  # the traceback ends in the test
+
+
+def test_an_update_that_makes_figures_worse_says_so_and_needs_to_be_told(project):
+    project("--equivariance-update")
+    file = project.path / "equivariance/test_net/test_net.json"
+    before = file.read_bytes()
+    result = project("--equivariance-update", ".", source=weaker())
+    result.assert_outcomes(failed=1)
+    said = messages(result)
+    assert said[0] == f"AssertionError: {file} is not updated, for 6 figures would be worse"
+    assert [line.partition(",")[0] for line in said[1:7]] == [
+        f"regression: net · images · all: {statistic} {metric}"
+        for metric in ("eq_nmse", "eq_ssim")
+        for statistic in ("mean", "median", "worst")
+    ]
+    assert said[7] == "if this is meant: pytest --equivariance-update=worse"
+    result.stdout.fnmatch_lines(["equivariance: 1 not updated"])
+    assert file.read_bytes() == before
+    result = project("--equivariance-update=worse", ".", source=weaker())
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["equivariance: 1 updated for the worse"])
+    project(source=weaker()).assert_outcomes(passed=1)
+    project("--equivariance-update").assert_outcomes(passed=1)  # better again
+
+
+def test_a_damaged_baseline_is_replaced_by_an_update(project):
+    project("--equivariance-update")
+    file = project.path / "equivariance/test_net/test_net.json"
+    file.write_text("{")
+    project().assert_outcomes(failed=1)
+    project("--equivariance-update").assert_outcomes(passed=1)
+    project().assert_outcomes(passed=1)
+
+
+def test_baselines_of_tests_that_no_longer_exist_are_listed(project):
+    twice = NET + TEST + "    equivariance(net, images)\n"
+    project("--equivariance-update", source=twice)
+    folder = project.path / "equivariance"
+    folder.joinpath("test_gone").mkdir()
+    gone = folder / "test_gone/test_it.json"
+    gone.write_text("{}")
+    renamed = twice.replace("test_net(", "test_renamed(")
+    project("--equivariance-update", source=renamed)
+    left = [gone, folder / "test_net/test_net.2.json", folder / "test_net/test_net.json"]
+    listed = [f"equivariance: no test has the baseline {file}: delete it" for file in left]
+    said = "equivariance: no test"
+    assert [x for x in project(source=renamed).outlines if x.startswith(said)] == listed
+    # of what was not collected whole, nothing is known
+    part = project("test_net.py::test_renamed", source=renamed)
+    assert not [x for x in part.outlines if x.startswith(said)]
+    for file in left:
+        file.unlink()
+    assert not [x for x in project(source=renamed).outlines if x.startswith(said)]
+
+
+def test_a_network_that_does_not_repeat_itself_is_counted_and_stays_within_its_own_spread(project):
+    source = NET.replace("x * torch", "torch.nn.functional.dropout(x, 0.5, True) * torch") + TEST
+    result = project("--equivariance-update", source=source)
+    result.stdout.fnmatch_lines(
+        ["equivariance: 1 updated; 1 of networks that do not repeat themselves"]
+    )
+    project(source=source).assert_outcomes(passed=1)
+    plain = project("--equivariance-update=worse")
+    plain.assert_outcomes(passed=1)
+    result = project(source=source)
+    result.assert_outcomes(failed=1)
+    wanted = "regression: net · images · all: repeatability, it was repeatable and is random"
+    assert wanted in messages(result)
 
 
 def test_other_outputs_may_be_allowed(project):

@@ -181,7 +181,7 @@ def test_every_batch_has_the_same_shape_and_the_floor_another_slot(images):
 
     eb.evaluate(model, images, shifts="random:n=4,max=8", batch=4)
     assert {len(x) for x in seen} == {4}
-    order = torch.cat(seen)
+    order = torch.cat(seen[4:])  # after those that try whether it repeats itself
     assert torch.equal(order[0], images[0])
     assert torch.equal(order[1], images[0])
 

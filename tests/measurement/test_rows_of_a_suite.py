@@ -88,7 +88,7 @@ def test_a_row_names_model_suite_group_cluster_case_draw_and_conditions():
     assert set(rows["precision"]) == {"fp32"}
     assert set(rows["batch"]) == {2}
     assert set(rows["covers"]) == {1}
-    assert not rows["exact"].any()
+    assert rows["evidence"].eq("").all()
 
 
 class Doubles(torch.nn.Module):

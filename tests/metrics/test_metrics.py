@@ -71,6 +71,13 @@ def test_ssim_columns_is_scikit_image_s_with_columns_as_channels(pairs):
     np.testing.assert_allclose(ssim_columns(*pairs), expected, rtol=RELATIVE)
 
 
+def test_ssim_in_float32_is_that_of_float64_within_1e_7_on_the_embedded_images():
+    for a, b in (mri_pairs(), ct_pairs()):
+        for near in (b, a + 1e-3 * (b - a)):
+            r = a.amax(dim=(1, 2, 3))
+            assert (ssim(a, near, r) - ssim(a.double(), near.double(), r)).abs().max() < 1e-7
+
+
 def test_channels_are_averaged_as_scikit_image_averages_them():
     rng = np.random.default_rng(0)
     a = rng.random((3, 16, 20)).astype(np.float32)

@@ -110,7 +110,7 @@ def test_a_device_of_its_own_takes_all_rows_at_once():
 def test_a_data_range_keeps_its_digits_whatever_the_images_are():
     a, b = pair()
     error = float((a.double() - b.double()).square().mean(dim=(1, 2, 3))[0])
-    assert psnr(a, b, 0.1)[0].item() == pytest.approx(10 * log10(0.1**2 / error), rel=1e-12)
+    assert psnr(a, b, 0.3)[0].item() == pytest.approx(10 * log10(0.3**2 / error), rel=1e-12)
 
 
 def test_names_of_columns_have_no_dashes():

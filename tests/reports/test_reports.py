@@ -213,12 +213,13 @@ def test_the_sheet_has_every_model_on_every_suite(two_suites):
 
 def test_the_sheet_says_where_every_circular_shift_counts(make):
     part = rows("m", "noise", constant(1e-3), shifts=[(0, 1), (1, 0), (1, 1)])
-    part["covers"], part["exact"], part["spot_deviation"] = 64, True, 3e-16
+    part["covers"], part["evidence"], part["spots"] = 64, "sampled", 6
+    part["spot_deviation"] = 3e-16
     run = make([part])
     run.write_manifest(run.manifest | {"probes": {"m": {"noise": {"classes": [2, 2]}}}})
     found = sheet({"run": RunData.read(run)})
     assert [name.text for name in found.blocks[-1].names] == [
-        *("exact", "classes", "covers", "spot check"),
+        *("evidence", "classes", "covers", "spot check"),
     ]
     assert [cell.text for cell in found.entries[0].cells[-4:]] == ["yes", "2 × 2", "384", "3.0e-16"]
 

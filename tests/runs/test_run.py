@@ -35,7 +35,8 @@ def test_a_run_folder_holds_rows_manifest_summary_and_failures(cli, tmp_path):
     assert list(rows.columns) == [
         "model", "suite", "group", "cluster", "case", "draw", "dy", "dx", "frame", "precision",
         "eq_nmse", "eq_psnr", "eq_ssim", "delta_psnr", "nmse", "psnr", "ssim", "psnr_shifted",
-        "near_ties", "floor_nmse", "covers", "exact", "spot_deviation", "batch", "padded",
+        "near_ties", "floor_nmse", "covers", "evidence", "spots", "spot_deviation",
+        "repeatability", "repeat_nmse", "batch", "padded",
     ]  # fmt: skip
     summary = pd.read_csv(folder / "summary.csv")
     assert summary["eq_nmse_worst"][0] == rows["eq_nmse"].max()
@@ -96,7 +97,7 @@ def test_an_interrupted_run_keeps_its_finished_units(cli, tmp_path, loads):
     program, *arguments = shlex.split(remedy)
     assert program == "equibench"
     assert cli(*arguments)[0] == 0
-    assert loads == ["00002"]
+    assert loads == ["00000", "00002"]  # the first is what models are tried with
     run(cli, "--shifts", "random:n=40,max=8", out="undisturbed")
     resumed, whole = (pd.read_parquet(tmp_path / name / "rows") for name in ("run", "undisturbed"))
     pd.testing.assert_frame_equal(resumed, whole, check_exact=True)

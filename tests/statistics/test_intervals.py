@@ -176,7 +176,7 @@ def rows(errors, cluster=None, ssim=None):
     for case, of_case in enumerate(errors):
         base = {"model": "net", "suite": "images", "group": "all", "case": str(case)}
         base |= {"cluster": cluster[case] if cluster else str(case), "frame": "canonical"}
-        base |= {"precision": "fp32", "near_ties": 0, "floor_nmse": 1e-15, "exact": False}
+        base |= {"precision": "fp32", "near_ties": 0, "floor_nmse": 1e-15, "evidence": ""}
         base |= {"covers": 1, "spot_deviation": np.nan}
         for draw, error in enumerate([1e-15, *of_case]):
             place = {"draw": draw, "dy": draw, "dx": 0}

@@ -15,7 +15,7 @@ def rows(**columns):
         {
             "model": "net", "suite": "images", "group": "all", "cluster": "a", "case": "a",
             "draw": draw, "dy": draw, "dx": 0, "frame": "canonical", "precision": "fp32",
-            "near_ties": 0.0, "floor_nmse": 0.0, "covers": 1, "exact": False,
+            "near_ties": 0.0, "floor_nmse": 0.0, "covers": 1, "evidence": "",
             "spot_deviation": np.nan,
             **{name: [0.0, *values] for name, values in columns.items()},
         }

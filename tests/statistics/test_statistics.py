@@ -35,7 +35,7 @@ def rows(errors, cluster=None, covers=1, floor=1e-15):
     for case, of_case in enumerate(errors):
         base = {"model": "net", "suite": "images", "group": "all", "case": str(case)}
         base |= {"cluster": cluster[case] if cluster else str(case), "frame": "canonical"}
-        base |= {"precision": "fp32", "near_ties": 0, "floor_nmse": floor, "exact": False}
+        base |= {"precision": "fp32", "near_ties": 0, "floor_nmse": floor, "evidence": ""}
         base |= {"covers": covers, "spot_deviation": np.nan}
         for draw, error in enumerate([floor, *of_case]):
             lines.append(base | {"draw": draw, "dy": draw, "dx": 0, "eq_nmse": error})

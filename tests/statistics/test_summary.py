@@ -18,7 +18,7 @@ def table(cases, **columns):
         parts.append(part.assign(case=case, cluster=case))
     constant = {"model": "net", "suite": "images", "group": "all", "frame": "reference"}
     constant |= {"precision": "bf16", "near_ties": 0.0, "floor_nmse": 1e-15, "covers": 1}
-    constant |= {"exact": False, "padded": False, "spot_deviation": np.nan}
+    constant |= {"evidence": "", "padded": False, "spot_deviation": np.nan}
     rows = pd.concat(parts, ignore_index=True).assign(**constant)
     for name, values in columns.items():
         rows[name] = values
@@ -38,30 +38,55 @@ def test_a_line_counts_cases_shifts_and_rows_and_says_the_conditions():
     expected = {
         "model": "net", "suite": "images", "group": "all", "cases": 2, "clusters": 2, "shifts": 24,
         "evaluated": 4, "frame": "reference", "precision": "bf16", "floor_nmse": 4e-15,
-        "exact": False, "padded": False,
+        "evidence": "", "padded": False,
     }  # fmt: skip
     assert {key: found[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize(("exact", "all_exact"), [(True, True), ([False, True, True] * 2, True),
-                                                  ([True] * 5 + [False], False)])  # fmt: skip
-def test_a_line_is_exact_if_all_of_its_shifts_are(exact, all_exact):
-    assert line(table(TWO, exact=exact))["exact"] is all_exact
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        ("enumerated enumerated", "enumerated"),
+        ("proved enumerated", "proved"),
+        ("proved sampled", "sampled"),
+    ],
+)
+def test_the_evidence_of_a_line_is_the_weakest_of_its_cases(words, word):
+    rows = table(TWO, evidence=[each for each in words.split() for _ in range(3)], spots=6)
+    found = line(rows)
+    assert found["evidence"] == word
+    assert found["spots"] == 6 * (word == "sampled")
+    assert line(rows.assign(evidence=["sampled"] * 3 + [""] * 3))["evidence"] == ""
+
+
+def test_all_spot_checks_together_bound_the_share_of_shifts_that_could_deviate():
+    found = line(table(TWO, evidence="sampled", spots=6, spot_deviation=0.0))
+    assert found["spots"] == 12
+    assert (1 - found["could_deviate"]) ** 12 == pytest.approx(0.05, rel=1e-12)
+    assert np.isnan(line(table(TWO, evidence="proved", spots=6))["could_deviate"])
+
+
+def test_rows_of_a_folder_that_said_exact_have_the_words_of_today():
+    rows = table(TWO).drop(columns="evidence")
+    assert line(rows.assign(exact=True, covers=1))["evidence"] == "enumerated"
+    by_class = line(rows.assign(exact=True, covers=16))
+    assert (by_class["evidence"], by_class["spots"]) == ("sampled", 12)
+    assert line(rows.assign(exact=False, covers=16))["evidence"] == ""
 
 
 def test_cases_whose_classes_are_contradicted_are_counted_and_so_are_their_near_ties():
     """b's classes are none, and half of its rows have near-ties; c's are, d has none to check."""
     cases = {name: [1e-15, 0.2, 0.3] for name in "abcd"}
-    rows = table(cases, exact=True, spot_deviation=1e-16)
+    rows = table(cases, evidence="sampled", spot_deviation=1e-16)
     b, d = rows["case"] == "b", rows["case"] == "d"
-    rows.loc[b, ["exact", "spot_deviation"]] = False, 0.25
-    rows.loc[d, ["exact", "spot_deviation"]] = False, np.nan
+    rows.loc[b, ["evidence", "spot_deviation"]] = "", 0.25
+    rows.loc[d, ["evidence", "spot_deviation"]] = "", np.nan
     rows.loc[b & (rows["draw"] == 1), "near_ties"] = 2.0
     rows.loc[(rows["case"] == "c") & (rows["draw"] > 0), "near_ties"] = 1.0
     found = line(rows)
-    assert (found["inexact"], found["spot_deviation"]) == (1, 0.25)
+    assert (found["contradicted"], found["spot_deviation"]) == (1, 0.25)
     assert found["near_ties"] == 3 / 8
-    assert found["inexact_near_ties"] == 1 / 4
+    assert found["contradicted_near_ties"] == 1 / 4
 
 
 def test_near_ties_of_a_model_that_counts_none_are_unknown():
@@ -105,9 +130,7 @@ def test_a_column_that_is_empty_is_left_out_and_an_error_that_is_nan_is_not():
 
 def test_models_suites_and_groups_have_lines_of_their_own_in_the_order_of_the_rows():
     """z before a: nothing is sorted."""
-    keys = [
-        ("z", "s", "g"), ("z", "s", "f"), ("z", "r", "g"), ("a", "s", "g"), ("a", "r", "f"),
-    ]  # fmt: skip
+    keys = [(m, s, g) for m in "za" for s in "srt" for g in "gf"]
     parts = [
         table({"a": [0, number + 1.0]}).assign(model=model, suite=suite, group=group)
         for number, (model, suite, group) in enumerate(keys)
@@ -116,9 +139,9 @@ def test_models_suites_and_groups_have_lines_of_their_own_in_the_order_of_the_ro
     for given in (rows, iter(parts)):
         found = summarize(given)
         assert list(found[["model", "suite", "group"]].itertuples(index=False, name=None)) == keys
-        assert found["eq_nmse_mean"].tolist() == [1, 2, 3, 4, 5]
-    mixed = rows.iloc[[0, 2, 4, 6, 8, 9, 7, 5, 3, 1]].reset_index(drop=True)
-    assert summarize(mixed)["eq_nmse_mean"].tolist() == [1, 2, 3, 4, 5]
+        assert found["eq_nmse_mean"].tolist() == list(range(1, 13))
+    mixed = pd.concat([rows.iloc[::2], rows.iloc[:0:-2]], ignore_index=True)
+    assert summarize(mixed)["eq_nmse_mean"].tolist() == list(range(1, 13))
 
 
 def patients():
@@ -189,12 +212,12 @@ def test_columns_come_by_what_they_say_each_with_its_heading():
 
 def test_errors_that_are_not_finite_are_failures_of_their_cases():
     nan, inf = np.nan, np.inf
-    rows = table({"a": [0, nan, inf], "b": [0, 0.5, inf], "c": [0, 1, 2]})
+    rows = table({"z": [0, nan, inf], "b": [0, 0.5, inf], "c": [0, 1, 2]})
     place = {"model": "net", "suite": "images", "error": "NonFinite"}
     assert non_finite(rows) == [
         {
-            **place, "cases": ["a"],
-            "message": "net has an NMSE of nan on images, case a, 2 shifts, first (1, -1): its "
+            **place, "cases": ["z"],
+            "message": "net has an NMSE of nan on images, case z, 2 shifts, first (1, -1): its "
             "output is not finite there",
         },
         {

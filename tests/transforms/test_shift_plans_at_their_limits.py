@@ -30,7 +30,7 @@ def file(tmp_path):
 def test_the_count_is_how_many_shifts_a_case_gets(text):
     assert parse_shifts(text).count() == len(drawn(text))
     assert parse_shifts(text).covers((32, 48)) == 1
-    assert not parse_shifts(text).exact
+    assert parse_shifts(text).evidence == ""
 
 
 def test_the_count_of_all_shifts_depends_on_the_image_and_that_of_a_file_on_its_lines(file):

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import nn
 
+from equibench.evidence.certificate import TIES
 from equibench.evidence.motion.context import Context
 from equibench.evidence.motion.factors import (
     Axis,
@@ -54,11 +55,7 @@ def _down(c: Context, layer: Any, inputs: list[Any], any_shift: bool) -> tuple[V
         new, choice = _sampled(c, dim, stride, any_shift)
         dims.append(new)
         chosen.append(choice)
-    c.notes.append(
-        "no two polyphase components tie"
-        if any_shift
-        else "rounding does not decide between polyphase components"
-    )
+    c.notes.append("no two polyphase components tie" if any_shift else TIES)
     index = Value((x.dims[0],), choice=tuple(chosen))
     return Value((*x.dims[:2], *dims)), index
 

@@ -184,8 +184,9 @@ function shifts() {
   choice(controls, "Colours", [["shared", "one scale for a suite"], ["panel", "one for each panel"]], set("scale"));
   choice(controls, "Powers of two dividing", [["both", "both components"], ["dy", "dy"], ["dx", "dx"]], set("axis"));
   for (const place of places) {
-    const exact = data.series.some((s) => s.place === place && s.exact);
-    const how = exact ? " by residue class: every circular shift" : "";
+    const words = new Set(data.series.filter((s) => s.place === place).map((s) => s.evidence));
+    words.delete("");
+    const how = words.size ? ` every circular shift: ${[...words].join(", ")}` : "";
     const box = element("div", { "data-place": place });
     const map = element("div", { class: "chart" }), octaves = element("div", { class: "chart" });
     box.append(
