@@ -60,7 +60,7 @@ def registered_modules(model: nn.Module) -> list[nn.Module]:
     """A module and those in it, as ``model.modules()``, unhashable ones as well."""
 
     def children(module: object) -> Iterator[object]:
-        return iter(vars(module)["_modules"].values())
+        return iter(getattr(module, "_modules", {}).values())
 
     return [each for each in walk([model], children) if isinstance(each, nn.Module)]
 

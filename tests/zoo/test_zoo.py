@@ -19,7 +19,10 @@ from equibench.state.process_state import process_kept
 SHIFTS = [(1, 0), (5, 11)]
 ROUNDING = default_limit("fp32")
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.* on images depends on the batch:UserWarning"),
+]
 
 
 @pytest.fixture
