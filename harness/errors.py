@@ -1,5 +1,6 @@
 """The errors that equibench raises, one class for each person who meets them."""
 
+import os
 import re
 
 __all__ = [
@@ -17,6 +18,10 @@ class EquibenchError(Exception):
     """Base class. Its message names the thing, the place and the remedy, in one line."""
 
     exit_status = 1
+
+    def __init__(self, message: object = "") -> None:
+        # it is stored and shown, and the files that it names may be no UTF-8
+        super().__init__(os.fsencode(str(message)).decode("utf-8", "backslashreplace"))
 
 
 class UsageError(EquibenchError):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from equibench.cases.suite import Case, Suite
 from equibench.errors import UnavailableError, UsageError
+from equibench.foundation.file_names import as_path, as_text
 from equibench.registry.registries import register_suite
 from equibench.suites.files import (
     choose,
@@ -100,7 +101,7 @@ class FastMRI(Suite):
         Raises:
             UnavailableError: there is no data root, or no HDF5 file in it.
         """
-        stems = sorted(path.stem for path in visible(self._folder().glob("*.h5")))
+        stems = sorted(as_text(path.stem) for path in visible(self._folder().glob("*.h5")))
         if not stems:
             raise UnavailableError(
                 f"suite {self.name!r} finds no *.h5 in {self._folder()}; "
@@ -157,7 +158,7 @@ class FastMRI(Suite):
         return self._root() / f"singlecoil_{self.split}"
 
     def _path(self, stem: str) -> Path:
-        return self._folder() / f"{stem}.h5"
+        return as_path(str(self._folder() / f"{stem}.h5"))
 
     def _slices(self, stem: str) -> int:
         with hdf5(self._path(stem)) as file:

@@ -150,7 +150,7 @@ def _filtered(observation: Image, width: float) -> Image:
 
 
 def _places(root: Path, part: str) -> tuple[Path, Path]:
-    place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]
     name = f"fbp_{part}.npy"
     return root / name, cache_folder() / f"lodopab-{place}" / name
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from equibench.cases.suite import Case, Suite
 from equibench.errors import UnavailableError, UsageError
+from equibench.foundation.file_names import as_path, as_text
 from equibench.registry.registries import register_suite
 from equibench.suites.files import find_folder, no_data, read_image, visible
 from equibench.suites.verify import VerifyReport, verify_images
@@ -64,7 +65,9 @@ class ImageNet(Suite):
             UnavailableError: there is no data root, or no image in it.
         """
         folder = self._folder()
-        names = [path.relative_to(folder).as_posix() for path in islice(_images(folder), self.n)]
+        names = [
+            as_text(path.relative_to(folder).as_posix()) for path in islice(_images(folder), self.n)
+        ]
         if not names:
             raise UnavailableError(
                 f"suite {self.name!r} finds no image in {folder}; it looks for "
@@ -78,7 +81,7 @@ class ImageNet(Suite):
         Raises:
             DataError: the file is missing, truncated or no image.
         """
-        image = _transform()(read_image(self._folder() / name))
+        image = _transform()(read_image(as_path(str(self._folder() / name))))
         return Case(name=name, input=image[None])
 
     def verify(self) -> VerifyReport:

@@ -66,8 +66,6 @@ def check(
                 f"{folder.failures[0]['message']}"
             )
         lost = _lost(against, found, rules)
-        for verdict in lost:
-            typer.echo(str(verdict))
         if lost and not worse:
             typer.echo(
                 f"{against} is not updated: {len(lost)} figures would be worse; if this is meant, "
@@ -87,9 +85,12 @@ def check(
 
 
 def _lost(against: Path, found: "Baseline", rules: list["Tolerance"]) -> list["Verdict"]:
-    """What an update would make worse; a baseline that cannot be read has nothing to lose."""
+    """What an update would make worse, said with all else that fails against the baseline.
+
+    One that cannot be read has nothing to lose.
+    """
     from equibench.guard.baseline import Baseline
-    from equibench.guard.gate import judge, worse
+    from equibench.guard.gate import failed, judge, worse
 
     if not against.exists():
         return []
@@ -98,7 +99,10 @@ def _lost(against: Path, found: "Baseline", rules: list["Tolerance"]) -> list["V
     except UsageError as error:
         typer.echo(f"{error}; it is replaced", err=True)
         return []
-    return worse(judge(before, found, rules))
+    verdicts = judge(before, found, rules)
+    for verdict in failed(verdicts):
+        typer.echo(str(verdict))
+    return worse(verdicts)
 
 
 def compare_runs(

@@ -7,6 +7,7 @@ and the worst of S² is the worst of H·W.
 
 from collections.abc import Container
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,6 @@ def settled(
         if deviation <= limit:
             untied = not tie or bool((classes["near_ties"] == 0).all())
             word = "proved" if untied and first["case"] in proved else "sampled"
-        found = {"spot_deviation": deviation, "spots": len(spots), "evidence": word}
+        found: dict[str, Any] = {"spot_deviation": deviation, "spots": len(spots), "evidence": word}
         parts.append(classes.assign(**found))
     return pd.concat(parts)

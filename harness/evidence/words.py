@@ -1,7 +1,7 @@
 """The words for what is known of a worst case over all shifts, and what old folders said of it."""
 
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ def rows_of_today(rows: pd.DataFrame) -> pd.DataFrame:
     if not missing:
         return rows
     by_class = rows["covers"] > 1
-    found = {
+    found: dict[str, Any] = {
         "evidence": _word(rows, by_class),
         "spots": np.where(by_class, _OLD_SPOTS, 0),
         "repeatability": "",
@@ -60,7 +60,7 @@ def summary_of_today(summary: pd.DataFrame) -> pd.DataFrame:
     by_class = summary["evaluated"] < summary["shifts"]
     word = _word(summary, by_class)
     spots = np.where(by_class, _OLD_SPOTS * summary["cases"], 0)
-    found = {
+    found: dict[str, Any] = {
         "evidence": word,
         "spots": spots,
         "could_deviate": np.where(word == "sampled", [*map(could_deviate, spots)], np.nan),

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import platformdirs
 
+from equibench.foundation.file_names import as_path
+
 __all__ = ["cache_folder", "data_folder"]
 
 
@@ -17,6 +19,6 @@ def cache_folder() -> Path:
 def data_folder(suite: str, root: str | None = None) -> Path | None:
     """The data root of a suite: ``root`` if given, else ``$EQUIBENCH_DATA/SUITE``, else None."""
     if root:
-        return Path(root).expanduser()
+        return as_path(root)
     base = os.environ.get("EQUIBENCH_DATA")
     return Path(base).expanduser() / suite if base else None

@@ -2,7 +2,7 @@
 
 from math import sqrt
 
-__all__ = ["NEAR_TIE", "allowance", "default_limit", "epsilon", "tolerated"]
+__all__ = ["NEAR_TIE", "allowance", "default_limit", "epsilon", "far_above", "tolerated"]
 
 NEAR_TIE = 1e-6
 """Relative gap of an adaptive layer's two best norms below which rounding may decide."""
@@ -12,6 +12,9 @@ _ROUNDINGS = 30
 
 _FLOORS = 10
 """How many times the measured floor is still rounding."""
+
+_FAR = 100
+"""How many times the limit of roundings a floor is that has another reason."""
 
 _EPSILON = {"fp64": 2.0**-52, "fp32": 2.0**-23, "tf32": 2.0**-10, "fp16": 2.0**-10, "bf16": 2.0**-7}
 
@@ -24,6 +27,11 @@ def epsilon(precision: str) -> float:
 def default_limit(precision: str) -> float:
     """The NMSE of an output that is off by thirty roundings of the working precision."""
     return float((_ROUNDINGS * _EPSILON[precision]) ** 2)
+
+
+def far_above(precision: str, floor: float) -> bool:
+    """Whether a floor is more than a network's roundings make of an output of its own scale."""
+    return floor > _FAR * default_limit(precision)
 
 
 def allowance(precision: str, floor: float) -> float:

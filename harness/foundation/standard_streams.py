@@ -1,5 +1,6 @@
 """Standard output and standard error that may be closed, full or a pipe that nobody reads."""
 
+import codecs
 import errno
 import io
 import os
@@ -9,6 +10,20 @@ from typing import TextIO, cast
 from equibench.errors import EquibenchError
 
 __all__ = ["OutputError", "guard_streams"]
+
+
+_ESCAPE = "equibench-names"
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""What cannot be shown, as ``\xff`` where it is a byte of a file name and ``?`` elsewhere."""
+    assert isinstance(error, UnicodeEncodeError)
+    wrong = error.object[error.start : error.end]
+    shown = (f"\\x{ord(c) - 0xDC00:x}" if 0xDC80 <= ord(c) <= 0xDCFF else "?" for c in wrong)
+    return "".join(shown), error.end
+
+
+codecs.register_error(_ESCAPE, _escaped)
 
 
 class OutputError(EquibenchError):
@@ -77,6 +92,6 @@ def _guarded(stream: TextIO | None, descriptor: int, loud: bool) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(cast(io.RawIOBase, _Stream(descriptor, loud))),
         encoding=stream.encoding if stream is not None else "utf-8",
-        errors="replace",
+        errors=_ESCAPE,
         line_buffering=stream is None or stream.line_buffering or not loud,
     )

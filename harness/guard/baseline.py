@@ -246,7 +246,8 @@ def _lines(rows: "pd.DataFrame", kinds: Sequence["Column"]) -> dict[Key, Line]:
         line["floor"] = {"nmse": float(summary["floor_nmse"])}
         if summary["repeatability"]:
             own = float(summary["repeat_nmse"])
-            line["floor"] |= {"repeatability": str(summary["repeatability"]), "repeat_nmse": own}
+            said = {"repeatability": str(summary["repeatability"]), "repeat_nmse": own}
+            line["floor"] = {**line["floor"], **said}
         lines[model, suite, group] = line
     return lines
 

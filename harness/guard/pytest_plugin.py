@@ -5,8 +5,9 @@ Imports neither torch nor pandas: most of the tests that it is loaded for do not
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def equivariance(request: pytest.FixtureRequest) -> "Equivariance":
         test=node.nodeid,
         baseline=node.path.parent / "equivariance" / node.path.stem / f"{name}.json",
         update=request.config.getoption("equivariance_update") or "",
-        report=Path(report).absolute() / node.path.stem / name if report else None,
+        report=_report_folder(Path(report), node, name) if report else None,
         settings=settings,
         record=lambda entry: node.user_properties.append((_PROPERTY, entry)),
         show=lambda text: node.add_report_section("call", "equivariance", text),
@@ -74,7 +75,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "every test that uses it carries the marker",
     )
     if not hasattr(config, "workerinput"):  # what xdist's workers report arrives here
-        config.pluginmanager.register(_Summary(config.getoption("equivariance_report")))
+        config.pluginmanager.register(
+            _Summary(config.getoption("equivariance_report"), config.rootpath)
+        )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -85,8 +88,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 class _Summary:
     """What the fixtures of a session found, and which baselines belong to no test any more."""
 
-    def __init__(self, report: str | None) -> None:
+    def __init__(self, report: str | None, root: Path) -> None:
         self.report = Path(report).absolute() if report else None
+        self.root = root
         self.entries: list[dict[str, Any]] = []
         self.tests: dict[Path, set[str]] = {}
         self.broken: set[Path] = set()
@@ -118,7 +122,7 @@ class _Summary:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call":
             self.entries += [
-                {"test": report.nodeid, **value}
+                {"test": _place(self.root, report.nodeid), **value}
                 for name, value in report.user_properties
                 if name == _PROPERTY and isinstance(value, dict)
             ]
@@ -139,11 +143,44 @@ class _Summary:
         unlike = sum("repeatability" in entry for entry in self.entries)
         said += f"; {unlike} of networks that do not repeat themselves" if unlike else ""
         if self.report:
-            self.report.mkdir(parents=True, exist_ok=True)
-            file = self.report / "summary.json"
-            file.write_text(f"{json.dumps(self.entries, indent=2)}\n", encoding="utf-8")
-            said += f"; {file}"
+            said += f"; {_merged(self.report, self.entries)}"
         terminalreporter.write_line(f"equivariance: {said}")
+
+
+def _merged(report: Path, entries: Sequence[Mapping[str, Any]]) -> Path:
+    """Write what was found into a report's summary, beside what other sessions found there."""
+    from equibench.foundation.atomic_files import replacing
+    from equibench.foundation.file_locks import locked
+
+    report.mkdir(parents=True, exist_ok=True)
+    file = report / "summary.json"
+    with locked(report / ".summary.lock", wait=True):
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            before = []
+        mine = {entry["test"] for entry in entries}
+        known = before if isinstance(before, list) else []
+        others = [e for e in known if isinstance(e, dict) and e.get("test") not in mine]
+        with replacing(file) as temporary:
+            content = json.dumps([*others, *entries], indent=2)
+            temporary.write_text(f"{content}\n", encoding="utf-8")
+    return file
+
+
+def _report_folder(report: Path, node: pytest.Item, name: str) -> Path:
+    """Of one test in a report: where its file is in the repository, and its name."""
+    file = _place(node.config.rootpath, node.nodeid).partition("::")[0]
+    return report.absolute() / Path(file).with_suffix("") / name
+
+
+def _place(root: Path, nodeid: str) -> str:
+    """A test as its repository has it: packages with a ``rootdir`` of their own share reports."""
+    file, colons, name = nodeid.partition("::")
+    path = Path(os.path.normpath(root / file))
+    top = next((folder for folder in path.parents if (folder / ".git").exists()), root)
+    inside = path.relative_to(top) if path.is_relative_to(top) else path.relative_to(path.anchor)
+    return f"{inside.as_posix()}{colons}{name}"
 
 
 def _file_name(node: pytest.Item) -> str:

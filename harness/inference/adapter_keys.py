@@ -7,7 +7,6 @@ factory.
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor
 
 from equibench.errors import UsageError, reason
+from equibench.foundation.file_names import as_path
 from equibench.foundation.validation import checked
 from equibench.registry.specs import Scalar
 
@@ -185,7 +185,7 @@ def _mistyped(key: str, known: Collection[str]) -> bool:
 
 def _array(key: str, path: str) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(Path(path).expanduser(), allow_pickle=False)
+        array: NDArray[Any] = np.load(as_path(path), allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(
             f"{key}={path} is neither a number nor a NumPy file: {reason(error)}"

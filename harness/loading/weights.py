@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from equibench.errors import ModelError, UsageError, reason
+from equibench.foundation.file_names import as_path
 from equibench.loading.checkpoints import Misfit, fit
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
@@ -98,7 +99,7 @@ def _located(spec: Spec) -> tuple[Path, str]:
         return Path(packaged[spec.weights]), ""
     name, _, part = spec.weights.rpartition("#")
     for path, chosen in ((spec.weights, ""), (name, part)):
-        if path and (file := Path(path).expanduser()).is_file():
+        if path and (file := as_path(path)).is_file():
             return file, chosen
     known = f"; packaged are {', '.join(sorted(packaged))}" if packaged else ""
     raise UsageError(f"{spec.label}: there is no weights file {spec.weights}{known}")

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from equibench.errors import UsageError
+from equibench.foundation.file_names import as_texts
 from equibench.foundation.validation import checked
 from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
@@ -126,4 +127,4 @@ def validated(fields: dict[str, Any], source: str) -> RunConfig:
     Raises:
         UsageError: an unknown field (with the closest), a missing one, or a bad value.
     """
-    return checked(RunConfig, fields, source)
+    return checked(RunConfig, as_texts(fields), source)

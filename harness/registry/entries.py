@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from equibench.errors import UnavailableError, UsageError
+from equibench.foundation.file_names import as_path
 
 __all__ = ["Entry", "Info"]
 
@@ -78,11 +79,11 @@ class Entry(Generic[T]):
 
         def resolve() -> Any:
             reader: Any = self.object
-            bound = partial(reader, Path(file).expanduser())
+            bound = partial(reader, as_path(file))
             vars(bound)["__equibench__"] = self.info
             return bound
 
-        place = Path(file).expanduser()
+        place = as_path(file)
         return Entry(
             self.kind, file, f"{self.name} of {self.origin}", self.distribution, resolve, place
         )

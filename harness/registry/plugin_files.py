@@ -12,6 +12,7 @@ folders, patches to libraries. ``--isolate`` gives such a model a process of its
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,6 +20,8 @@ from pathlib import Path
 from threading import RLock
 from types import ModuleType
 from typing import ClassVar
+
+from equibench.foundation.file_names import as_path
 
 __all__ = ["Repository", "load_file", "repository_of", "sources_beside", "visible"]
 
@@ -133,7 +136,7 @@ def load_file(path: str) -> ModuleType:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    file = Path(path).expanduser().resolve()
+    file = as_path(path).resolve()
     if not file.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     return Repository.of(file).load(file)
@@ -144,7 +147,7 @@ def repository_of(reference: str) -> Repository | None:
     path, colon, _ = reference.rpartition(":")
     if not colon or not path.endswith(".py"):
         return None
-    return Repository.of(Path(path).expanduser().resolve())
+    return Repository.of(as_path(path).resolve())
 
 
 def visible(repository: Repository | None) -> AbstractContextManager[None]:
@@ -189,7 +192,7 @@ def _module_name(file: Path) -> str:
     folder = _above_package(file)
     if folder != file.parent:
         return ".".join(file.relative_to(folder).with_suffix("").parts)
-    return f"{_FILE_MODULE}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    return f"{_FILE_MODULE}{hashlib.sha256(os.fsencode(file)).hexdigest()[:12]}"
 
 
 def _alone(module: str) -> bool:

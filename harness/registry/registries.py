@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from equibench.errors import UsageError
+from equibench.foundation.file_names import as_path
 from equibench.registry.entries import Entry, Info
 from equibench.registry.plugin_files import load_file
 from equibench.registry.specs import weights_of
@@ -105,7 +106,7 @@ class Registry(Generic[T]):
         path, colon, attribute = reference.rpartition(":")
         if colon and path.endswith(".py"):
             return self._external(reference, lambda: _attribute(load_file(path), attribute))
-        if colon and path and "/" not in path and not Path(path).is_file():
+        if colon and path and "/" not in path and not as_path(path).is_file():
             return self._external(
                 reference, lambda: _attribute(importlib.import_module(path), attribute)
             )
@@ -131,7 +132,7 @@ class Registry(Generic[T]):
 
     def _unknown(self, name: str) -> str:
         names = [entry.name for entry in self.entries()]
-        if "/" in name or Path(name).expanduser().is_file():
+        if "/" in name or as_path(name).is_file():
             return self._unread(name, [known for known in names if known.startswith(".")])
         close = get_close_matches(name, names, n=3, cutoff=0.75)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
@@ -141,7 +142,7 @@ class Registry(Generic[T]):
         """What is said of a path that names none of this kind."""
         path, colon, attribute = name.rpartition(":")
         file = path if colon else name
-        if not Path(file).expanduser().exists():
+        if not as_path(file).exists():
             return f"no {self.kind} is called {name!r}, and there is no file {file}"
         if file.endswith(".py"):
             return (

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from equibench.errors import UsageError
+from equibench.foundation.file_names import as_text
 
 __all__ = ["Scalar", "Spec", "slug", "weights_of"]
 
@@ -49,6 +50,7 @@ class Spec:
         Raises:
             UsageError: no reference, a part without ``=``, or a key given twice.
         """
+        text = as_text(text)
         reference, *parts = [part.strip() for part in _split(text)]
         for quote in ("'", '"'):  # around a path with commas
             if reference.startswith(quote) and quote in reference[1:]:

@@ -10,6 +10,7 @@ import pandas as pd
 from equibench.errors import EquibenchError, UsageError
 from equibench.foundation.atomic_files import TEMPORARY, replacing, writable
 from equibench.foundation.file_locks import folder_lock, locked
+from equibench.foundation.file_names import as_text
 from equibench.runs.manifest import (
     SCHEMA,
     expected,
@@ -33,12 +34,14 @@ class RunFolder:
     files, the summary and the failures by those that the manifest of a finished run has.
 
     Raises:
-        UsageError: ``path`` is a folder of something else, or of another schema version.
+        UsageError: ``path`` is no UTF-8, a folder of something else, or of another schema version.
         EquibenchError: its manifest is damaged.
     """
 
     def __init__(self, path: Path | str, *, create: bool = False) -> None:
         self.path = Path(path)
+        if as_text(path) != str(path):  # Parquet's reader takes no other names
+            raise UsageError(f"the name of {path} is no UTF-8: rename it, or choose another --out")
         self._manifest = self.path / "run.json"
         if create and not self._manifest.exists():
             if self.path.exists() and not _empty(self.path):

@@ -76,4 +76,5 @@ def quantiles(
         order = np.argsort(values, kind="stable")
         found = values[order[np.searchsorted(np.cumsum(covers[order]), ranks, "right")]].tolist()
     *asked, low, high = found
-    return float(np.mean([low, high])), asked
+    with np.errstate(invalid="ignore"):  # between ∞ and −∞ there is none
+        return float(np.mean([low, high])), asked

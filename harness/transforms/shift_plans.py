@@ -8,13 +8,13 @@ import csv
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equibench.errors import UsageError
+from equibench.foundation.file_names import as_path
 from equibench.foundation.seeds import generator
 
 __all__ = ["DEFAULT_SHIFTS", "ShiftPlan", "Shifts", "parse_shifts"]
@@ -169,7 +169,7 @@ class Fixed(ShiftPlan):
 
     @classmethod
     def read(cls, path: str) -> "Fixed":
-        file = Path(path).expanduser()
+        file = as_path(path)
         try:
             with file.open(newline="", encoding="utf-8-sig") as lines:
                 rows = list(csv.DictReader(lines, skipinitialspace=True))

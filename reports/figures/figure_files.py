@@ -9,10 +9,10 @@ from equibench.reports.figures.heatmap import heatmap_figure
 from equibench.reports.figures.power_of_two import power_figure
 from equibench.reports.figures.quality_front import pareto_figure
 from equibench.reports.figures.ranking import ranking_figure
-from equibench.reports.figures.style import COLUMN, PAGE, style
+from equibench.reports.figures.style import COLUMN, FONT, PAGE, style
 from equibench.reports.findings.run_data import RunData
 
-__all__ = ["DPI", "FIGURES", "save", "write", "write_figures"]
+__all__ = ["DPI", "FIGURES", "MOST", "save", "write", "write_figures"]
 
 DPI = 300
 
@@ -25,6 +25,9 @@ FIGURES = {
 }
 """What draws each figure at a width in inches, by the stem of its files."""
 
+MOST = 24
+"""Models in a figure; with more of them, names cannot be read and colours not told apart."""
+
 _WIDTHS = {"": PAGE, "-column": COLUMN}
 """By what the stem ends in."""
 
@@ -34,13 +37,26 @@ def write_figures(data: RunData, folder: Path, only: Sequence[str] = ()) -> list
     if data.rows.empty:
         return []
     folder.mkdir(parents=True, exist_ok=True)
+    data, note = _readable(data)
     written = []
     for name in only or FIGURES:
         for suffix, width in _WIDTHS.items():
             figure = FIGURES[name](data, width)
             if figure is not None:
+                if note:
+                    figure.supxlabel(f"{figure.get_supxlabel()}\n{note}", fontsize=FONT)
                 written += write(figure, folder / f"{name}{suffix}")
     return written
+
+
+def _readable(data: RunData) -> tuple[RunData, str]:
+    """As many models as a figure can show, the most robust ones; and a note where not all are."""
+    if len(data.models) <= MOST:
+        return data, ""
+    places = data.summary.groupby(["suite", "group"])["eq_nmse_mean"].rank(na_option="bottom")
+    ranks = places.groupby(data.summary["model"], sort=False).mean()
+    note = f"the {MOST} most robust of {len(ranks)} models; tables have all of them"
+    return data.of_models(ranks.sort_values(kind="stable").index[:MOST]), note
 
 
 def write(figure: Any, stem: Path, dpi: int = DPI) -> list[Path]:

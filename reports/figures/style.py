@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ ORANGE = "#d55e00"
 
 _COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7a7a7a")
 """Okabe and Ito's, told apart by every kind of colour vision; yellow, which is faint, left out."""
+
+_LEGEND = 4
+"""Lines of a legend that the heights of figures leave room for."""
 
 _MARKERS = "osD^vP"
 
@@ -72,7 +76,7 @@ def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def legend(figure: "Figure", width: float) -> None:
-    """One legend above all panels, each label once.
+    """One legend above all panels, each label once; a long one makes the figure taller.
 
     Args:
         width: of the figure, in inches.
@@ -85,6 +89,8 @@ def legend(figure: "Figure", width: float) -> None:
     if handles:
         longest = max(map(len, handles))
         columns = max(1, int(width / (0.35 + 0.065 * longest)))
+        further = ceil(len(handles) / columns) - _LEGEND
+        figure.set_figheight(figure.get_figheight() + 0.16 * max(0, further))
         figure.legend(
             handles.values(), handles, loc="outside upper center", ncols=columns, frameon=False,
             handletextpad=0.3, columnspacing=1.0,

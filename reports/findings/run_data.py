@@ -1,8 +1,8 @@
 """What every report starts from: one run, read once, in the order in which it was asked for."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +60,16 @@ class RunData:
         """Whether anything was asked of all circular shifts."""
         known = len(self.summary) and (self.summary["evidence"] != "").any()
         return bool(known or self.manifest.get("probes"))
+
+    def of_models(self, models: Iterable[str]) -> "RunData":
+        """The same run with some of its models only."""
+        chosen = set(models)
+        summary = self.summary[self.summary["model"].isin(chosen)].reset_index(drop=True)
+
+        def load() -> pd.DataFrame:
+            return self.rows[self.rows["model"].isin(chosen)].reset_index(drop=True)
+
+        return replace(self, load=load, summary=summary)
 
     @cached_property
     def models(self) -> list[str]:

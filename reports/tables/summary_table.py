@@ -9,6 +9,7 @@ import pandas as pd
 
 from equibench.errors import UsageError
 from equibench.evidence.words import EVIDENCE
+from equibench.foundation.rounding import far_above
 from equibench.reports.findings.run_data import UNTRAINED, shorten
 from equibench.reports.tables.grid import Cell
 from equibench.reports.tables.writers import Heading, Table, latex, markdown, terminal
@@ -280,6 +281,7 @@ def _notes(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
     notes += _evidence(summary)
     notes += [_contradicted(line) for line in _where(summary, "contradicted")]
     notes += [_tied(line) for line in _where(summary, "tied")]
+    notes += [_drowned(line) for line in _where(summary, "floor_nmse") if _is_drowned(line)]
     notes += [unrepeatable(line) for line in _where(summary, "repeatability")]
     if "padded" in summary and summary["padded"].any():
         who = ", ".join(summary.loc[summary["padded"], "model"].unique())
@@ -316,6 +318,23 @@ def _tied(line: Mapping[Any, Any]) -> str:
     return (
         f"near-ties: {line['model']} on {line['suite']}, {line['tied']:.0%} of the cases; their "
         f"mean NMSE is {with_ties}{others}"
+    )
+
+
+def _is_drowned(line: Mapping[Any, Any]) -> bool:
+    return not line.get("repeatability") and far_above(
+        str(line["precision"]), float(line["floor_nmse"])
+    )
+
+
+def _drowned(line: Mapping[Any, Any]) -> str:
+    """A floor that is no rounding of an output of that size."""
+    floor = number(float(line["floor_nmse"]), ".1e")
+    return (
+        f"floor: {line['model']} on {line['suite']}; the same image, unshifted, in another place "
+        f"of a batch gives an output that differs by an NMSE of {floor}, far more than rounding "
+        f"of an output of its size ({line['precision']}): smaller errors say nothing; try "
+        "--precision fp64"
     )
 
 

@@ -509,6 +509,20 @@ def test_a_baseline_that_cannot_be_read_is_replaced_and_that_is_said(cli, run):
     assert err.endswith("; it is replaced\n")
 
 
+def test_an_update_says_what_cannot_be_compared_with_the_baseline_it_replaces(cli, run):
+    run("now")
+    assert cli("check", "now", "--against", "base.json", "--update")[0] == 0
+    content = json.loads(Path("base.json").read_text(encoding="utf-8"))
+    content["conditions"]["frame"] = "reference"
+    Path("base.json").write_text(json.dumps(content), encoding="utf-8")
+    status, out, _ = cli("check", "now", "--against", "base.json", "--update")
+    assert status == 0
+    assert out.splitlines() == [
+        "not comparable, frame was reference and is canonical",
+        "baseline: base.json",
+    ]
+
+
 def test_comparing_nothing_is_an_error():
     nothing = Baseline({"frame": "canonical", "precision": "fp32", "shifts": "all"}, {}, {}, {})
     with pytest.raises(UsageError, match="nothing is compared"):

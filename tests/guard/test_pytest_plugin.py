@@ -295,6 +295,55 @@ def test_a_report_holds_the_worst_image_and_a_summary(project):
     assert entry["figures"][0]["eq_nmse_worst"] == pytest.approx(0.5688, rel=1e-3)
 
 
+@pytest.fixture
+def packages(project):
+    """A repository with two packages, each with a test of the same name in a file of that name."""
+    (project.path / ".git").mkdir()
+    for name in ("first", "second"):
+        folder = project.path / name / "tests"
+        folder.mkdir(parents=True)
+        (folder / "test_net.py").write_text(called("nmse=1e-9"))
+        (project.path / name / "pytest.ini").write_text((project.path / "tox.ini").read_text())
+    return project.path
+
+
+def saved(folder):
+    return sorted(str(file.parent.relative_to(folder)) for file in folder.rglob("worst.npz"))
+
+
+BOTH = ["first/tests/test_net/test_net", "second/tests/test_net/test_net"]
+
+
+@pytest.mark.parametrize("sessions", [[["first", "second"]], [["first"], ["second"]]])
+def test_tests_of_one_name_in_several_packages_have_reports_of_their_own(
+    packages, pytester, sessions
+):
+    options = ("--import-mode=importlib", "--equivariance-report", str(packages / "report"))
+    for folders in sessions:
+        pytester.runpytest_inprocess(*options, *folders).assert_outcomes(failed=len(folders))
+    assert saved(packages / "report") == BOTH
+    entries = json.loads((packages / "report/summary.json").read_text())
+    assert [(entry["test"], entry["outcome"]) for entry in entries] == [
+        ("first/tests/test_net.py::test_net", "failed"),
+        ("second/tests/test_net.py::test_net", "failed"),
+    ]
+
+
+def test_a_second_session_replaces_what_the_first_said_of_its_tests(project):
+    for limit, outcome in (("1e-9", "failed"), ("1.0", "passed")):
+        project("--equivariance-report", "report", source=called(f"nmse={limit}"))
+        (entry,) = json.loads((project.path / "report/summary.json").read_text())
+        assert entry["outcome"] == outcome
+
+
+def test_a_damaged_summary_of_an_earlier_session_is_replaced(project):
+    (project.path / "report").mkdir()
+    (project.path / "report/summary.json").write_text("{")
+    project("--equivariance-report", "report", source=called("nmse=1.0"))
+    (entry,) = json.loads((project.path / "report/summary.json").read_text())
+    assert entry["outcome"] == "passed"
+
+
 @pytest.mark.parametrize("damage", ["{", '{"schema": 0}'])
 def test_a_baseline_that_cannot_be_read_names_the_option(project, damage):
     file = project.path / "equivariance/test_net/test_net.json"

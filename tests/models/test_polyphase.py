@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from equibench.metrics.squared_error import nmse
 from equibench.models.blur import Blur
-from equibench.models.polyphase import APSDown, APSUp, aps_downsample, aps_upsample
+from equibench.models.polyphase import APSDown, APSUp, aps_downsample, aps_upsample, polyphase_index
 from equibench.models.unet import UNet
 
 CRITERIA = ["l2", "l1", "linf", "l2-min", "l1-min", "linf-min"]
@@ -243,3 +243,13 @@ def test_a_blur_is_the_binomial_filter():
     impulse = torch.zeros(1, 1, 8)
     impulse[..., 4] = 1
     assert (16 * Blur(5, 1)(impulse)).tolist() == [[[0, 0, 1, 4, 6, 4, 1, 0]]]
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2"])
+def test_channels_of_float32_are_added_up_in_float64(criterion):
+    """In float32 both components would have the same norm."""
+    large = 2.0**24 if criterion == "l1" else 2.0**12
+    x = torch.tensor([[[large, large], [0.0, 1.0]]])  # one image, two channels, two places
+    index, gap = polyphase_index(x, 2, criterion)
+    assert index.tolist() == [1]
+    assert 0 < gap.item() < 1e-7

@@ -13,9 +13,10 @@ import torch
 
 import equibench as eb
 from equibench.measurement.conditions import AUTO_BATCH
-from equibench.measurement.run_config import RunConfig
+from equibench.measurement.run_config import RunConfig, read_config, validated
 from equibench.models.recipes import PRESETS, preset_for
-from equibench.registry.registries import MODELS
+from equibench.registry.registries import MODELS, SUITES
+from equibench.registry.specs import Spec
 from equibench.suites.fastmri import FastMRI
 from equibench.suites.imagenet import ImageNet
 from equibench.suites.lodopab import LoDoPaB
@@ -162,6 +163,23 @@ def test_the_libraries_example_has_as_many_networks_as_is_said():
     smp = [e.name for e in MODELS.entries() if e.name.startswith("smp-")]
     assert "`smp-unet`, `smp-fpn`, `smp-deeplabv3plus` and nine more" in DOCS["own-model"]
     assert len(smp) == 3 + 9
+
+
+CONFIGURATIONS = [
+    file
+    for folder in ("examples", "results", "harness")
+    for file in sorted((ROOT / folder).rglob("*.toml"))
+    if "models = [" in file.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("file", CONFIGURATIONS, ids=lambda file: file.name)
+def test_configurations_name_models_and_suites_that_take_what_they_are_given(file):
+    config = validated(read_config(file), str(file))
+    for block in config.blocks:
+        for registry, texts in ((MODELS, block.models), (SUITES, block.suites)):
+            for spec in map(Spec.parse, texts):
+                registry.get(spec.reference).check(spec.arguments)
 
 
 # Published results

@@ -12,7 +12,13 @@ from equibench.runs.row_files import LABELS, RowFiles, unit_name
 
 def rows(case, model="net", suite="images", **columns):
     constant = {"model": model, "suite": suite, "group": "all", "cluster": case, "case": case}
-    constant |= {"frame": "canonical", "precision": "fp32", "draw": range(3), "eq_nmse": 0.5}
+    constant |= {
+        "frame": "canonical",
+        "precision": "fp32",
+        "evidence": "sampled",
+        "repeatability": "exact",
+    }
+    constant |= {"covers": 1, "exact": False, "draw": range(3), "eq_nmse": 0.5}
     return pd.DataFrame(constant | columns)
 
 

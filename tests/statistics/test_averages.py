@@ -64,6 +64,7 @@ def test_the_exact_sum_is_that_of_the_standard_library(scale):
     random = np.random.default_rng(0)
     values = random.standard_normal(5000) * 10 ** random.uniform(-30, 30, 5000) * scale
     assert exact_sum(values) == math.fsum(values)
+    assert exact_sum(-np.abs(values)) == math.fsum(-np.abs(values))
     assert exact_sum(np.concatenate((values, -values))) == 0
     assert exact_sum(np.zeros(3)) == 0
 
