@@ -3,8 +3,8 @@
 import datetime
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Generator, Mapping, Sequence, Set
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -200,11 +200,12 @@ class _Run:
             jobs.setdefault(unit.job.stem, []).append(unit.name)
         left = Counter(unit.job.stem for unit in todo)
         silent = None if progress is None else not progress
-        with tqdm(
+        with ExitStack() as stack, tqdm(
             total=len(mine), initial=len(mine) - len(todo), unit="unit", disable=silent,
             dynamic_ncols=True,
         ) as bar:  # fmt: skip
-            for outcome in self._outcomes(todo, Batches(folder)):
+            outcomes = stack.enter_context(closing(self._outcomes(todo, Batches(folder))))
+            for outcome in outcomes:
                 job = outcome.unit.job
                 bar.set_description(f"{job.model.label} · {job.label}")
                 self._settle(folder, outcome)
@@ -227,7 +228,7 @@ class _Run:
                     continue
                 refuse_changes({spec.label: known[spec.label]}, {spec.label: found}, folder.path)
 
-    def _outcomes(self, units: Sequence[Unit], batches: Batches) -> Iterable[Outcome]:
+    def _outcomes(self, units: Sequence[Unit], batches: Batches) -> Generator[Outcome, None, None]:
         def say(line: str) -> None:
             tqdm.write(line, sys.stderr)
 
