@@ -25,9 +25,17 @@ if "OMP_NUM_THREADS" not in os.environ:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests build their samples in a folder of their own, once a session."""
+    """Tests build their samples in a folder of their own, once for all processes of a session."""
     if "EQUIBENCH_CACHE" not in os.environ:
-        os.environ["EQUIBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+        own = tmp_path_factory.getbasetemp()
+        shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+        os.environ["EQUIBENCH_CACHE"] = str(shared / "cache")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: side by side, a short one then fills the gap at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 import yaml
 
@@ -20,16 +21,11 @@ pytestmark = pytest.mark.slow
 
 
 def execute(line, folder):
-    """Run a pytest or an equibench command line."""
+    """Run a pytest or an equibench command line, side by side with no other test."""
     program, *arguments = shlex.split(line)
-    code = {
-        "pytest": "import sys, pytest; sys.exit(pytest.main())",
-        "equibench": "from equibench.cli import main; main()",
-    }[program]
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True,
-        env=os.environ | {"PYTEST_ADDOPTS": "-p no:odl_plugins", "PYTHONPATH": str(folder)},
-    )  # fmt: skip
+    alone = {name: "" for name in os.environ if name.startswith("PYTEST_XDIST")}
+    options = {"PYTEST_ADDOPTS": "-p no:odl_plugins", "PYTHONPATH": str(folder)}
+    return processes.execute(program, arguments, folder, **alone, **options)
 
 
 def workflow():
