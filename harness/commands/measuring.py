@@ -1,5 +1,6 @@
 """Commands that measure: quickstart, run, probe."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,6 +99,9 @@ def run(
     data: Data = None,
     trust_pickle: TrustPickle = False,
     isolate: Isolate = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show the logs of the engine (Dask) as well.")
+    ] = False,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML with these options as fields.")
     ] = None,
@@ -116,6 +120,8 @@ def run(
     """
     from equibench.measurement.run_config import read_config
 
+    if verbose:
+        logging.getLogger("equibench").setLevel(logging.INFO)
     options: dict[str, Any] = {
         "models": model,
         "suites": suite,

@@ -4,7 +4,7 @@ Where a batch is tuned, machines may come to different ones, and other batches g
 bits. The first to measure decides for all shards and workers of a run, and for its resumptions.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -41,7 +41,9 @@ class Batches:
         return self._known[stem] == batch
 
 
-def in_turn(worker: Worker, units: Sequence[Unit], batches: Batches) -> Iterable[Outcome]:
+def in_turn(
+    worker: Worker, units: Sequence[Unit], batches: Batches
+) -> Generator[Outcome, None, None]:
     """Measure units here, one after the other."""
     with worker:
         for unit, after in zip_longest(units, units[1:]):

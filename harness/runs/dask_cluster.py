@@ -4,10 +4,13 @@ Retries are decided here. Where a worker dies, every unit it held is a suspect; 
 measured one at a time, so that the one that kills its worker fails alone.
 """
 
+import logging
 import os
+import signal
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +31,9 @@ __all__ = ["on_cluster", "workers_here"]
 _AHEAD = 2
 """Units that a worker holds at a time, so that it never waits for the next."""
 
+_ENGINE = ("distributed", "tornado", "asyncio")
+"""The loggers of what Dask is made of."""
+
 _TURN = 2
 """Seconds after which workers are counted again."""
 
@@ -43,13 +49,15 @@ PATIENCE = 60
 
 def on_cluster(
     config: RunConfig, device: torch.device, units: Sequence[Unit], say: Say, batches: Batches
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Measure units on ``config.scheduler``, or on a cluster of this machine's own.
 
     Raises:
         UnavailableError: Dask is missing, the scheduler cannot be reached, or no worker fits.
     """
-    theirs = config.model_copy(update={"device": device.type, "scheduler": None})
+    # a GPU that nobody asked for is one that a model may do without, there as here
+    wanted = config.device if config.device == "auto" and device.type == "cuda" else device.type
+    theirs = config.model_copy(update={"device": wanted, "scheduler": None})
     with _client(config, device, len(units)) as client:
         said: set[str] = set()
 
@@ -60,15 +68,23 @@ def on_cluster(
                 say(line)
 
         client.subscribe_topic(_LINES, tell)
-        yield from _Window(client, theirs, batches).measure(units)
+        try:
+            yield from _Window(client, theirs, device.type, batches).measure(units)
+        except (OSError, TimeoutError, RuntimeError, CancelledError) as error:
+            if client.status == "running":
+                raise
+            raise EquibenchError(
+                f"the Dask scheduler at {client.scheduler.address} is gone: start it again, then "
+                "run the same command again: finished units are kept"
+            ) from error
 
 
 class _Window:
     """The units that are with workers: no more of them than keep all workers busy."""
 
-    def __init__(self, client: "Client", config: RunConfig, batches: Batches) -> None:
+    def __init__(self, client: "Client", config: RunConfig, device: str, batches: Batches) -> None:
         self.client, self.config, self.batches = client, config, batches
-        self.workers = _Workers(client, config.device)
+        self.workers = _Workers(client, device)
         self.out: dict[Future, tuple[Unit, list[str]]] = {}
 
     def measure(self, units: Sequence[Unit]) -> Iterator[Outcome]:
@@ -117,6 +133,8 @@ class _Window:
             unit, _ = self.out.pop(future)
             if future.status == "finished":
                 yield unit, future.result()
+            elif self.client.status != "running":
+                raise CancelledError("the scheduler is gone")
             elif _died(future):
                 yield unit, None
             else:
@@ -230,19 +248,18 @@ def _client(config: RunConfig, device: torch.device, units: int) -> "Iterator[Cl
     try:
         import dask
 
-        with dask.config.set({"logging.distributed": "error"}):  # it looks once, on import
+        with dask.config.set({"logging.distributed": _level()}):  # it looks once, on import
             from distributed import Client
     except ImportError:
         raise UnavailableError("--engine dask needs Dask: pip install 'equibench[dask]'") from None
     settings = {
-        "logging.distributed": "error",
         "distributed.worker.daemon": False,  # a model may start processes of its own
         "distributed.scheduler.allowed-failures": 0,  # we retry ourselves
         "distributed.scheduler.worker-saturation": "inf",  # the window is ours
-        "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
+        "distributed.nanny.pre-spawn-environ": ENVIRONMENT | _logging(),
         "distributed.comm.timeouts.connect": f"{ANSWER}s",  # a dead worker is not waited for
     }
-    with dask.config.set(settings), ExitStack() as stack:
+    with dask.config.set(settings), _quiet(), ExitStack() as stack:
         address: Any = config.scheduler
         if address is None:
             address = stack.enter_context(_own_cluster(config, device, units))
@@ -276,7 +293,44 @@ def _own_cluster(config: RunConfig, device: torch.device, units: int) -> Iterato
             raise EquibenchError(
                 f"{len(workers)} worker processes cannot be started ({error}): try fewer --workers"
             ) from error
-        yield cluster
+        try:
+            yield cluster
+        except BaseException:
+            _stop_at_once(cluster)
+            raise
+
+
+def _stop_at_once(cluster: Any) -> None:
+    """End workers whose units nobody wants any more, in the middle of a pass."""
+    for nanny in list(cluster.workers.values()):
+        nanny.close_gracefully("equibench-stopped")  # it starts no successor
+        with suppress(OSError, TypeError):  # it is gone, or has not started
+            os.kill(nanny.pid, signal.SIGKILL)
+
+
+def _level() -> str:
+    """How loud Dask is: as loud as ``equibench``, where somebody has asked it to speak."""
+    return "info" if logging.getLogger("equibench").isEnabledFor(logging.INFO) else "critical"
+
+
+def _logging() -> dict[str, str]:
+    """The environment of workers that are as loud."""
+    return {"DASK_LOGGING__DISTRIBUTED": _level()}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the engine's logs and tracebacks of this process away from whoever did not ask."""
+    known = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _ENGINE]
+    loggers = [logging.getLogger(name) for name in {*known, *_ENGINE}]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(_level().upper())
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def workers_here(device: str, number: int | None, units: int) -> list[dict[str, Any]]:
@@ -290,7 +344,7 @@ def workers_here(device: str, number: int | None, units: int) -> list[dict[str, 
     gpus = _gpus() if device == "cuda" else []
     number = min(number or len(gpus) or os.cpu_count() or 1, max(1, units))
     threads = os.environ.get("OMP_NUM_THREADS", max(1, (os.cpu_count() or 1) // number))
-    environment = {"OMP_NUM_THREADS": str(threads), "DASK_LOGGING__DISTRIBUTED": "error"}
+    environment = {"OMP_NUM_THREADS": str(threads)}
     pinned = [{"CUDA_VISIBLE_DEVICES": gpus[n % len(gpus)]} if gpus else {} for n in range(number)]
     common = {"nthreads": 1, "memory_limit": 0}
     return [{"cls": Nanny, "options": {**common, "env": {**environment, **pin}}} for pin in pinned]

@@ -71,7 +71,9 @@ def test_two_processes_give_the_rows_of_one_to_the_last_bit(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_unit_that_kills_its_worker_fails_alone(tmp_path, monkeypatch):
+def test_a_unit_that_kills_its_worker_fails_alone_and_the_engine_keeps_quiet(
+    tmp_path, monkeypatch, capfd
+):
     import torch
 
     from equibench.suites.noise import Noise
@@ -81,6 +83,7 @@ def test_a_unit_that_kills_its_worker_fails_alone(tmp_path, monkeypatch):
     case = Noise(n=8, size=32).load("00003").input[0]
     torch.save(case, "image.pt")
     killing = measured("killing", ["net.py:Network,image=image.pt,label=deadly"], **DASK)
+    assert capfd.readouterr() == ("", "")
     (failure,) = killing.failures
     assert failure == {
         "model": "deadly",
