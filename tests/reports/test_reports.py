@@ -221,7 +221,9 @@ def test_the_sheet_says_where_every_circular_shift_counts(make):
     assert [name.text for name in found.blocks[-1].names] == [
         *("evidence", "classes", "covers", "spot check"),
     ]
-    assert [cell.text for cell in found.entries[0].cells[-4:]] == ["yes", "2 × 2", "384", "3.0e-16"]
+    said = [cell.text for cell in found.entries[0].cells[-4:]]
+    # two cases of six checks each
+    assert said == ["sampled; up to 22.1% could deviate", "2 × 2", "384", "3.0e-16"]
 
 
 def test_cards_name_the_most_and_the_least_robust(two_suites):
