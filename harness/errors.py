@@ -3,7 +3,15 @@
 import os
 import re
 
-__all__ = ["DataError", "EquibenchError", "ModelError", "UnavailableError", "UsageError", "reason"]
+__all__ = [
+    "DataError",
+    "EquibenchError",
+    "ModelError",
+    "UnavailableError",
+    "UsageError",
+    "reason",
+    "words",
+]
 
 
 class EquibenchError(Exception):
@@ -38,12 +46,20 @@ _LONGEST = 400
 """Characters of a reason: what an error says in the end is often what was wrong."""
 
 
+def words(error: BaseException) -> str:
+    """What an exception says, also where it fails to."""
+    try:
+        return str(error)
+    except Exception:  # its own ``__str__``
+        return "no message that can be printed"
+
+
 def reason(error: BaseException) -> str:
     """What an exception says, in one line.
 
     TorchScript puts a traceback around the error of the network: its last line is the error.
     """
-    text = str(error).strip()
+    text = words(error).strip()
     if "TorchScript" in text:
         text = next((t for t in reversed(text.splitlines()) if re.match(r"\w*Error: ", t)), text)
     text = " ".join(text.split()) or "no message"

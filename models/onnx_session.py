@@ -42,6 +42,9 @@ class OnnxNetwork:
             that this onnxruntime cannot use.
     """
 
+    outlives_calls = True
+    """A measurement does not put it back: sessions are kept for the next one."""
+
     def __init__(self, file: Path, input: str | None = None, output: str | None = None) -> None:
         self.name = file.name
         self.file = file

@@ -104,6 +104,9 @@ class APSDown(nn.Module):
     norms: (B,) each.
     """
 
+    changes_no_output = ("near_ties", "choices", "gaps")
+    """Attributes that a measurement need not put back."""
+
     def __init__(self, stride: int | Sequence[int] = 2, criterion: Criterion = "l2") -> None:
         super().__init__()
         self.stride = stride if isinstance(stride, int) else tuple(stride)

@@ -13,10 +13,11 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
+from equibench.errors import EquibenchError
 from equibench.foundation.atomic_files import replacing
 from equibench.foundation.file_locks import locked
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.platform_folders import cache_folder
-from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.parallel_copies import Lanes, side_by_side
 from equibench.inference.precision import Placed, numerics, placed
 from equibench.measurement.conditions import Settings
@@ -74,10 +75,11 @@ def _fastest(lanes: Lanes[Placed], image: Tensor) -> int:
         for batch in list(times):
             images = image.expand(batch, -1, -1, -1).contiguous()
             try:
-                times[batch] = min(times[batch], _seconds(lanes, images) / batch)
-            except Exception as error:
-                if batch == min(times) or not out_of_memory(error):
-                    raise
+                with guarded(kind_and_reason):
+                    times[batch] = min(times[batch], _seconds(lanes, images) / batch)
+            except EquibenchError:  # memory runs out, or an export keeps its batch
+                if batch == min(times):
+                    return batch  # what it raises, the first unit tells
                 times = {smaller: seconds for smaller, seconds in times.items() if smaller < batch}
                 break
     chosen = min(times)

@@ -15,7 +15,7 @@ from equibench.evaluation.model_on_suite import Evaluation, units
 from equibench.evidence.certificate import Proof
 from equibench.evidence.repeatability import Repeatability
 from equibench.evidence.stride_probing import PROBED, Probe
-from equibench.inference.precision import Precision
+from equibench.inference.precision import Precision, label_of
 from equibench.loading.load import load_spec
 from equibench.loading.suites import case_names, suite_of
 from equibench.measurement.conditions import Frame, Settings
@@ -141,6 +141,8 @@ def evaluate(
         steps = zip(todo, [*todo[1:], ()], strict=True)
         bar = tqdm(steps, total=len(todo), unit="unit", disable=silent)
         parts = [measure(part, following) for part, following in bar]
+        for note in () if silent else measure.notes:
+            tqdm.write(f"{label}: {note}", sys.stderr)
     for error in (error for part in parts for error in part.broken.values()):
         raise error
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
@@ -150,4 +152,4 @@ def evaluate(
 def _label(model: Callable[[Tensor], Tensor] | str) -> str:
     if isinstance(model, str):
         return Spec.parse(model).label
-    return str(getattr(model, "__name__", type(model).__name__))
+    return label_of(model)

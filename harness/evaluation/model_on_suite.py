@@ -2,28 +2,30 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from itertools import islice
+from typing import TypeVar
 
 import pandas as pd
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from equibench.cases.suite import Suite
-from equibench.errors import ModelError
+from equibench.errors import DataError, EquibenchError, ModelError
+from equibench.evaluation.model_device import where_it_runs
+from equibench.evaluation.model_in_lanes import ModelInLanes, warm_up
 from equibench.evidence.certificate import Proof
 from equibench.evidence.proof import prove
 from equibench.evidence.repeatability import Repeatability, repeatability
 from equibench.evidence.residue_classes import Residues, settled
 from equibench.evidence.stride_probing import Probe, probe
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.forward_pass import out_of_memory
-from equibench.inference.parallel_copies import Lanes, side_by_side
-from equibench.inference.precision import Placed, numerics, placed
+from equibench.inference.precision import Placed, numerics, placed, told
 from equibench.measurement.conditions import Settings
-from equibench.measurement.image_order import Loader
-from equibench.measurement.measurement import Forward, Measured, Measurement
+from equibench.measurement.image_order import Loader, load_case
+from equibench.measurement.measurement import Measured, Measurement
 from equibench.measurement.row_table import suite_metrics
 from equibench.transforms.shift_plans import DEFAULT_SHIFTS, All, ShiftPlan, parse_shifts
 
@@ -56,6 +58,7 @@ class Ready:
     """A model in place: call it with the cases of a unit.
 
     Args:
+        notes: what the user should know of how the model is run; there may be more after a unit.
         probe: what its total stride was found to be, where all shifts are asked for.
         repeatability: what it does with the same image once more; None where it was not tried.
         proof: of the stride, where it has one; or why there is none.
@@ -63,6 +66,7 @@ class Ready:
 
     measure: Callable[[Sequence[str]], Measured]
     load: Loader
+    notes: Sequence[str] = ()
     probe: Probe | None = None
     repeatability: Repeatability | None = None
     proof: Proof | None = None
@@ -113,23 +117,33 @@ class Evaluation:
             tried: cases that the model is tried with before it is measured: whether it gives the
                 same once more, and, where all shifts are asked for, its total stride.
         """
-        metrics = suite_metrics(self.suite)
+        here, notes = self._where_it_runs(tried)
         with (
-            placed(self.model, self.settings.device, self.settings.precision) as forward,
-            Loader(self.suite, self.settings.device) as load,
+            placed(self.model, here.settings.device, here.settings.precision) as forward,
+            ExitStack() as stack,
+            Loader(self.suite, here.settings.device) as load,
         ):
-            forward, repeats = self._repeated(forward, tried)
-            with _lanes(forward) as lanes:
+            forward.notes += notes
+            forward, repeats = here._repeated(forward, tried)
+            network = ModelInLanes(forward, stack)
+            rows = partial(here._rows, network, load)
+            yield here._ready(rows, load, forward, repeats, tried)
 
-                def rows(settings: Settings, cases: Sequence[str]) -> Measured:
-                    return self._within_memory(
-                        settings,
-                        lambda s: Measurement(lanes, self.label, self.suite, metrics, s, load).run(
-                            cases
-                        ),
-                    )
+    def _rows(
+        self, network: ModelInLanes, load: Loader, settings: Settings, cases: Sequence[str]
+    ) -> Measured:
+        metrics = suite_metrics(self.suite)
 
-                yield self._ready(rows, load, forward, repeats, tried)
+        def measure(settings: Settings) -> Measured:
+            network.start(lambda: self._image(cases), settings.batch)
+            return network.unit(
+                lambda lanes, begin: Measurement(
+                    lanes, self.label, self.suite, metrics, settings, load, begin
+                ).run(cases),
+                *(settings.seed, self.suite.name, cases[0]),
+            )
+
+        return self._within_memory(settings, measure)
 
     def _ready(
         self,
@@ -144,14 +158,26 @@ class Evaluation:
         if whole and not repeatable:  # no shift stands for another, nor for itself
             settings, whole = replace(settings, plan=parse_shifts(DEFAULT_SHIFTS)), False
         if not whole or not tried:
-            return Ready(lambda cases: _told(rows(settings, cases), repeats), load, None, repeats)
+            return Ready(
+                lambda cases: _told(rows(settings, cases), repeats),
+                load,
+                forward.notes,
+                repeatability=repeats,
+            )
         found = self._probe(forward, tried)
         measure, proof = partial(rows, settings), None
         if found.periodic:
             seeded = repeats is not None and repeats.seeded
             proof = None if seeded else self._proof(found)
             measure = partial(self._by_class, rows, found, proof)
-        return Ready(lambda cases: _told(measure(cases), repeats), load, found, repeats, proof)
+        return Ready(
+            lambda cases: _told(measure(cases), repeats),
+            load,
+            forward.notes,
+            found,
+            repeats,
+            proof,
+        )
 
     def _by_class(
         self,
@@ -163,6 +189,8 @@ class Evaluation:
         """One row for each residue class of shifts, with the evidence that it stands for all."""
         plan = Residues(found.classes, self.settings.spots)
         measured = rows(replace(self.settings, plan=plan), cases)
+        if measured.rows.empty:
+            return measured
         proved: list[str] = []
         if proof is not None and proof.covers(found.classes):
             proved = [case for case, size in measured.sizes.items() if size == proof.size]
@@ -182,6 +210,8 @@ class Evaluation:
         """Whether the model gives the same once more, with its generators seeded if need be."""
         if not tried:
             return forward, None
+        with numerics(self.settings.precision):
+            warm_up(forward, lambda: self._image(tried), self.settings.batch)
         found = self._repeatability(forward, tried)
         if found is not None and found.kind == "random" and self.settings.seed_forward:
             seeded = forward.seeded(self.settings.seed)
@@ -191,18 +221,21 @@ class Evaluation:
         return forward, found
 
     def _repeatability(self, forward: Placed, tried: Sequence[str]) -> Repeatability | None:
-        return self._within_memory(
-            self.settings, lambda s: repeatability(forward, self.suite, tried, s)
-        )
+        before = forward.state()
+        try:
+            return self._within_memory(
+                self.settings, lambda s: repeatability(forward, self.suite, tried, s)
+            )
+        finally:
+            before.put_back()
 
     def _proof(self, found: Probe) -> Proof | None:
         """What reading the network says at the size that it was probed at; None where nothing."""
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what is deprecated in somebody's network
-                return prove(self.model, found.size, channels=found.channels, label=self.label)
-        except Exception:  # it reads what others wrote: measuring goes on without
-            return None
+        # it reads what others wrote: measuring goes on without
+        with suppress(EquibenchError), guarded(kind_and_reason), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is deprecated in somebody's network
+            return prove(self.model, found.size, channels=found.channels, label=self.label)
+        return None
 
     def probe(self, cases: Sequence[str]) -> Probe:
         """Find the model's total stride on noise and the first of some cases.
@@ -211,16 +244,38 @@ class Evaluation:
             DataError: none of them can be loaded.
             ModelError: the model raises, or returns what cannot be measured.
         """
-        with placed(self.model, self.settings.device, self.settings.precision) as forward:
-            return self._probe(forward, cases)
+        here, _ = self._where_it_runs(cases)
+        with placed(self.model, here.settings.device, here.settings.precision) as forward:
+            return here._probe(forward, cases)
+
+    def _where_it_runs(self, cases: Sequence[str]) -> tuple["Evaluation", list[str]]:
+        """The evaluation on a device that the model runs on, and a note where that is another."""
+        settings, notes = where_it_runs(
+            self.model,
+            lambda: self._image(cases or list(islice(self.suite.cases(), 1))),
+            self.settings,
+        )
+        return replace(self, settings=settings), notes
 
     def _probe(self, forward: Callable[[Tensor], Tensor], cases: Sequence[str]) -> Probe:
-        declared = getattr(self.model, "total_stride", self.declared)
+        declared = told(self.model, "total_stride", 0) or self.declared
         declared = declared if isinstance(declared, int) and declared > 0 else None
         return self._within_memory(
             self.settings,
             lambda s: probe(forward, self.label, self.suite, cases, s, declared),
         )
+
+    def _image(self, cases: Sequence[str]) -> Tensor:
+        """One image (1, C, H, W) to try the model with.
+
+        Raises:
+            DataError: no case can be loaded.
+        """
+        for name in cases:
+            case = load_case(self.suite, name)
+            if not isinstance(case, DataError):
+                return case.input[:1]
+        raise DataError(f"{self.suite.label}: none of {len(cases)} cases can be loaded")
 
     def _within_memory(self, settings: Settings, work: Callable[[Settings], T]) -> T:
         """Do a piece of work; the batch is halved while memory runs out, for this piece alone."""
@@ -246,32 +301,3 @@ def _told(measured: Measured, repeats: Repeatability | None) -> Measured:
         return measured
     rows = measured.rows.assign(repeatability=repeats.word, repeat_nmse=repeats.nmse)
     return replace(measured, rows=rows)
-
-
-@contextmanager
-def _lanes(forward: Placed) -> Iterator[Lanes[Forward]]:
-    with ExitStack() as stack:
-        models = side_by_side(forward)
-        yield Lanes([Forward(m, stack.enter_context(_near_ties(m.model))) for m in models])
-
-
-@contextmanager
-def _near_ties(model: object) -> Iterator[Callable[[], Tensor | None]]:
-    """Let APS layers count near-ties; yields a function for those of the last pass, (B,).
-
-    A layer takes part by having ``count_near_ties`` and ``near_ties``, whoever wrote it.
-    """
-    modules = model.modules() if isinstance(model, nn.Module) else ()
-    layers: list[Any] = [m for m in modules if hasattr(m, "count_near_ties")]
-
-    def total() -> Tensor | None:
-        counts = [layer.near_ties for layer in layers if layer.near_ties is not None]
-        return torch.stack(counts).sum(dim=0) if counts else None
-
-    for layer in layers:
-        layer.count_near_ties = True
-    try:
-        yield total
-    finally:
-        for layer in layers:
-            layer.count_near_ties, layer.near_ties = False, None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from equibench.errors import ModelError
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.rounding import allowance
 from equibench.inference.model_outputs import Wrapper
 from equibench.inference.precision import numerics, placed
@@ -41,7 +42,12 @@ def optimized(
             f"{label} is a {type(model).__name__}, no PyTorch module: leave --optimize out"
         )
     wanted = list(wanted)
-    try:
+    with guarded(
+        lambda error: (
+            f"{label} cannot be optimised by {', '.join(wanted)} ({kind_and_reason(error)}): leave "
+            "one out"
+        )
+    ):
         fast = copy.deepcopy(model).eval()
         if "fuse" in wanted:
             _fuse(fast)
@@ -50,11 +56,6 @@ def optimized(
         if "compile" in wanted:
             fast.compile()
         outputs = [_output(each, image, settings) for each in (model, fast)]
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise ModelError(
-            f"{label} cannot be optimised by {', '.join(wanted)} ({reason}): leave one out"
-        ) from error
     limit = allowance(settings.precision, 0.0)
     difference = float(nmse(*outputs, 1.0))
     if not difference <= limit:

@@ -181,12 +181,15 @@ class _Trial:
         try:
             with generators(self.settings.device, self.settings.seed + other):
                 output = self.forward(images)
-        except (Exception, SystemExit) as error:
+            frame = frame_of(self.forward)
+            wrong = mismatch(output, images, frame.output_scale)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # whatever a network raises
             if out_of_memory(error):
                 raise
             raise _Unmeasured from error
-        frame = frame_of(self.forward)
-        if mismatch(output, images, frame.output_scale) is not None:
+        if wrong is not None:
             raise _Unmeasured
         return (output if frame.unmoved is None else frame.unmoved).to(torch.float64)
 

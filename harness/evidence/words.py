@@ -56,7 +56,7 @@ def summary_of_today(summary: pd.DataFrame) -> pd.DataFrame:
     """A summary with the columns of today, where a folder said ``exact`` or nothing."""
     if "evidence" in summary:
         text = ["evidence", "repeatability"]  # a file cannot tell what is empty from what is not
-        return summary.assign(**summary[text].astype(object).fillna(""))
+        return summary.assign(**summary[text].astype(object).fillna("").astype("str"))
     by_class = summary["evaluated"] < summary["shifts"]
     word = _word(summary, by_class)
     spots = np.where(by_class, _OLD_SPOTS * summary["cases"], 0)

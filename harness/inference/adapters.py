@@ -65,6 +65,9 @@ class Adapted(nn.Module, Frame):
             expected.
     """
 
+    changes_no_output = ("padded", "added", "unmoved", "_similar")
+    """Attributes that a measurement need not put back."""
+
     def __init__(
         self, network: Callable[..., Any], adaptation: Adaptation, label: str = "the model"
     ) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from equibench.errors import EquibenchError, ModelError, reason
+from equibench.errors import ModelError, reason
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.adapters import Unfit
 from equibench.inference.model_outputs import frame_of, mismatch, shape
 from equibench.inference.remedies import Failure, remedy
@@ -59,13 +60,19 @@ def call(
     """
     output = attempt(model, images, label, place)
     frame = frame_of(model)
-    wrong = mismatch(output, images, frame.output_scale)
-    if wrong is not None:
-        advice = remedy(model, images, Failure(output=output))
-        raise ModelError(
-            f"{label} returned {wrong.given} on {place} (input {shape(images)}), not "
-            f"{wrong.wanted}: {advice}"
+    with guarded(
+        lambda error: (
+            f"{label} returned a {type(output).__name__} on {place} that cannot be looked at: "
+            f"{kind_and_reason(error)}"
         )
+    ):
+        wrong = mismatch(output, images, frame.output_scale)
+        if wrong is not None:
+            advice = remedy(model, images, Failure(output=output))
+            raise ModelError(
+                f"{label} returned {wrong.given} on {place} (input {shape(images)}), not "
+                f"{wrong.wanted}: {advice}"
+            )
     assert isinstance(output, Tensor)
     return output if moved or frame.unmoved is None else frame.unmoved
 
@@ -76,23 +83,23 @@ def attempt(model: Callable[[Tensor], object], images: Tensor, label: str, place
     Raises:
         ModelError: it raises; the message says what mends it.
     """
+
+    def said(error: BaseException) -> str:
+        advice = remedy(model, images, Failure(error))
+        return (
+            f"{label} raised {type(error).__name__} on {place} (input {shape(images)}): "
+            f"{reason(error)}{f'; {advice}' if advice else ''}"
+        )
+
     try:
-        return model(images)
+        with guarded(said, but=out_of_memory):
+            return model(images)
     except Unfit as error:
         advice = remedy(model, images, Failure(error))
         raise ModelError(f"{error} on {place}{f': {advice}' if advice else ''}") from error
-    except (EquibenchError, torch.OutOfMemoryError):
-        raise
-    except (Exception, SystemExit) as error:
-        if out_of_memory(error):
-            raise
-        advice = remedy(model, images, Failure(error))
-        raise ModelError(
-            f"{label} raised {type(error).__name__} on {place} (input {shape(images)}): "
-            f"{reason(error)}{f'; {advice}' if advice else ''}"
-        ) from error
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether a smaller batch may help; the CPU's allocator has no exception of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+    memory = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, memory) or "allocate memory" in reason(error)

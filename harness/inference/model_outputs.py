@@ -111,11 +111,13 @@ def mismatch(output: object, images: Tensor, scale: int) -> Mismatch | None:
     wanted = f"one tensor ({batch}, C, {height}, {width})"
     if not isinstance(output, Tensor):
         return Mismatch(described(output), wanted)
-    if output.ndim != 4 or output.shape[::2] != (batch, height) or output.shape[3] != width:
-        return Mismatch(described(output), wanted)
     if output.device != images.device or output.layout != torch.strided:
         given = f"a {output.layout} tensor on {output.device}"
         return Mismatch(given, f"a dense one on {images.device}")
+    if output.ndim != 4 or output.shape[::2] != (batch, height) or output.shape[3] != width:
+        return Mismatch(described(output), wanted)
+    if not output.shape[1]:
+        return Mismatch(f"{described(output)} without channels", wanted)
     if not output.is_floating_point():
         return Mismatch(str(output.dtype), "real numbers")
     return None

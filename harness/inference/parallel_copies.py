@@ -3,6 +3,10 @@
 PyTorch spreads each operation over all cores and waits for the slowest one, dozens of times in a
 network. A lane is a copy of the model, with the same parameters, in a thread that computes on one
 core: lanes wait for nobody, and outputs are compared while they are in the core's cache.
+
+A copy must never differ from the network. It is taken only where nothing that can change is reached
+from both, and whoever uses lanes lets them agree on a first batch and looks whether a batch has
+changed anything that a network keeps.
 """
 
 from collections import deque
@@ -15,11 +19,13 @@ from threading import Lock, Thread
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from equibench.inference.precision import Placed
+from equibench.inference.precision import Placed, told
+from equibench.state.independence import common
+from equibench.state.model_state import same_bits
 
-__all__ = ["Lanes", "one_core", "side_by_side"]
+__all__ = ["ONE_LANE", "Lanes", "agree", "one_core", "side_by_side"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,7 +67,7 @@ class Lanes(Generic[T]):
     def _do(self, task: Callable[[T], R]) -> R:
         one = self._free.get()
         try:
-            with torch.inference_mode():
+            with torch.no_grad():
                 return task(one)
         finally:
             self._free.put(one)
@@ -70,28 +76,51 @@ class Lanes(Generic[T]):
 def side_by_side(forward: Placed) -> list[Placed]:
     """A model, and copies for the other cores, with its parameters and a state of their own.
 
-    There are none on a GPU, nor of what may share more than parameters: models whose generators
-    are seeded, callables that are no modules, modules that have forward hooks, are compiled or
-    cannot be copied, and those with an attribute ``thread_safe`` that is false.
+    There are none on a GPU, nor of models whose generators are seeded, of callables that are no
+    modules, of modules with forward hooks or compiled ones, of those with an attribute
+    ``thread_safe`` that is false, and of those whose copies are not shown to be independent of it:
+    then a note says why.
     """
     model, count = forward.model, torch.get_num_threads() - 1
-    if forward.device.type != "cpu" or forward.seed is not None:
+    if forward.device.type != "cpu" or forward.seed is not None or not count:
         return [forward]
     if not isinstance(model, nn.Module):
         return [forward]
-    if any(map(_alone, model.modules())):
-        return [forward]
     try:
-        copies = [deepcopy(model, {id(p): p for p in model.parameters()}) for _ in range(count)]
-    except Exception:  # whatever parts raise that know of no copies
+        if any(map(_alone, model.modules())):
+            return [forward]
+        parameters = {id(p): p for p in model.parameters()}
+        copies = [deepcopy(model, dict(parameters)) for _ in range(count)]
+        shared = common(model, copies[0], parameters.keys())
+    except Exception as error:  # whatever parts raise that know of no copies
+        forward.notes.append(f"{ONE_LANE}: it cannot be copied ({type(error).__name__})")
+        return [forward]
+    if shared:
+        forward.notes.append(f"{ONE_LANE}: copies would share {shared}")
         return [forward]
     return [forward, *(forward.of(copy) for copy in copies)]
+
+
+ONE_LANE = "images pass one batch at a time"
+
+
+def agree(lanes: Sequence[Placed], images: Tensor) -> bool:
+    """Whether a model and its copies give the same bits for images (B, C, H, W).
+
+    Raises:
+        Exception: whatever the model raises.
+    """
+    pool = _threads(len(lanes))
+    outputs = [pool.submit(lane, images) for lane in lanes]
+    wait(outputs)
+    first, *others = (future.result() for future in outputs)
+    return all(same_bits(first, other) for other in others)
 
 
 def _alone(module: nn.Module) -> bool:
     compiled = module._compiled_call_impl is not None or hasattr(module, "_orig_mod")
     hooked = bool(module._forward_hooks or module._forward_pre_hooks)
-    return compiled or hooked or not getattr(module, "thread_safe", True)
+    return compiled or hooked or not told(module, "thread_safe", True)
 
 
 @cache

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equibench.errors import EquibenchError
+from equibench.errors import EquibenchError, words
 from equibench.inference.adapter_keys import Adaptation
 from equibench.inference.adapters import Adapted, Unfit
 from equibench.inference.model_outputs import frame_of, mismatch, tensors
@@ -107,13 +107,15 @@ def _tried(
         adapted = Adapted(network, Adaptation.of(keys, "the model", names))
         again = model.of(adapted) if isinstance(model, Placed) else adapted
         output = again(images)
+        fits = mismatch(output, images, frame_of(adapted).output_scale) is None
     except Unfit as unfit:
         return Failure(unfit, unfit.output)
     except EquibenchError as error:
         return Failure(error)
-    except (Exception, SystemExit) as error:  # whatever a network raises that is not made for this
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # whatever a network raises that was not made for this
         return Failure(error)
-    fits = mismatch(output, images, frame_of(adapted).output_scale) is None
     return None if fits else Failure(output=output)
 
 
@@ -148,7 +150,7 @@ def _for_output(output: object, images: Tensor) -> Iterator[Keys]:
 
 
 def _for_error(error: BaseException, images: Tensor) -> Iterator[Keys]:
-    text = str(error)
+    text = words(error)
     if re.search(_VOLUMES, text):
         yield from ({"in.volume": depth} for depth in _DEPTHS)
         return
@@ -244,10 +246,10 @@ def _about_error(error: BaseException, network: object) -> str:
     if len(kinds) == 1 and (kind := kinds.pop()) in own:
         name = str(kind).removeprefix("torch.")
         return f"its weights are {name}: --precision {own[kind]}"
-    for pattern, words in _WORDS:
-        if re.search(pattern, str(error)):
-            return words
-    if match := re.search(r"missing \d+ required .* arguments?: (.*)", str(error)):
+    for pattern, advice in _WORDS:
+        if re.search(pattern, words(error)):
+            return advice
+    if match := re.search(r"missing \d+ required .* arguments?: (.*)", words(error)):
         names = re.findall(r"'([^']+)'", match[1])
         return f"give it {', '.join(f'in.{name}=VALUE' for name in names)}, a number or a file"
     return ""

@@ -16,9 +16,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 from torch.utils._pytree import tree_leaves, tree_map
 
 from equibench.errors import ModelError, UsageError
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.rounding import allowance, default_limit
 from equibench.inference.adapters import Adapted
 from equibench.inference.forward_pass import attempt, out_of_memory
@@ -32,6 +34,7 @@ from equibench.layers.map_alignment import (
     neighbours,
 )
 from equibench.metrics.squared_error import nmse
+from equibench.state.object_graph import registered_modules
 from equibench.transforms.shift_plans import Shifts
 
 __all__ = ["COLUMNS", "attribute"]
@@ -99,8 +102,10 @@ def attribute(
     place = resolve_device(device)
     trace = _Trace(model, pairs, precision)
     with (
+        guarded(lambda error: f"{name} cannot be attributed to: {kind_and_reason(error)}"),
         placed(model, place, precision) as forward,
         numerics(precision),
+        torch.compiler.set_stance("force_eager"),  # compiled code calls no new hooks
         trace.calls.listening(),
     ):
         for first in range(0, len(images), batch):
@@ -121,7 +126,7 @@ def _check(model: object, images: Tensor, shifts: Sequence[Pair], batch: int) ->
         raise UsageError(
             f"{type(model).__name__} has no layers to attribute to: give a torch.nn.Module"
         )
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+    if any(isinstance(module, ScriptModule) for module in registered_modules(model)):
         raise UsageError(
             "layers of TorchScript cannot be seen: attribute the module that was scripted"
         )
@@ -153,7 +158,7 @@ class _Line:
 
     def worsen(self, column: str, errors: Tensor) -> None:
         # what is not finite is as far off as can be
-        worst = float(errors.nan_to_num(nan=torch.inf, posinf=torch.inf).max())
+        worst = float(errors.detach().nan_to_num(nan=torch.inf, posinf=torch.inf).max())
         before = getattr(self, column)
         setattr(self, column, worst if before != before else max(before, worst))
 

@@ -104,7 +104,7 @@ def layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
     A layer is a module without children, or one of PyTorch's own whatever is inside it: a norm
     that a library gave an activation as its child, say.
     """
-    found: dict[nn.Module, str] = {}
+    found: dict[int, tuple[str, nn.Module]] = {}
 
     def walk(name: str, module: nn.Module) -> None:
         children = list(module.named_children())
@@ -112,10 +112,10 @@ def layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
             for child, inner in children:
                 walk(f"{name}.{child}" if name else child, inner)
         else:
-            found.setdefault(module, name or type(module).__name__)
+            found.setdefault(id(module), (name or type(module).__name__, module))
 
     walk("", model)
-    return [(name, module) for module, name in found.items()]
+    return list(found.values())
 
 
 def _is_pytorch(module: nn.Module) -> bool:

@@ -9,8 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit import ScriptModule
+from torch.nn.parameter import UninitializedTensorMixin
 
-from equibench.errors import EquibenchError, ModelError, reason
+from equibench.errors import ModelError
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.adapter_keys import Adaptation
 from equibench.inference.adapters import Adapted, further_inputs
 from equibench.loading.weights import load_weights
@@ -19,6 +22,9 @@ from equibench.registry.plugin_files import Repository, repository_of, visible
 from equibench.registry.provenance import source_sha256
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
+from equibench.state.model_state import bytes_of
+from equibench.state.object_graph import registered_modules
+from equibench.state.process_state import process_kept
 
 __all__ = [
     "LoadedModel",
@@ -70,15 +76,17 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
             loaded = load_weights(model, spec, trust_pickle=trust_pickle)
             weights, trained = spec.weights, loaded.trained
             notes += [loaded.taken] if loaded.taken else []
-        provenance = _provenance(model, factory, entry.info)
+        with guarded(lambda error: f"{spec.label} cannot be described: {kind_and_reason(error)}"):
+            provenance = _provenance(model, factory, entry.info)
     provenance |= {"trained": trained} if trained else {}
     provenance |= {"notes": notes} if notes else {}
     if entry.file is not None:
         weights = entry.file.name
         provenance["file_sha256"] = hashlib.sha256(entry.file.read_bytes()).hexdigest()
-    inputs = further_inputs(model)
-    if repository is not None:
-        model = _hosted(model, repository)
+    with guarded(lambda error: f"{spec.label} cannot be called: {kind_and_reason(error)}"):
+        inputs = further_inputs(model)
+        if repository is not None:
+            model = _hosted(model, repository)
     if spec.adapters:
         model = Adapted(model, Adaptation.of(spec.adapters, spec.label, inputs), spec.label)
         provenance["adapters"] = dict(spec.adapters)
@@ -89,16 +97,13 @@ def _built(entry: Entry[Any], factory: Any, spec: Spec, seed: int, trust_pickle:
     arguments = dict(spec.arguments)
     if trust_pickle and entry.file is not None and "trust_pickle" in entry.parameters:
         arguments["trust_pickle"] = True
-    try:
-        with seeded(seed):
-            ready = isinstance(factory, nn.Module)
-            model = factory if ready else factory(**arguments)
-    except EquibenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ModelError(
-            f"{spec.label} cannot be built: {type(error).__name__}: {reason(error)}"
-        ) from error
+    with (
+        guarded(lambda error: f"{spec.label} cannot be built: {kind_and_reason(error)}"),
+        process_kept(),
+        seeded(seed),
+    ):
+        ready = isinstance(factory, nn.Module)
+        model = factory if ready else factory(**arguments)
     if not callable(model):
         raise ModelError(
             f"{spec.label}: {entry.origin} gave a {type(model).__name__}, "
@@ -109,6 +114,8 @@ def _built(entry: Entry[Any], factory: Any, spec: Spec, seed: int, trust_pickle:
 
 def _hosted(model: Any, repository: Repository) -> Any:
     """A model that sees the modules of its repository while it runs, for what it imports then."""
+    if isinstance(model, ScriptModule):
+        return model  # it is compiled, and imports nothing
     if isinstance(model, nn.Module):
         calls: list[ExitStack] = []
 
@@ -148,13 +155,15 @@ def _provenance(model: object, factory: object, info: Info) -> dict[str, Any]:
     targets: list[object] = [factory]
     found: dict[str, Any] = {"details": dict(info.details)}
     if isinstance(model, nn.Module):
-        targets += dict.fromkeys(type(module) for module in model.modules())
+        targets += dict.fromkeys(type(module) for module in registered_modules(model))
         state = hashlib.sha256()
         for name, value in model.state_dict().items():
             if isinstance(value, Tensor):
                 state.update(name.encode())
-                raw = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-                state.update(raw.numpy().data)
-        found["parameters"] = sum(p.numel() for p in model.parameters())
+                for part in bytes_of(value):
+                    state.update(part)
+        found["parameters"] = sum(
+            p.numel() for p in model.parameters() if not isinstance(p, UninitializedTensorMixin)
+        )
         found["state_sha256"] = state.hexdigest()
     return found | {"source_sha256": source_sha256(targets)}

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from equibench.errors import ModelError, UnavailableError, UsageError
+from equibench.errors import ModelError, UnavailableError, UsageError, words
 from equibench.inference.model_outputs import Frame, frame_of, mismatch, shape
 from equibench.inference.precision import current_precision, numerics, placed
 from equibench.inference.random_generators import generators, seed_of_generators
@@ -55,6 +55,8 @@ class Isolated(Frame):
     The process is started with the first request, and again with the next one if it has died.
     """
 
+    outlives_calls = True
+    """A measurement does not put it back: the process goes on, or another has begun."""
     total_stride: int
 
     def __init__(self, spec: Spec, seed: int, trust_pickle: bool) -> None:
@@ -173,9 +175,10 @@ def _forward(
                 f"{loaded.label} returned {wrong.given} (input {shape(images)}), not "
                 f"{wrong.wanted}: {advice}"
             )
-    added = None if frame.added is None else frame.added.tolist()
-    own = output if frame.unmoved is None else frame.unmoved
-    return None, {"padded": frame.padded, "added": added}, own
+        # what stands in the frame is put back with all else
+        added = None if frame.added is None else frame.added.tolist()
+        own = output if frame.unmoved is None else frame.unmoved
+        return None, {"padded": frame.padded, "added": added}, own
 
 
 def _answer(
@@ -184,8 +187,8 @@ def _answer(
     """Send what work gives, or its error; returns what the work keeps, None after an error."""
     try:
         kept, answer, output = work()
-    except (Exception, SystemExit) as error:
-        _send(stream, {"error": type(error).__name__, "message": str(error)}, None)
+    except BaseException as error:  # Ctrl-C is for who asks
+        _send(stream, {"error": type(error).__name__, "message": words(error)}, None)
         return None
     _send(stream, answer, output)
     return kept

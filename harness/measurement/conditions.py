@@ -24,6 +24,7 @@ class Settings:
 
     Args:
         batch: images per forward pass.
+        elsewhere: a model that cannot run on the device may run on the CPU: nobody asked for it.
         exhaustive: evaluate every shift of a case whose residue classes are none.
         spots: other members of residue classes that every case is checked with.
         seed_forward: let the generators of random networks begin anew for every image.
@@ -37,6 +38,7 @@ class Settings:
     precision: Precision
     batch: int
     exhaustive: bool = False
+    elsewhere: bool = False
     spots: int = 6
     seed_forward: bool = False
 
@@ -56,6 +58,7 @@ class Settings:
             precision=config.precision,
             batch=AUTO_BATCH[device.type] if config.batch == "auto" else config.batch,
             exhaustive=config.exhaustive,
+            elsewhere=config.device == "auto",
             spots=config.spots,
             seed_forward=config.seed_forward,
         )

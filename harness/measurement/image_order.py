@@ -1,5 +1,6 @@
 """What passes through a model, and in which order: the images of the cases of one unit."""
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,13 +13,14 @@ from torch import Tensor
 
 from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, EquibenchError
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.model_outputs import shape
 from equibench.inference.parallel_copies import one_core
 from equibench.measurement.conditions import Settings
 from equibench.metrics.metric import Prepared
 from equibench.transforms.shift_plans import Shifts
 
-__all__ = ["Item", "Loader", "OpenCase", "items", "load_case"]
+__all__ = ["Item", "Loader", "OpenCase", "items", "load_case", "printable"]
 
 AHEAD = {"cpu": 1, "cuda": 4}
 """Cases that are being loaded at a time; on a CPU they take time from the model."""
@@ -73,12 +75,13 @@ class OpenCase:
 class Item:
     """One image to be passed through the model: unshifted (no draw) or with a shift.
 
-    Without a case it is blank, and only keeps the place of an image that could not be loaded.
+    Without a case it is blank, and only keeps the place of an image that cannot be measured.
     """
 
     case: OpenCase | None
     image: int = 0
     draw: int | None = None
+    blank: torch.Size | None = None
 
     @property
     def shift(self) -> tuple[int, int]:
@@ -89,8 +92,8 @@ class Item:
 
     @property
     def size(self) -> torch.Size | None:
-        """(C, H, W), which the images of a batch share; blanks fit everywhere."""
-        return None if self.case is None else self.case.input.shape[1:]
+        """(C, H, W), which the images of a batch share; what is not known fits everywhere."""
+        return self.blank if self.case is None else self.case.input.shape[1:]
 
 
 class Loader:
@@ -148,11 +151,12 @@ def items(
     cases: Sequence[str],
     settings: Settings,
     load: Loader,
-    broken: dict[str, DataError],
+    broken: dict[str, EquibenchError],
 ) -> Iterator[Item]:
     """The images of all cases in order; cases that cannot be loaded go to ``broken``.
 
-    Blanks take the places of a broken image, so that the others pass through the model in the
+    Cases that are in ``broken`` already are left out. Blanks take the places of what is broken,
+    so that the others pass through the model in the
     same slots of the same batches as if it were whole.
     """
     count = settings.plan.count()
@@ -165,20 +169,23 @@ def items(
             continue
         height, width = case.input.shape[-2:]
         shifts = settings.plan.shifts(settings.seed, suite.name, name, (height, width))
+        if name in broken:
+            for _ in range((2 + len(shifts)) * len(case.input)):
+                yield Item(None, blank=case.input.shape[1:])
+            continue
         yield from OpenCase(case, shifts, settings.device).items(settings.batch)
 
 
 def load_case(suite: Suite, name: str) -> Case | DataError:
     """A case that can be measured, or why it cannot."""
     try:
-        case = suite.load(name)
+        with guarded(
+            lambda error: f"{suite.label} cannot load case {name}: {kind_and_reason(error)}",
+            DataError,
+        ):
+            case = suite.load(spelt(suite, name))
     except DataError as error:
         return error
-    except EquibenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        return DataError(f"{suite.label} cannot load case {name}: {reason}")
     if not isinstance(case, Case) or not isinstance(case.input, Tensor):
         return DataError(f"{suite.label}, case {name}: load() gave no Case with a tensor as input")
     if case.input.ndim != 4 or not len(case.input) or not case.input.is_floating_point():
@@ -190,3 +197,15 @@ def load_case(suite: Suite, name: str) -> Case | DataError:
         if images is not None and not images.isfinite().all():
             return DataError(f"{suite.label}, case {name}: the {what} is not finite")
     return replace(case, name=name)
+
+
+def printable(name: str) -> str:
+    """A name of a case as text; a byte of a file name that is no UTF-8 becomes its number."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def spelt(suite: Suite, name: str) -> str:
+    """The name of a case as its suite lists it."""
+    if "\\x" not in name:
+        return name
+    return next((each for each in suite.cases() if printable(each) == name), name)

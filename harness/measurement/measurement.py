@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from equibench.cases.suite import Suite, data_range, in_units
-from equibench.errors import DataError, ModelError
+from equibench.errors import DataError, EquibenchError, ModelError
 from equibench.inference.forward_pass import call, roll
 from equibench.inference.model_outputs import frame_of, shape
 from equibench.inference.parallel_copies import Lanes
@@ -57,8 +58,16 @@ class Measured:
     """
 
     rows: pd.DataFrame
-    broken: dict[str, DataError]
+    broken: dict[str, EquibenchError]
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+class _RefusedError(Exception):
+    """A model cannot take a batch with images of some cases."""
+
+    def __init__(self, error: ModelError, cases: Sequence[str]) -> None:
+        super().__init__(str(error))
+        self.error, self.cases = error, cases
 
 
 class Measurement:
@@ -67,6 +76,7 @@ class Measurement:
     Args:
         lanes: the model, and its copies that work side by side.
         load: gives the cases by name.
+        begin: brings the model and all random numbers back to where a unit begins.
     """
 
     def __init__(
@@ -77,33 +87,66 @@ class Measurement:
         metrics: Sequence[Metric],
         settings: Settings,
         load: Loader,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
-        self.lanes = lanes
+        self.lanes, self.begin = lanes, begin
         self.label, self.suite, self.settings, self.load = label, suite, settings, load
         self.metrics = metrics
         self.changing = [m for m in metrics if m.delta_format]
+        self._forget()
+
+    def run(self, cases: Sequence[str]) -> Measured:
+        """Measure; a case that cannot be loaded, or that the model refuses, is left out.
+
+        The others pass through the model in the same batches as if it were whole.
+
+        Raises:
+            DataError: only some cases have a ground truth.
+            ModelError: the model refuses every case.
+        """
+        broken: dict[str, EquibenchError] = {}
+        while True:
+            self._forget()
+            try:
+                for sums in self.lanes.in_order(self._tasks(cases, broken)):
+                    self.sums += sums
+            except _RefusedError as refused:
+                broken |= self._refused(cases, broken, refused)
+                if all(isinstance(broken.get(name), ModelError) for name in cases):
+                    raise broken[cases[0]] from refused
+                continue
+            rows = row_table(
+                self.label, self.suite, self.settings, self.metrics, self.closed, self.sums
+            )
+            sizes = {case.name: case.size for case in self.closed.values()}
+            return Measured(rows, broken, sizes)
+
+    def _forget(self) -> None:
+        self.begin()
         self.closed: dict[str, ClosedCase] = {}
         self.sums: list[Sums] = []
 
-    def run(self, cases: Sequence[str]) -> Measured:
-        """Measure; a case that cannot be loaded is left out.
-
-        Raises:
-            DataError: no case can be loaded, or only some have a ground truth.
-            ModelError: the model raises, or returns what cannot be measured.
-        """
-        broken: dict[str, DataError] = {}
-        for sums in self.lanes.in_order(self._tasks(cases, broken)):
-            self.sums += sums
-        if not self.closed:
-            raise next(iter(broken.values()))
-        rows = row_table(
-            self.label, self.suite, self.settings, self.metrics, self.closed, self.sums
-        )
-        return Measured(rows, broken, {case.name: case.size for case in self.closed.values()})
+    def _refused(
+        self, cases: Sequence[str], broken: Mapping[str, EquibenchError], first: "_RefusedError"
+    ) -> dict[str, EquibenchError]:
+        """Which cases a model refuses, each by itself; if none, all that were refused together."""
+        self.begin()
+        found: dict[str, EquibenchError] = {}
+        for name in (name for name in cases if name not in broken):
+            case = self.load(name)
+            if isinstance(case, DataError):
+                continue  # the next pass tells
+            alone = OpenCase(case, np.empty((0, 2), dtype=np.int64), self.settings.device)
+            part = list(alone.items(self.settings.batch))[: self.settings.batch]
+            try:
+                slots = [Slot(k, i, alone) for k, i in enumerate(part)]
+                self._forward(part, slots, self.lanes.each[0])
+            except ModelError as error:
+                found[name] = error
+        return found or dict.fromkeys(first.cases, first.error)
 
     def _tasks(
-        self, cases: Sequence[str], broken: dict[str, DataError]
+        self, cases: Sequence[str], broken: dict[str, EquibenchError]
     ) -> Iterator[Callable[[Forward], list[Sums]]]:
         """What there is to do for each batch."""
         first: OpenCase | None = None
@@ -120,7 +163,7 @@ class Measurement:
                 yield partial(self._batch, batch, slots)
 
     def _batches(
-        self, cases: Sequence[str], broken: dict[str, DataError]
+        self, cases: Sequence[str], broken: dict[str, EquibenchError]
     ) -> Iterator[Sequence[Item]]:
         """Images that pass through the model together: all of one size."""
         waiting: list[Item] = []
@@ -141,6 +184,8 @@ class Measurement:
         except BaseException as error:
             for slot in unshifted:
                 slot.case.fail(error)
+            if isinstance(error, ModelError):
+                raise _RefusedError(error, [slot.case.name for slot in slots]) from error
             raise
         return self._compare(batch, [slot for slot in slots if slot.item.draw is not None])
 
@@ -177,7 +222,10 @@ class Measurement:
     def _compare(self, batch: BatchOutputs, slots: Sequence[Slot]) -> list[Sums]:
         """Compare shifted outputs with the references of their cases."""
         for slot in slots:
-            slot.case.closed.result()
+            try:
+                slot.case.closed.result()
+            except ModelError as error:
+                raise _RefusedError(error, [slot.case.name]) from error
         return [self._sums(batch, group) for group in worked_on_at_once(slots, batch)]
 
     def _outputs(self, batch: BatchOutputs, slots: Sequence[Slot]) -> Tensor:

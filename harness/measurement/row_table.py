@@ -92,6 +92,8 @@ def row_table(
     sums: Sequence[Sums],
 ) -> pd.DataFrame:
     """One row for each case and shift, from sums that now leave the device together."""
+    if not sums:
+        return pd.DataFrame(columns=row_columns(metrics))
     widths = {column: part.shape[1] for column, part in sums[0].parts.items()}
     every = torch.cat([torch.cat(list(each.parts.values()), dim=1) for each in sums]).cpu()
     keys = [key for each in sums for key in each.of]

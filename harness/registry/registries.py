@@ -8,8 +8,11 @@ before it is asked for, and what fails to import is listed as broken and stops n
 
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -115,7 +118,7 @@ class Registry(Generic[T]):
 
     def _taken(self, name: str, module: str, target: object) -> str | None:
         """Where another object of that name is defined; importing a module twice is no clash."""
-        points = list(metadata.entry_points(group=self.group, name=name))
+        points = [point for point in _points(self.group) if point.name == name]
         if points:  # several distributions may announce one name, in the order of the path
             mine = any(point.module == module for point in points)
             return None if mine else points[0].value
@@ -159,12 +162,10 @@ class Registry(Generic[T]):
     def _entry_points(self) -> Iterator[Entry[T]]:
         """Entry points of installed distributions, equibench's own first, each name once."""
         found: dict[str, Entry[T]] = {}
-        # reading a distribution's name parses its metadata: once is enough
-        points = [(_distribution(p), p) for p in metadata.entry_points(group=self.group)]
+        points = [(_distribution(p), p) for p in _points(self.group)]
         own_first = sorted(points, key=lambda named: (named[0] != "equibench", named[0]))
         for distribution, point in own_first:
-            version = point.dist.version if point.dist else ""
-            origin = f"{distribution} {version}".strip()
+            origin = _origin(point)
             entry: Entry[T] = Entry(self.kind, point.name, origin, distribution, point.load)
             taken = found.setdefault(point.name, entry)
             if taken is entry:
@@ -180,8 +181,35 @@ def _refuse(taken: Entry[Any], point: metadata.EntryPoint) -> Callable[[], Any]:
     return resolve
 
 
+def _points(group: str) -> metadata.EntryPoints:
+    """The entry points of a group, read again where something has been installed since."""
+    return _installed(tuple((place, _changed(place)) for place in sys.path)).select(group=group)
+
+
+@lru_cache(maxsize=1)
+def _installed(places: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
+    return metadata.entry_points()
+
+
+def _changed(place: str) -> int:
+    try:
+        return os.stat(place or ".").st_mtime_ns
+    except OSError:
+        return 0
+
+
 def _distribution(point: metadata.EntryPoint) -> str:
-    return point.dist.name if point.dist else ""
+    return _origin(point).partition(" ")[0]
+
+
+def _origin(point: metadata.EntryPoint) -> str:
+    return _name_and_version(point.dist) if point.dist else ""
+
+
+@cache
+def _name_and_version(distribution: metadata.Distribution) -> str:
+    """Reading them parses all metadata: once is enough."""
+    return f"{distribution.name} {distribution.version}"
 
 
 def _attribute(module: ModuleType, name: str) -> Any:

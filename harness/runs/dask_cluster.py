@@ -55,7 +55,9 @@ def on_cluster(
     Raises:
         UnavailableError: Dask is missing, the scheduler cannot be reached, or no worker fits.
     """
-    theirs = config.model_copy(update={"device": device.type, "scheduler": None})
+    # a GPU that nobody asked for is one that a model may do without, there as here
+    wanted = config.device if config.device == "auto" and device.type == "cuda" else device.type
+    theirs = config.model_copy(update={"device": wanted, "scheduler": None})
     with _client(config, device, len(units)) as client:
         said: set[str] = set()
 
@@ -67,7 +69,7 @@ def on_cluster(
 
         client.subscribe_topic(_LINES, tell)
         try:
-            yield from _Window(client, theirs, batches).measure(units)
+            yield from _Window(client, theirs, device.type, batches).measure(units)
         except (OSError, TimeoutError, RuntimeError, CancelledError) as error:
             if client.status == "running":
                 raise
@@ -80,9 +82,9 @@ def on_cluster(
 class _Window:
     """The units that are with workers: no more of them than keep all workers busy."""
 
-    def __init__(self, client: "Client", config: RunConfig, batches: Batches) -> None:
+    def __init__(self, client: "Client", config: RunConfig, device: str, batches: Batches) -> None:
         self.client, self.config, self.batches = client, config, batches
-        self.workers = _Workers(client, config.device)
+        self.workers = _Workers(client, device)
         self.out: dict[Future, tuple[Unit, list[str]]] = {}
 
     def measure(self, units: Sequence[Unit]) -> Iterator[Outcome]:

@@ -4,14 +4,14 @@ import datetime
 import sys
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence, Set
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from equibench.cases.suite import Suite
-from equibench.errors import DataError, EquibenchError, UnavailableError, UsageError
+from equibench.errors import EquibenchError, UnavailableError, UsageError
 from equibench.inference.adapter_keys import Adaptation
 from equibench.loading.load import load_spec
 from equibench.loading.models import seeded
@@ -22,7 +22,7 @@ from equibench.measurement.row_table import row_columns, suite_metrics
 from equibench.measurement.run_config import SPLITTING, RunConfig
 from equibench.registry.plugin_files import repository_of
 from equibench.registry.provenance import environment
-from equibench.registry.registries import MODELS
+from equibench.registry.registries import MODELS, SUITES
 from equibench.registry.specs import Spec
 from equibench.runs.agreed_batches import Batches, in_turn
 from equibench.runs.fingerprint import fingerprint, refuse_changes
@@ -149,10 +149,12 @@ class _Run:
         found: dict[str, tuple[Suite, Sequence[str]]] = {}
         reasons: list[EquibenchError] = []
         for label, spec in self.suite_specs.items():
+            with suppress(UnavailableError):  # told below
+                SUITES.get(spec.reference).check(_given(spec, self.config.data))
             try:
                 suite = build_suite(spec, self.config.data)
                 cases = case_names(suite, self.config.limit)
-            except (UnavailableError, DataError) as error:
+            except EquibenchError as error:  # of the suite, whose name and arguments are right
                 reasons.append(error)
                 self._fail(error, suite=spec.label)
                 continue
@@ -245,7 +247,8 @@ class _Run:
         if outcome.measured is not None:
             # one schema for every file of the run, whatever its suite measures
             rows = outcome.measured.rows.reindex(columns=row_columns(self.metrics))
-            folder.write_rows(outcome.unit.name, rows, complete=not outcome.measured.broken)
+            if len(rows):
+                folder.write_rows(outcome.unit.name, rows, complete=not outcome.measured.broken)
             for case, reason in outcome.measured.broken.items():
                 self._fail(reason, **job.place, cases=[case])
         elif outcome.error is not None:
@@ -296,6 +299,12 @@ def _specs(kind: str, lists: Sequence[Sequence[str]]) -> dict[str, Spec]:
             if found.setdefault(spec.label, spec) != spec or labels[spec.label] > 1:
                 raise UsageError(f"two {kind} are called {spec.label!r}: give one a label=…")
     return found
+
+
+def _given(spec: Spec, data: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments that a suite is built with."""
+    root = {"root": data[spec.reference]} if spec.reference in data else {}
+    return {**spec.arguments, **root}
 
 
 def _now() -> str:

@@ -130,13 +130,14 @@ class Worker:
         self._model: tuple[str, LoadedModel | EquibenchError] | None = None
         self._ready: tuple[str, Ready | EquibenchError] | None = None
         self._batch: int | None = None
+        self._said: set[str] = set()
         self._in_place = ExitStack()
 
     def __enter__(self) -> "Worker":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._in_place.close()
+        self._leave()
 
     def __call__(self, unit: Unit, following: Sequence[str] = ()) -> Outcome:
         """Measure a unit.
@@ -163,16 +164,31 @@ class Worker:
             return replace(outcome, measured=ready(unit.cases, following))
         except EquibenchError as error:
             return replace(outcome, error=error)
+        finally:
+            self._tell(job.model.label, ready.notes)
+
+    def _tell(self, label: str, notes: Sequence[str]) -> None:
+        """Say what has not been said of a model yet."""
+        for line in (f"{label}: {note}" for note in notes):
+            if line not in self._said:
+                self._said.add(line)
+                self.say(line)
+
+    def _leave(self) -> None:
+        """Take the model out of its place; what it holds against that stops no other one."""
+        try:
+            self._in_place.close()
+        except EquibenchError as error:
+            self.say(str(error))
 
     def _load(self, spec: Spec) -> LoadedModel | EquibenchError:
         if self._model is None or self._model[0] != spec.label:
-            self._in_place.close()
+            self._leave()
             self._model = self._ready = None  # not two models in memory
             try:
                 loaded = load_spec(spec, self.config.seed, **self.config.loading)
                 self._model = spec.label, loaded
-                for note in loaded.notes:
-                    self.say(f"{spec.label}: {note}")
+                self._tell(spec.label, loaded.notes)
             except EquibenchError as error:
                 self._model = spec.label, error
         return self._model[1]
@@ -181,7 +197,7 @@ class Worker:
         job = unit.job
         as_before = self._ready is not None and self._ready[0] == job.stem
         if self._ready is None or not as_before or unit.batch not in (None, self._batch):
-            self._in_place.close()
+            self._leave()
             self._batch = unit.batch
             try:
                 ready = self._in_place.enter_context(self._evaluation(loaded, job))

@@ -304,7 +304,7 @@ def test_a_single_image_that_does_not_fit_is_reported(images):
         eb.evaluate(hopeless, images)
 
 
-def test_the_model_is_in_eval_and_inference_mode_and_put_back_afterwards(images):
+def test_the_model_is_in_eval_mode_without_gradients_and_put_back_afterwards(images):
     class Watch(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -313,7 +313,7 @@ def test_the_model_is_in_eval_and_inference_mode_and_put_back_afterwards(images)
 
         def forward(self, x):
             assert not self.training
-            assert torch.is_inference_mode_enabled()
+            assert not torch.is_grad_enabled()
             return x * self.weight
 
     model = Watch().train()

@@ -191,7 +191,7 @@ def fails():
             "mine, case a: the ground truth is not finite",
         ),
         (quits, "mine cannot load case a: SystemExit: 3"),
-        (fails, "mine cannot load case a: OSError: disk on fire"),
+        (fails, "mine cannot load case a: OSError: disk on fire and more"),
     ],
 )
 def test_a_case_that_cannot_be_measured_is_named_in_one_line(given, message):

@@ -1,0 +1,58 @@
+"""Where a model runs that cannot be moved: a closure over tensors, an export for the CPU alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from equibench.errors import EquibenchError, ModelError
+from equibench.foundation.foreign_code import guarded, kind_and_reason
+from equibench.inference.forward_pass import out_of_memory
+from equibench.inference.model_outputs import frame_of, mismatch
+from equibench.inference.precision import numerics, placed
+from equibench.measurement.conditions import Settings
+
+__all__ = ["where_it_runs"]
+
+
+def where_it_runs(
+    model: Callable[[Tensor], Tensor], image: Callable[[], Tensor], settings: Settings
+) -> tuple[Settings, list[str]]:
+    """Settings under which a model runs, and a note where these are not those that were given.
+
+    Args:
+        image: gives (1, C, H, W) to try; it may raise, and then nothing is known.
+    """
+    cpu = torch.device("cpu")
+    if not settings.elsewhere or settings.device == cpu:
+        return settings, []
+    try:
+        one = image()
+    except EquibenchError:
+        return settings, []
+    there = replace(settings, device=cpu)
+    fault = _fault(model, one, settings)
+    if fault is None or _fault(model, one, there) is not None:
+        return settings, []  # what it raises everywhere, its first unit tells
+    return there, [f"it runs on the CPU, as it cannot on {settings.device} ({fault})"]
+
+
+def _fault(model: Callable[[Tensor], Tensor], image: Tensor, settings: Settings) -> str | None:
+    """Why a model does not run on its device; None where it does, or only runs out of memory."""
+    try:
+        with (
+            guarded(kind_and_reason, ModelError, but=out_of_memory),
+            placed(model, settings.device, settings.precision) as forward,
+            numerics(settings.precision),
+        ):
+            images = image.to(settings.device)
+            output = forward(images)
+            wrong = mismatch(output, images, frame_of(forward).output_scale)
+    except EquibenchError as error:
+        return str(error)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        return None
+    return None if wrong is None else f"it returned {wrong.given}, not {wrong.wanted}"
