@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from equibench.cases.suite import Case, Suite
-from equibench.errors import UnavailableError, UsageError
+from equibench.errors import DataError, UnavailableError, UsageError
 from equibench.foundation.file_names import as_path, as_text
 from equibench.registry.registries import register_suite
 from equibench.suites.files import (
@@ -17,6 +17,7 @@ from equibench.suites.files import (
     no_data,
     visible,
     volume,
+    volume_slice,
 )
 from equibench.suites.verify import VerifyReport, verify_fastmri
 
@@ -124,12 +125,11 @@ class FastMRI(Suite):
         transform = self._transform()
         inputs, targets, means, stds = [], [], [], []
         with hdf5(path) as file:
-            kspace, truth = volume(file)
+            kspace, _ = volume(file)
             group = self._group(str(hdf5_attribute(file, "acquisition")))
             attributes = dict(file.attrs)
             for i in [int(index)] if index else range(len(kspace)):
-                target = truth[i]
-                sample = transform(kspace[i], None, target, attributes, path.name, i)
+                sample, target = _sample(file, i, transform)
                 inputs.append(sample.image)
                 targets.append(_center_crop(torch.from_numpy(target), sample.image.shape))
                 means.append(sample.mean)
@@ -146,7 +146,10 @@ class FastMRI(Suite):
 
     def verify(self) -> VerifyReport:
         """Open every file of every split and count the slices."""
-        return verify_fastmri(self._root(), self.expected, self.volumes)
+        transform = self._transform()
+        return verify_fastmri(
+            self._root(), self.expected, self.volumes, lambda file: _sample(file, 0, transform)
+        )
 
     def _group(self, acquisition: str) -> str:
         return GROUPS.get(acquisition, acquisition)
@@ -171,6 +174,23 @@ class FastMRI(Suite):
 
         mask = RandomMaskFunc([self.center_fraction], [self.acceleration])
         return UnetDataTransform("singlecoil", mask, use_seed=True)
+
+
+def _sample(file: Any, index: int, transform: Any) -> tuple[Any, Any]:
+    """What fastMRI's transform makes of one slice, and the target of it as it is in the file.
+
+    Raises:
+        DataError: its sizes are not those that the transform takes, or it is not finite.
+    """
+    kspace, target = volume_slice(file, index)
+    name = Path(file.filename).name
+    try:
+        return transform(kspace, None, target, dict(file.attrs), name, index), target
+    except ValueError as error:
+        raise DataError(
+            f"slice {index} of {file.filename} cannot be cropped: kspace is {kspace.shape}, and "
+            f"reconstruction_esc {target.shape} ({error}); fetch the file again"
+        ) from error
 
 
 def _center_crop(image: "Tensor", shape: "Size") -> "Tensor":

@@ -26,6 +26,7 @@ __all__ = [
     "temporary",
     "visible",
     "volume",
+    "volume_slice",
 ]
 
 
@@ -138,6 +139,21 @@ def volume(file: Any) -> tuple[Any, Any]:
             f"kspace in {file.filename} is {kspace.dtype}: write it as complex64, as h5py does"
         )
     return kspace, truth
+
+
+def volume_slice(file: Any, index: int) -> tuple[Any, Any]:
+    """One slice (rows, columns) of the k-space of an open fastMRI file, and of its target.
+
+    Raises:
+        DataError: as ``volume``, or a number is not finite.
+    """
+    found = tuple(part[index] for part in volume(file))
+    for name, part in zip(("kspace", "reconstruction_esc"), found, strict=True):
+        if not np.isfinite(part).all():
+            raise DataError(
+                f"slice {index} of {name} in {file.filename} is not finite; fetch the file again"
+            )
+    return found[0], found[1]
 
 
 def temporary(path: Path) -> Path:

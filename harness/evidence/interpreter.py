@@ -28,8 +28,17 @@ from equibench.evidence.motion.factors import (
     Moving,
     Still,
     Value,
-    normal,
 )
+from equibench.evidence.motion.graph_nodes import (
+    flat,
+    is_real,
+    operator_name,
+    same_memory,
+    same_view,
+    shapes,
+)
+from equibench.evidence.motion.outputs import check_output
+from equibench.evidence.motion.products import normal
 from equibench.evidence.motion.writes import unviewed
 from equibench.evidence.rules.adaptive import adaptive_rule
 from equibench.evidence.rules.regrouping import elementwise
@@ -165,11 +174,11 @@ class _Interpreter:
         return Value(tuple(dims))
 
     def _operator(self, node: fx.Node, target: OpOverload) -> Any:
-        name = _name(target)
+        name = operator_name(target)
         arguments = self._bound(node, target)
         self._refuse(node, target, name, arguments)
         written = self._written(node, target)
-        lost = [v for v in _flat(arguments.values()) if isinstance(v, Lost)]
+        lost = [v for v in flat(arguments.values()) if isinstance(v, Lost)]
         if name in _OVERWRITES and isinstance(arguments.get("self"), Lost):
             lost = [v for v in lost if v is not arguments["self"]]
             arguments["self"] = None
@@ -177,7 +186,7 @@ class _Interpreter:
             value: Any = min(lost, key=lambda v: self.order[v.blame.node])
         elif name in _UNWRITTEN:
             value = Lost(Blame(node, "reads memory that was never written"))
-        elif not any(isinstance(v, Value) for v in _flat(arguments.values())) and (
+        elif not any(isinstance(v, Value) for v in flat(arguments.values())) and (
             name not in _OVERWRITES or arguments.get("self", 0) is not None
         ):
             return self._computed(node, target)
@@ -188,7 +197,7 @@ class _Interpreter:
         return value
 
     def _ruled(self, node: fx.Node, name: str, arguments: dict[str, Any]) -> Any:
-        context = Context(node, self.found.lattice, _shapes(node))
+        context = Context(node, self.found.lattice, shapes(node))
         tags = node.target.tags  # type: ignore[union-attr]
         function: Callable[..., Any] | None = RULES.get(name)
         try:
@@ -202,7 +211,7 @@ class _Interpreter:
             return self._lost(node, breaks)
         except Exception as error:
             return Lost(Blame(node, f"does not fit its rule ({type(error).__name__}: {error})"))
-        if name in _DECISIONS or (name in _CASTS and not _real(node)):
+        if name in _DECISIONS or (name in _CASTS and not is_real(node)):
             self.found.decisions.append(node)
         if isinstance(value, tuple):
             return tuple(self._part(node, v, s) for v, s in zip(value, context.shapes, strict=True))
@@ -281,7 +290,7 @@ class _Interpreter:
         except Breaks as breaks:
             self.values[root] = self._lost(node, breaks)
         for other in sharing[1:]:
-            if _same_view(other.meta["val"], target):
+            if same_view(other.meta["val"], target):
                 self.values[other] = value
             elif self._writes(other):
                 self.values[other] = self.values[other.args[0]]  # type: ignore[index]
@@ -300,12 +309,12 @@ class _Interpreter:
             if not isinstance(parent, fx.Node) or not isinstance(view.target, OpOverload):
                 raise Breaks("changes in place a part of what is used as a whole")
             if not self._writes(view):
-                context = Context(node, self.found.lattice, _shapes(parent))
+                context = Context(node, self.found.lattice, shapes(parent))
                 arguments = self._bound(view, view.target)
                 old = self.values[parent]
                 if isinstance(old, Lost):
                     return old
-                value = unviewed(context, _name(view.target), arguments, old, value)
+                value = unviewed(context, operator_name(view.target), arguments, old, value)
                 if value.shape != context.shape:
                     raise Breaks("changes in place a part of what is used as a whole")
             view = parent
@@ -346,7 +355,7 @@ class _Interpreter:
 
     def _of_region(self, node: fx.Node, result: Any, inputs: Iterable[fx.Node]) -> Any:
         for given in inputs:  # a cast that changes nothing gives its operand back
-            if _same_memory(given.meta["val"], node.meta["val"]):
+            if same_memory(given.meta["val"], node.meta["val"]):
                 return self.values[given]
         shape = tuple(node.meta["val"].shape)
         for value in result if isinstance(result, tuple) else (result,):
@@ -369,75 +378,7 @@ class _Interpreter:
             assert isinstance(value, Lost)
             return value
         try:
-            _check_output(value, self.found.axes, self.captured)
+            check_output(value, self.found.axes)
         except Breaks as breaks:
             return self._lost(result, breaks)
         return value
-
-
-def _check_output(value: Value, axes: Mapping[int, Axis], captured: Captured) -> None:
-    """That the output is a map (B, C, H, W) that moves as the input does, scaled."""
-    if len(value.dims) != 4:
-        raise Breaks("returns no (B, C, H, W)")
-    batch, channels, *maps = value.dims
-    if not all(isinstance(f, Images) for f in batch):
-        raise Breaks("returns images in another order")
-    Context(None, Lattice(), ()).pointwise(channels, "returns channels that move")  # type: ignore[arg-type]
-    for i, dim in enumerate(maps):
-        axis = axes.get(i)
-        for factor in dim:
-            if isinstance(factor, Moving) and factor.axis is not axis:
-                raise Breaks("returns a map that moves along the other axis", axes.values())
-            if isinstance(factor, Images):
-                raise Breaks("returns images in another order")
-        if axis is None or all(isinstance(f, Still) and f.even for f in dim):
-            continue
-        factor = dim[0]
-        if len(dim) > 1 or not isinstance(factor, Moving):
-            raise Breaks("returns a map that stays in place", [axis])
-        if factor.spoiled:
-            raise factor.broken()
-        if factor.size != factor.period or factor.stride < 0:
-            raise Breaks("returns a part of a map, or its mirror image", [axis])
-
-
-def _name(target: OpOverload) -> str:
-    name = target._schema.name.removeprefix("aten::")
-    plain = name.rstrip("_") if not name.startswith("__") else name
-    return plain or name
-
-
-def _flat(values: Any) -> list[Any]:
-    found: list[Any] = []
-    for value in values:
-        if isinstance(value, list | tuple):
-            found += _flat(value)
-        else:
-            found.append(value)
-    return found
-
-
-def _shapes(node: fx.Node) -> tuple[tuple[int, ...], ...]:
-    value = node.meta["val"]
-    values = value if isinstance(value, tuple | list) else (value,)
-    return tuple(tuple(v.shape) if isinstance(v, Tensor) else () for v in values)
-
-
-def _same_memory(first: Any, second: Tensor) -> bool:
-    return _same_view(first, second) and bool(
-        first.untyped_storage()._cdata == second.untyped_storage()._cdata
-    )
-
-
-def _same_view(first: Any, second: Tensor) -> bool:
-    return bool(
-        isinstance(first, Tensor)
-        and first.shape == second.shape
-        and first.stride() == second.stride()
-        and first.storage_offset() == second.storage_offset()
-    )
-
-
-def _real(node: fx.Node) -> bool:
-    value = node.meta["val"]
-    return isinstance(value, Tensor) and value.is_floating_point()

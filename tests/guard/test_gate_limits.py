@@ -10,7 +10,7 @@ import pytest
 from equibench.errors import UsageError
 from equibench.foundation.rounding import default_limit
 from equibench.guard.baseline import Baseline
-from equibench.guard.gate import judge
+from equibench.guard.gate import judge, worse
 from equibench.guard.tolerance import Tolerance, parse_tolerance, pick, read_tolerances
 
 SUITE = {"images": {"name": "images", "version": 1, "arguments": {}, "cases": "2 (abc)"}}
@@ -58,6 +58,14 @@ def test_a_figure_at_its_limit_passes_and_the_next_number_fails():
     edge = limit(measured())
     assert marks(measured(), measured(nmse=edge)) == {"ok"}
     assert marks(measured(), measured(nmse=np.nextafter(edge, 1))) == {"regression"}
+
+
+def test_an_update_would_make_acceptable_what_is_worse_and_what_is_gone():
+    found = judge(measured(suites=("images", "others")), measured(nmse=0.5), [])
+    assert {v.mark for v in worse(found)} == {"regression", "missing"}
+    better = judge(measured(), measured(nmse=0.1, suites=("images", "others")), [])
+    assert {v.mark for v in better} > {"improved", "new"}
+    assert worse(better) == []
 
 
 def test_what_is_better_by_less_than_the_tolerance_has_not_improved():

@@ -286,7 +286,7 @@ def test_a_run_of_which_a_shard_was_interrupted_says_so_everywhere(cli, nets, or
     first, second = order
     assert finish(cli, "--shard", first)[0] == 0
     with monkeypatch.context() as patch:
-        Stop(patch, "00001" if second == "1/2" else "00000")
+        Stop(patch, "00001" if second == "1/2" else "00002")
         assert finish(cli, "--shard", second)[0] == 130
     folder = RunFolder("run")
     assert folder.manifest["state"] == "interrupted"

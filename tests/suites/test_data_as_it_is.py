@@ -62,3 +62,56 @@ def test_k_space_that_is_not_of_one_coil_is_named_with_its_file(tmp_path, kspace
             volume(file)
     assert message in str(caught.value)
     assert "vol.h5" in str(caught.value)
+
+
+@pytest.fixture
+def volumes(tmp_path):
+    """A data root; call it with what is wrong with its one volume."""
+
+    def write(spoil=lambda kspace, target: None, target=(2, 20, 20)):
+        folder = tmp_path / "singlecoil_val"
+        folder.mkdir()
+        random = np.random.default_rng(0)
+        kspace = random.normal(size=(2, 40, 36)).astype(np.complex64)
+        truth = random.normal(size=target).astype(np.float32)
+        spoil(kspace, truth)
+        with h5py.File(folder / "vol.h5", "w") as file:
+            file["kspace"], file["reconstruction_esc"] = kspace, truth
+            file["ismrmrd_header"] = b"header"
+            file.attrs.update(acquisition="CORPD_FBK", max=1.0, norm=1.0, patient_id="p")
+        return FastMRI(root=str(tmp_path))
+
+    return write
+
+
+def not_finite(part):
+    def spoil(kspace, target):
+        (kspace if part == "kspace" else target)[1, 3, 3] = np.nan
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"spoil": not_finite("kspace")}, "slice 1 of kspace in "),
+        ({"spoil": not_finite("target")}, "slice 1 of reconstruction_esc in "),
+        ({"target": (2, 20, 38)}, "cannot be cropped: kspace is (40, 36), and "),
+    ],
+)
+def test_verify_finds_what_a_run_would_stumble_over(volumes, fault, message):
+    pytest.importorskip("fastmri")
+    suite = volumes(**fault)
+    with pytest.raises(DataError) as caught:
+        suite.load("vol")
+    (broken,) = suite.verify().broken
+    assert str(broken) == str(caught.value)
+    assert message in str(broken)
+    assert "vol.h5" in str(broken)
+
+
+def test_verify_finds_nothing_where_a_run_would_not_stumble(volumes):
+    pytest.importorskip("fastmri")
+    suite = volumes()
+    assert suite.load("vol").input.shape == (2, 1, 20, 20)
+    assert suite.verify().broken == ()

@@ -19,10 +19,9 @@ from equibench.evidence.motion.factors import (
     Moving,
     Still,
     Value,
-    joined,
-    regrouped,
     size_of,
 )
+from equibench.evidence.motion.products import joined, regrouped
 
 __all__ = ["Context", "Operand", "divisors", "flat_tensors"]
 

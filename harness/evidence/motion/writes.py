@@ -7,16 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import (
-    Breaks,
-    Dim,
-    Moving,
-    Still,
-    Value,
-    normal,
-    regrouped,
-    size_of,
-)
+from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value, size_of
+from equibench.evidence.motion.products import normal, regrouped
 from equibench.evidence.motion.windows import padded
 
 __all__ = ["unviewed"]

@@ -25,9 +25,9 @@ from equibench.evidence.motion.factors import (
     Moving,
     Still,
     Value,
-    normal,
     size_of,
 )
+from equibench.evidence.motion.products import normal
 from equibench.evidence.motion.windows import coarser
 
 __all__ = ["adaptive_rule"]

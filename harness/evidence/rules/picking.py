@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value, normal, size_of
+from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value, size_of
+from equibench.evidence.motion.products import normal
 from equibench.evidence.motion.windows import continued, padded, picked
 from equibench.evidence.rules.table import axes_of, each, only, rule
 

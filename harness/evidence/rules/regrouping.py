@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from equibench.evidence.motion.context import Context, flat_tensors
-from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value, normal
+from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value
+from equibench.evidence.motion.products import normal
 from equibench.evidence.rules.table import rule
 
 __all__ = ["elementwise"]

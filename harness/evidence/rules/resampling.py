@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import Breaks, Moving, Still, Value, normal
+from equibench.evidence.motion.factors import Breaks, Moving, Still, Value
+from equibench.evidence.motion.products import normal
 from equibench.evidence.motion.windows import resampled
 from equibench.evidence.rules.table import axes_of, only, rule
 

@@ -5,7 +5,8 @@ from math import prod
 from typing import Any
 
 from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value, normal, size_of
+from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value, size_of
+from equibench.evidence.motion.products import normal
 from equibench.evidence.motion.windows import padded, scattered, slid, wrapped
 from equibench.evidence.rules.table import each, only, rule
 

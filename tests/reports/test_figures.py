@@ -1,0 +1,203 @@
+"""Figures: what they draw, and what they say they leave out."""
+
+import numpy as np
+import pytest
+from report_runs import constant, rising, rows
+
+from equibench.reports.figures.distribution import distribution_figure
+from equibench.reports.figures.figure_files import FIGURES
+from equibench.reports.figures.heatmap import heatmap_figure
+from equibench.reports.figures.power_of_two import power_figure
+from equibench.reports.figures.quality_front import pareto_figure, pareto_front
+from equibench.reports.figures.ranking import ranking_figure
+from equibench.reports.figures.style import COLUMN, PAGE
+from equibench.reports.findings.run_data import RunData
+from equibench.reports.findings.shift_maps import ShiftLattice
+from equibench.reports.page.distance_from_best import distances
+from equibench.reports.page.page import render
+from equibench.reports.registered import figures
+
+
+def test_what_charts_draw_is_a_distance_from_the_best(two_suites):
+    found = {d.key: d for d in distances(RunData.read(two_suites).summary)}
+    assert [d.title for d in found.values()] == ["NMSE", "1 − SSIM", "ΔPSNR"]
+    assert found["eq_ssim"].of(0.9) == pytest.approx(0.1)
+    assert found["delta_psnr"].of(0.3) == 0.3
+
+
+def points(panel):
+    """The (x, y) of all errors drawn in a panel."""
+    drawn = [c for c in panel.collections if c.get_label() == "one case and shift"]
+    return (
+        np.concatenate([np.asarray(c.get_offsets()) for c in drawn]) if drawn else np.empty((0, 2))
+    )
+
+
+def test_every_finite_error_is_a_point_and_zeros_stand_at_the_left(two_suites):
+    mri, photo = distribution_figure(RunData.read(two_suites)).axes
+    baseline, aps = (points(mri)[points(mri)[:, 1].round() == y] for y in (0, 1))
+    assert len(baseline) == len(aps) == 16
+    assert sorted(baseline[:, 0])[-1] == pytest.approx(np.log10(8e-3))
+    assert len(set(aps[:, 0])) == 1
+    assert aps[0, 0] < baseline[:, 0].min()
+    ticks = dict(zip(mri.get_xticks(), (t.get_text() for t in mri.get_xticklabels()), strict=True))
+    assert ticks[aps[0, 0]] == "0"
+    assert len(points(photo)) == 16
+
+
+def test_median_and_worst_are_marked(make):
+    run = make([rows("m", "noise", lambda case, dy, dx: 10.0 ** (dx - 6), cases=1)])
+    (panel,) = distribution_figure(RunData.read(run)).axes
+    marks = {c.get_label(): float(c.get_offsets()[0][0]) for c in panel.collections}
+    assert marks["median"] == pytest.approx(-6)
+    assert marks["worst"] == pytest.approx(-3)
+
+
+def test_errors_that_cannot_be_drawn_are_counted_in_a_note(two_suites):
+    figure = distribution_figure(RunData.read(two_suites))
+    note = figure.get_supxlabel()
+    assert "not drawn: 16 of 16 errors of unet-aps on photo-sample, NaN or infinite" in note
+
+
+def test_an_error_below_1e_18_counts_as_zero(make):
+    run = make([rows("m", "noise", lambda case, dy, dx: 1e-30 if dy else 1e-5)])
+    data = RunData.read(run)
+    (panel,) = distribution_figure(data).axes
+    assert len(points(panel)) == 16
+    assert panel.get_xlim()[0] > -10
+    assert "grey: 0" in heatmap_figure(data).axes[-1].get_ylabel()
+
+
+def test_the_heat_map_has_the_mean_over_cases_at_each_shift(two_suites):
+    data = RunData.read(two_suites)
+    lattice = ShiftLattice.of(data.shifted[data.shifted["suite"] == "mri-sample"])
+    mean = lattice.means("unet-baseline")
+    assert list(mean.index) == list(mean.columns) == [-3, 0, 3]
+    assert mean.loc[-3, 3] == pytest.approx(7.5e-3)
+    assert np.isnan(mean.loc[0, 0])
+
+
+def test_the_panels_of_a_heat_map_share_one_scale(two_suites):
+    figure = heatmap_figure(RunData.read(two_suites))
+    *panels, bar = figure.axes
+    assert len(panels) == 4
+    assert [panel.get_title() for panel in panels] == ["unet-baseline", "unet-aps", "", ""]
+    assert panels[0].get_ylabel() == "mri-sample\ndy [pixels]"
+    assert figure.get_supxlabel() == "shift dx [pixels]"
+    assert len({panel.collections[0].norm.vmin for panel in panels}) == 1
+    assert "grey: 0" in bar.get_ylabel()
+    assert "orange: NaN or infinite" in bar.get_ylabel()
+    scale = panels[0].collections[0].norm
+    exact, broken = (panels[i].collections[0].get_array().compressed() for i in (1, 3))
+    assert len(exact) == len(broken) == 8
+    assert (exact < scale.vmin).all()
+    assert (broken > scale.vmax).all()
+
+
+def test_random_shifts_lie_on_their_own_lattice():
+    shifts = [(-16, 3), (5, -8), (15, 15)]
+    lattice = ShiftLattice.of(rows("m", "s", rising, shifts=shifts).query("draw > 0"))
+    mean = lattice.means("m")
+    assert not lattice.thinned
+    assert mean.notna().sum().sum() == 3
+    assert mean.loc[5, -8] == pytest.approx(14.5e-3)
+
+
+def test_a_lattice_of_many_shifts_is_thinned():
+    shifts = [(dy, dx) for dy in range(100) for dx in range(0, 100, 7)]
+    lattice = ShiftLattice.of(
+        rows("m", "s", constant(1e-3), shifts=shifts, cases=1).query("draw > 0")
+    )
+    assert lattice.thinned
+    assert lattice.cell == 2
+    assert lattice.means("m").shape == (50, 50)
+    assert lattice.means("m").loc[98].dropna().eq(1e-3).all()
+
+
+@pytest.mark.slow
+def test_figures_are_png_and_pdf_with_stable_names(two_suites, tmp_path):
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    written = figures(two_suites, tmp_path / "out")
+    names = [file.relative_to(tmp_path / "out").as_posix() for file in written]
+    stems = [f"{name}{width}" for name in FIGURES for width in ("", "-column")]
+    assert names == [f"figures/{stem}.{kind}" for stem in stems for kind in ("png", "pdf")]
+    assert written[0].read_bytes().startswith(b"\x89PNG")
+    assert written[1].read_bytes().startswith(b"%PDF")
+    assert dict(mpl.rcParams) == before
+    from matplotlib import pyplot as plt
+
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_have_the_widths_of_a_page(name, two_suites):
+    data = RunData.read(two_suites)
+    for width in (COLUMN, PAGE):
+        assert FIGURES[name](data, width).get_size_inches()[0] == width
+
+
+def test_the_ranking_has_mean_interval_and_worst(make):
+    def by_case(case, dy, dx):
+        return 1e-3 * (1 + int(case[1:]))
+
+    (mri,) = ranking_figure(
+        RunData.read(make([rows("unet-baseline", "mri-sample", by_case, cases=12)]))
+    ).axes
+    drawn = {c.get_label(): c for c in mri.collections}
+    mean = np.log10(6.5e-3)
+    assert drawn["mean over cases and shifts"].get_offsets()[0][0] == pytest.approx(mean)
+    assert drawn["worst"].get_offsets()[0][0] == pytest.approx(np.log10(12e-3))
+    low, high = drawn["95 % interval of the mean"].get_segments()[0][:, 0]
+    assert low < mean < high
+
+
+def test_the_ranking_says_why_a_mean_has_no_interval(two_suites):
+    figure = ranking_figure(RunData.read(two_suites))
+    mri, photo = figure.axes
+    assert "95 % interval of the mean" not in {c.get_label() for c in mri.collections}
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == [
+        "worst", "mean over cases and shifts",
+    ]  # fmt: skip
+    assert "no interval on mri-sample" in figure._supxlabel.get_text()
+    assert len({c.get_label(): c for c in photo.collections}["worst"].get_offsets()) == 1
+
+
+def test_the_pareto_front_is_what_no_other_beats_in_both():
+    change, quality = np.array([0.0, 0.0, 0.1, 0.2]), np.array([30.0, 31.0, 30.5, 32.0])
+    assert pareto_front(change, quality) == [1, 3]
+
+
+def test_the_pareto_plot_needs_a_ground_truth(make):
+    truth = rows("m", "mri-sample", rising)
+    figure = pareto_figure(RunData.read(make([truth])))
+    points = [
+        line.get_xydata().tolist() for line in figure.axes[0].lines if line.get_label() == "m"
+    ]
+    assert points == [[[pytest.approx(np.log10(0.08)), 30.5]]]
+    untrue = make([rows("m", "noise", rising, truth=False)], name="second")
+    assert pareto_figure(RunData.read(untrue)) is None
+
+
+def test_the_power_figure_draws_the_mean_of_each_power(make):
+    shifts = [(1, 0), (2, 0), (4, 4)]
+    run = make([rows("m", "s", lambda case, dy, dx: 10.0**-dy, shifts=shifts)])
+    (panel,) = power_figure(RunData.read(run)).axes
+    assert panel.lines[0].get_xydata().tolist() == [[0.0, -1.0], [1.0, -2.0], [2.0, -4.0]]
+
+
+def test_one_model_without_a_finite_error_still_has_figures(make):
+    data = RunData.read(make([rows("m", "noise", constant(float("nan")), cases=1)]))
+    assert len(points(distribution_figure(data).axes[0])) == 0
+    assert "orange" in heatmap_figure(data).axes[-1].get_ylabel()
+    assert "NaN" in render({"run": data})
+
+
+def test_fifty_models_fit(make):
+    shifts = [(0, 3)]
+    parts = [rows(f"model-{i}", "noise", rising, shifts=shifts, cases=1) for i in range(50)]
+    data = RunData.read(make(parts))
+    assert len(points(distribution_figure(data).axes[0])) == 50
+    titles = [panel.get_title() for panel in heatmap_figure(data).axes]
+    assert [t for t in titles if t] == [f"model-{i}" for i in range(50)]
