@@ -155,15 +155,16 @@ def _provenance(model: object, factory: object, info: Info) -> dict[str, Any]:
     targets: list[object] = [factory]
     found: dict[str, Any] = {"details": dict(info.details)}
     if isinstance(model, nn.Module):
-        targets += dict.fromkeys(type(module) for module in registered_modules(model))
+        modules = registered_modules(model)
+        targets += dict.fromkeys(type(module) for module in modules)
         state = hashlib.sha256()
-        for name, value in model.state_dict().items():
+        for name, value in model.state_dict(keep_vars=True).items():
             if isinstance(value, Tensor):
                 state.update(name.encode())
                 for part in bytes_of(value):
                     state.update(part)
-        found["parameters"] = sum(
-            p.numel() for p in model.parameters() if not isinstance(p, UninitializedTensorMixin)
-        )
+        own = {id(p): p for module in modules for p in module.parameters(recurse=False)}
+        lazy = UninitializedTensorMixin
+        found["parameters"] = sum(p.numel() for p in own.values() if not isinstance(p, lazy))
         found["state_sha256"] = state.hexdigest()
     return found | {"source_sha256": source_sha256(targets)}

@@ -249,12 +249,15 @@ class _Run:
             rows = outcome.measured.rows.reindex(columns=row_columns(self.metrics))
             if len(rows):
                 folder.write_rows(outcome.unit.name, rows, complete=not outcome.measured.broken)
+            reasons: dict[str, list[str]] = {}
             for case, reason in outcome.measured.broken.items():
-                self._fail(reason, **job.place, cases=[case])
+                reasons.setdefault(str(reason), []).append(case)
+            for cases in reasons.values():
+                self._fail(outcome.measured.broken[cases[0]], **job.place, cases=cases)
         elif outcome.error is not None:
-            cases = {} if outcome.broken else {"cases": list(outcome.unit.cases)}
+            missing = {} if outcome.broken else {"cases": list(outcome.unit.cases)}
             place = job.place if outcome.broken != "model" else {"model": job.model.label}
-            self._fail(outcome.error, **place, **cases)
+            self._fail(outcome.error, **place, **missing)
 
     def _describe(self, folder: RunFolder, outcome: Outcome) -> None:
         """Note what identifies the model, or refuse it where the folder knows another."""
