@@ -5,8 +5,8 @@
 >>> result.summary  # doctest: +SKIP
 
 Everything that users call stands here. The rooms below import one another in one direction only:
-foundation, registry, cases and transforms and metrics, inference, measurement, evidence, loading,
-statistics, evaluation, layers, runs, guard, commands.
+foundation, registry, state, cases and transforms and metrics, inference, measurement, evidence,
+loading, statistics, evaluation, layers, runs, guard, commands.
 """
 
 from importlib import import_module

@@ -14,11 +14,11 @@ from equibench.cases.suite import ImageCases, Suite
 from equibench.errors import UsageError
 from equibench.evaluation.evaluate import Result, evaluate
 from equibench.foundation.rounding import default_limit
-from equibench.inference.forward_pass import align, roll
 from equibench.inference.precision import Precision, numerics, placed
 from equibench.loading.suites import suite_of
 from equibench.statistics.averages import mean, quantiles
 from equibench.statistics.summary import Column, columns, worst_at
+from equibench.transforms.circular_shift import align, roll
 from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
 if TYPE_CHECKING:

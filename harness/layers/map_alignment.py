@@ -8,8 +8,8 @@ from math import ceil, floor
 import torch
 from torch import Tensor
 
-from equibench.inference.forward_pass import roll
 from equibench.metrics.squared_error import nmse
+from equibench.transforms.circular_shift import roll
 
 __all__ = ["Displacement", "error_of_moves", "error_over_all_moves", "fourier_move", "neighbours"]
 

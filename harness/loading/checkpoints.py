@@ -1,8 +1,8 @@
 """What a checkpoint holds of a network: among all readings that fit, the one that is meant.
 
 Trainers nest state dicts (``{"model": …, "optimizer": …}``), keep averaged weights beside the raw
-ones, and save what was wrapped for several GPUs or compiled under the wrapper's names. Here all
-tensors of a file are one list of dotted names, and a reading of it is a prefix of these names:
+ones, and save what was wrapped for several GPUs (``module.``) or compiled (``_orig_mod.``) under
+the wrapper's names. Here all tensors of a file are one list of dotted names, and a reading of it is a prefix of these names:
 ``params_ema.``, ``state_dict.net.`` or nothing.
 """
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from equibench.inference.forward_pass import align
 from equibench.measurement.image_order import Item, OpenCase
 from equibench.metrics.metric import Prepared
+from equibench.transforms.circular_shift import align
 
 __all__ = ["BatchOutputs", "Slot", "gather", "units_of", "worked_on_at_once"]
 

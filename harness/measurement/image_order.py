@@ -1,4 +1,4 @@
-"""What passes through a model, and in which order: the images of the cases of one unit."""
+"""The images of a unit's cases in the order in which they fill batches, and their loading ahead."""
 
 import os
 from collections import deque

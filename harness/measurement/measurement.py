@@ -17,7 +17,7 @@ from torch import Tensor
 
 from equibench.cases.suite import Suite, data_range, in_units
 from equibench.errors import DataError, EquibenchError, ModelError
-from equibench.inference.forward_pass import call, roll
+from equibench.inference.forward_pass import call
 from equibench.inference.model_outputs import frame_of, shape
 from equibench.inference.parallel_copies import Lanes
 from equibench.measurement.batch_outputs import (
@@ -32,6 +32,7 @@ from equibench.measurement.image_order import Item, Loader, OpenCase, items
 from equibench.measurement.row_table import ClosedCase, Sums, row_table
 from equibench.measurement.shifted_passes import filled
 from equibench.metrics.metric import Metric, Prepared
+from equibench.transforms.circular_shift import roll
 
 __all__ = ["Forward", "Measured", "Measurement"]
 

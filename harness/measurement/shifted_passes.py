@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from equibench.inference.forward_pass import align, call, roll
+from equibench.inference.forward_pass import call
+from equibench.transforms.circular_shift import align, roll
 
 __all__ = ["filled", "shifted_outputs"]
 

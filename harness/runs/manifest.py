@@ -1,4 +1,7 @@
-"""``run.json``: what a run is, what it should hold, and how far it has come."""
+"""What stands in ``run.json``: what a run is, what it should hold, and how far it has come.
+
+``RunFolder`` writes it.
+"""
 
 import json
 from collections.abc import Mapping, MutableMapping

@@ -1,1 +1,1 @@
-"""How images are moved, and which motions are drawn; no networks."""
+"""How images are moved and moved back, and which shifts are drawn; no networks."""

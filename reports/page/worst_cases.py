@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from equibench.errors import EquibenchError
-from equibench.inference.forward_pass import align, roll
 from equibench.reports.findings.leaderboard import place_of
 from equibench.reports.findings.repeated_passes import Rerun
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.paper.figure4_scene import Image, grey
+from equibench.transforms.circular_shift import align, roll
 
 __all__ = ["Gallery", "Picture", "worst_cases"]
 

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from equibench.cases.suite import data_range
 from equibench.errors import UsageError
-from equibench.inference.forward_pass import roll
 from equibench.registry.registries import METRICS
 from equibench.reports.findings.published_results import paper_name
 from equibench.reports.findings.repeated_passes import Rerun, images_in_units
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.paper.figure4_choice import Choice
+from equibench.transforms.circular_shift import roll
 
 __all__ = ["Image", "Network", "Scene", "grey", "reconstruct"]
 
