@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args
 import torch
 from torch import Tensor, nn
 from torch.jit import ScriptModule
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from equibench.errors import ModelError, UsageError
 from equibench.foundation.foreign_code import guarded, kind_and_reason

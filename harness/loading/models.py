@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.jit import ScriptModule
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from equibench.errors import ModelError
 from equibench.foundation.foreign_code import guarded, kind_and_reason

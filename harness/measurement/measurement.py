@@ -120,8 +120,8 @@ class Measurement:
                 self.label, self.suite, self.settings, self.metrics, self.closed, self.sums
             )
             if not self.closed:  # what is wrong with the model is one thing, not one for each case
-                refused = [e for e in broken.values() if isinstance(e, ModelError)]
-                broken |= {n: refused[0] for n, e in broken.items() if isinstance(e, ModelError)}
+                faults = {n: e for n, e in broken.items() if isinstance(e, ModelError)}
+                broken |= {name: next(iter(faults.values())) for name in faults}
             sizes = {case.name: case.size for case in self.closed.values()}
             return Measured(rows, broken, sizes)
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.jit import ScriptModule
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from equibench.state.object_graph import (
     CONTAINERS,
@@ -135,8 +135,8 @@ class _Instance:
         if type(self.value) is not self.kind:
             object.__setattr__(self.value, "__class__", self.kind)
         if isinstance(self.value, ScriptModule):
-            self.value.training = self.training
-        names = slots(self.kind)
+            self.value.training = bool(self.training)
+        names = slots(self.kind)  # type: ignore[arg-type]
         with suppress(AttributeError):  # it has slots alone
             namespace = object.__getattribute__(self.value, "__dict__")
             namespace.clear()  # also for the order

@@ -93,7 +93,7 @@ def attributes(value: object) -> dict[str, Any]:
         found = dict(object.__getattribute__(value, "__dict__"))
     except AttributeError:
         found = {}
-    for name in slots(type(value)):
+    for name in slots(type(value)):  # type: ignore[arg-type]
         with suppress(AttributeError):  # it is empty
             found[name] = object.__getattribute__(value, name)
     return found

@@ -28,7 +28,7 @@ def seed_everything(*names: object) -> None:
     """Let every generator of this process begin anew, by names and never by order."""
     seed = int(generator(*names).integers(2**31))
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
     np.random.seed(seed)  # noqa: NPY002
     random.seed(seed)
@@ -44,7 +44,7 @@ def _noted() -> dict[str, Any]:
         "deterministic": torch.get_deterministic_debug_mode(),
         "errors": np.geterr(),
     }
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         noted["cuda"] = torch.cuda.get_rng_state_all()
     with suppress(OSError):  # it may have been deleted
         noted["folder"] = os.getcwd()
