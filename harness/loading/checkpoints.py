@@ -2,8 +2,8 @@
 
 Trainers nest state dicts (``{"model": …, "optimizer": …}``), keep averaged weights beside the raw
 ones, and save what was wrapped for several GPUs (``module.``) or compiled (``_orig_mod.``) under
-the wrapper's names. Here all tensors of a file are one list of dotted names, and a reading of it is a prefix of these names:
-``params_ema.``, ``state_dict.net.`` or nothing.
+the wrapper's names. Here all tensors of a file are one list of dotted names, and a reading of it
+is a prefix of these names: ``params_ema.``, ``state_dict.net.`` or nothing.
 """
 
 import re
