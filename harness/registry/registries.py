@@ -183,12 +183,13 @@ def _refuse(taken: Entry[Any], point: metadata.EntryPoint) -> Callable[[], Any]:
 
 def _points(group: str) -> metadata.EntryPoints:
     """The entry points of a group, read again where something has been installed since."""
-    return _installed(tuple((place, _changed(place)) for place in sys.path)).select(group=group)
+    places = tuple((place, _changed(place)) for place in sys.path)
+    return _installed(group, places)
 
 
-@lru_cache(maxsize=1)
-def _installed(places: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
-    return metadata.entry_points()
+@lru_cache(maxsize=8)  # one for each group
+def _installed(group: str, places: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
+    return metadata.entry_points(group=group)
 
 
 def _changed(place: str) -> int:
