@@ -15,7 +15,7 @@ from equibench.reports.figures.log_axis import Floats, LogAxis
 from equibench.reports.figures.style import BLUE, FONT, ORANGE, PAGE, new_figure, plain, style
 from equibench.reports.findings.run_data import shorten
 from equibench.reports.tables.markup import escape_markdown
-from equibench.reports.tables.summary_table import NONE, number
+from equibench.reports.tables.values import NONE, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from equibench.layers.adaptive_choices import adaptive_layers
 from equibench.layers.attribution import attribute
 from equibench.layers.index_flips import trace_flips
 from equibench.reports.diagnosis.layers import flip_table, layer_figure, layer_table
-from equibench.reports.tables.summary_table import number
+from equibench.reports.tables.values import number
 
 __all__ = ["error_map", "layers_text", "probe_text"]
 

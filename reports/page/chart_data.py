@@ -14,7 +14,7 @@ from equibench.reports.findings.published_results import original
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.findings.shift_maps import ShiftLattice
 from equibench.reports.page.distance_from_best import Distance, distances
-from equibench.reports.tables.summary_table import measured
+from equibench.reports.tables.values import measured
 
 __all__ = ["embedded", "payload"]
 

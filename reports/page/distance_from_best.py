@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from equibench.reports.figures.style import ZERO
-from equibench.reports.tables.summary_table import measured
+from equibench.reports.tables.values import measured
 from equibench.statistics.summary import Column, columns
 
 __all__ = ["Distance", "distances"]

@@ -22,7 +22,8 @@ from equibench.reports.page.provenance import command, facts
 from equibench.reports.page.summary_sheet import sheet
 from equibench.reports.page.worst_cases import Gallery, worst_cases
 from equibench.reports.paper.side_by_side import paper_tables
-from equibench.reports.tables.summary_table import number, unrepeatable
+from equibench.reports.tables.notes import unrepeatable
+from equibench.reports.tables.values import number
 
 __all__ = ["render", "write_page"]
 

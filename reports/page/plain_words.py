@@ -11,7 +11,7 @@ from equibench.errors import UsageError
 from equibench.registry.registries import SUITES
 from equibench.reports.findings.leaderboard import place_of
 from equibench.reports.findings.run_data import RunData
-from equibench.reports.tables.summary_table import number
+from equibench.reports.tables.values import number
 
 __all__ = ["Card", "Extreme", "Sentence", "cards", "change", "sentences"]
 

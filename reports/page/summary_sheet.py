@@ -9,15 +9,8 @@ import pandas as pd
 from equibench.reports.findings.leaderboard import place_of
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.grid import Block, Cell, Name
-from equibench.reports.tables.summary_table import (
-    METRICS_SHOWN,
-    NONE,
-    applies,
-    measured,
-    number,
-    place,
-    within,
-)
+from equibench.reports.tables.summary_table import METRICS_SHOWN
+from equibench.reports.tables.values import NONE, applies, measured, number, place, within
 from equibench.statistics.summary import Column
 
 __all__ = ["Entry", "Sheet", "sheet"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from equibench.reports.figures.style import FONT, PAGE, new_figure, plain, style
 from equibench.reports.findings.run_data import shorten
 from equibench.reports.paper.figure4_scene import Image, Scene
-from equibench.reports.tables.summary_table import number
+from equibench.reports.tables.values import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

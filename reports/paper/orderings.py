@@ -12,7 +12,7 @@ from math import inf, isnan, nan
 from typing import ClassVar, Literal, TypeAlias
 
 from equibench.reports.findings.published_results import APS, NOT_APS
-from equibench.reports.tables.summary_table import number
+from equibench.reports.tables.values import number
 
 __all__ = ["Augmented", "Chain", "Closeness", "FarBelow", "Limit", "Ordering", "Values", "Verdict"]
 

@@ -21,7 +21,7 @@ from equibench.reports.paper.definitions import (
 from equibench.reports.paper.measured_tables import ELSEWHERE, Measured, Setting, measurements
 from equibench.reports.paper.orderings import Ordering, Values, Verdict
 from equibench.reports.tables.grid import Block, Cell, Line, Name
-from equibench.reports.tables.summary_table import NONE, number
+from equibench.reports.tables.values import NONE, number
 from equibench.statistics.summary import columns
 
 __all__ = ["Decision", "PaperTable", "paper_tables"]

@@ -2,41 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from math import isinf, isnan
 from typing import Any, Literal, TypeAlias, cast
 
 import pandas as pd
 
 from equibench.errors import UsageError
-from equibench.evidence.words import EVIDENCE
-from equibench.foundation.rounding import far_above
-from equibench.reports.findings.run_data import UNTRAINED, shorten
 from equibench.reports.tables.grid import Cell
+from equibench.reports.tables.notes import notes_of
+from equibench.reports.tables.values import NONE, applies, measured, number, place, within
 from equibench.reports.tables.writers import Heading, Table, latex, markdown, terminal
 from equibench.statistics.summary import Column, columns
 
-__all__ = [
-    "METRICS_SHOWN",
-    "NONE",
-    "STATISTICS",
-    "Format",
-    "applies",
-    "as_table",
-    "measured",
-    "number",
-    "place",
-    "summary_table",
-    "unrepeatable",
-    "within",
-]
+__all__ = ["METRICS_SHOWN", "STATISTICS", "Format", "as_table", "summary_table"]
 
 Format: TypeAlias = Literal["markdown", "csv", "latex", "text"]
 
 METRICS_SHOWN = ("eq_nmse", "eq_ssim", "delta_psnr")
 """Columns of rows that tables show unless others are asked for."""
-
-NONE = "–"
-"""Stands where a metric does not apply, such as ΔPSNR without a ground truth."""
 
 STATISTICS = {
     "mean": "mean",
@@ -108,57 +90,6 @@ def summary_table(
     return markdown(table) if format == "markdown" else latex(table)
 
 
-def measured(summary: pd.DataFrame, names: Sequence[str]) -> list[Column]:
-    """The columns among ``names`` that a summary has values of, in the order of ``names``."""
-    found = {c.name: c for c in columns(names) if f"{c.name}_worst_case" in summary}
-    return [
-        found[name]
-        for name in names
-        if name in found and summary[f"{name}_worst_case"].notna().any()
-    ]
-
-
-def applies(line: Mapping[str, object], column: Column) -> bool:
-    """Whether a line of a summary has that metric at all; it may still be NaN."""
-    return bool(pd.notna(cast("str", line.get(f"{column.name}_worst_case"))))
-
-
-def number(value: float, spec: str) -> str:
-    """A value as tables show it."""
-    if isnan(value):
-        return "NaN"
-    if isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value == 0:
-        return "0"
-    return format(value, spec)
-
-
-def within(line: Mapping[Any, Any], column: Column) -> str:
-    """The interval of a mean, or that and why there is none; empty in summaries of old runs."""
-    low = line.get(f"{column.name}_ci_low")
-    if low is not None and pd.notna(low):
-        high = float(line[f"{column.name}_ci_high"])
-        return f"{number(float(low), column.format)} … {number(high, column.format)}"
-    reason = line.get(f"{column.name}_ci_reason")
-    return f"no interval: {reason}" if isinstance(reason, str) and reason else ""
-
-
-def place(line: Mapping[str, object], column: Column, width: int = 0) -> str:
-    """Where the worst of a metric occurs: ``case (dy, dx)``; a ``width`` cuts long cases.
-
-    An error of exactly zero is the worst nowhere.
-    """
-    if line[f"{column.name}_worst"] == 0:
-        return NONE
-    case = str(line[f"{column.name}_worst_case"])
-    shown = shorten(case, width) if width else case
-    if not column.shifted:
-        return shown
-    dy, dx = (int(cast("float", line[f"{column.name}_worst_{axis}"])) for axis in ("dy", "dx"))
-    return f"{shown} ({dy}, {dx})"
-
-
 def _check_metrics(summary: pd.DataFrame, metrics: Sequence[str]) -> None:
     """Refuse what no summary has; the metrics shown by default may be missing."""
     known = _metrics(summary)
@@ -223,7 +154,7 @@ def as_table(
             cells += _cells(line, column, shown[column], best)
         cells += [Cell(_cell_of_all(line, name)) for name in of_all]
         lines.append(cells)
-    return Table(headings, lines, _notes(summary, weights or {}))
+    return Table(headings, lines, notes_of(summary, weights or {}))
 
 
 _Best: TypeAlias = Mapping[tuple[object, object, str], float]
@@ -269,95 +200,3 @@ def _cell_of_all(line: Mapping[Any, Any], name: str) -> str:
     """What a line says of all metrics together."""
     value = line[_OF_ALL[name][0]]
     return NONE if pd.isna(value) else number(float(value), _OF_ALL[name][1])
-
-
-def _notes(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
-    models = list(summary["model"].unique())
-    untrained = [model for model in models if weights.get(model) == UNTRAINED]
-    notes = []
-    if untrained:
-        who = "all networks" if len(untrained) == len(models) else ", ".join(untrained)
-        notes.append(f"{UNTRAINED}: {who} (networks start from a fixed seed)")
-    notes += _evidence(summary)
-    notes += [_contradicted(line) for line in _where(summary, "contradicted")]
-    notes += [_tied(line) for line in _where(summary, "tied")]
-    notes += [_drowned(line) for line in _where(summary, "floor_nmse") if _is_drowned(line)]
-    notes += [unrepeatable(line) for line in _where(summary, "repeatability")]
-    if "padded" in summary and summary["padded"].any():
-        who = ", ".join(summary.loc[summary["padded"], "model"].unique())
-        notes.append(f"padded and cropped back, which changes equivariance: {who}")
-    return notes
-
-
-def _where(summary: pd.DataFrame, column: str) -> list[Mapping[Any, Any]]:
-    """The lines in which a column has something to say."""
-    lines = summary.to_dict("records")
-    return [line for line in lines if line.get(column) and pd.notna(line[column])]
-
-
-def _evidence(summary: pd.DataFrame) -> list[str]:
-    """How the worst cases over all shifts are known, a line for each word."""
-    words = summary["evidence"] if "evidence" in summary else pd.Series(dtype=object)
-    notes = []
-    for word in filter(None, EVIDENCE):
-        part = summary[words == word] if len(words) else summary[:0]
-        if not len(part):
-            continue
-        who = "" if len(part) == len(summary) else f" of {', '.join(part['model'].unique())}"
-        share = ""
-        if word == "sampled":
-            share = f"; up to {part['could_deviate'].max():.1%} of the shifts could deviate (95 %)"
-        notes.append(f"worst{who}: over all circular shifts, {word}{share}")
-    return notes
-
-
-def _tied(line: Mapping[Any, Any]) -> str:
-    """What adaptive layers make of cases in which two components have nearly equal norms."""
-    with_ties, without = (number(float(line[f"{n}_nmse"]), ".1e") for n in ("tied", "untied"))
-    others = f", of the others {without}" if line["tied"] < 1 else ""
-    return (
-        f"near-ties: {line['model']} on {line['suite']}, {line['tied']:.0%} of the cases; their "
-        f"mean NMSE is {with_ties}{others}"
-    )
-
-
-def _is_drowned(line: Mapping[Any, Any]) -> bool:
-    return not line.get("repeatability") and far_above(
-        str(line["precision"]), float(line["floor_nmse"])
-    )
-
-
-def _drowned(line: Mapping[Any, Any]) -> str:
-    """A floor that is no rounding of an output of that size."""
-    floor = number(float(line["floor_nmse"]), ".1e")
-    return (
-        f"floor: {line['model']} on {line['suite']}; the same image, unshifted, in another place "
-        f"of a batch gives an output that differs by an NMSE of {floor}, far more than rounding "
-        f"of an output of its size ({line['precision']}): smaller errors say nothing; try "
-        "--precision fp64"
-    )
-
-
-def unrepeatable(line: Mapping[Any, Any]) -> str:
-    """Why no shift of a model stands for another, nor for itself."""
-    place = f"{line['model']} on {line['suite']}"
-    if line["repeatability"] == "seeded":
-        return f"seeded: {place} is random, and its generators begin anew for every image"
-    differ = number(float(line["repeat_nmse"]), ".1e")
-    return (
-        f"{line['repeatability']}: {place}; the same image, unshifted, gives outputs that differ "
-        f"by an NMSE of {differ}, and nothing is known of all shifts"
-    )
-
-
-def _contradicted(line: Mapping[Any, Any]) -> str:
-    """Why the worst case over all shifts is not known for some cases."""
-    tied = float(line["contradicted_near_ties"])
-    why = f" (near-ties of adaptive layers in {tied:.0%} of their shifts)" if tied > 0 else ""
-    deviation = number(float(line["spot_deviation"]), ".1e")
-    cases = f"{line['contradicted']} of {line['cases']} cases"
-    return (
-        f"contradicted by spot checks: {line['model']} on {line['suite']}, {cases}, "
-        f"where shifts of one class differ by up to {deviation}{why}; --exhaustive evaluates "
-        "every shift of them"
-    )

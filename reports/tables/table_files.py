@@ -9,7 +9,8 @@ from equibench.reports.findings.leaderboard import leaderboard, place_of
 from equibench.reports.findings.power_of_two import by_power_of_two
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.grid import Cell
-from equibench.reports.tables.summary_table import NONE, number, summary_table
+from equibench.reports.tables.summary_table import summary_table
+from equibench.reports.tables.values import NONE, number
 from equibench.reports.tables.writers import Heading, Table, latex, markdown
 
 __all__ = ["TABLES", "write_tables"]

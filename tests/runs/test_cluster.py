@@ -122,7 +122,7 @@ def test_a_cluster_without_a_worker_that_fits_says_why(tmp_path, monkeypatch):
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("equibench.runs.dask_cluster.ANSWER", 1)
+    monkeypatch.setattr("equibench.runs.dask_client.ANSWER", 1)
     with pytest.raises(
         UnavailableError, match=r"^no Dask scheduler answers at tcp://127.0.0.1:9: "
     ):
@@ -149,7 +149,7 @@ def test_a_shard_is_one_of_several(tmp_path, shard):
 def test_gpus_are_pinned_by_the_environment(monkeypatch):
     import torch
 
-    from equibench.runs.dask_cluster import workers_here
+    from equibench.runs.dask_client import workers_here
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)

@@ -1,0 +1,66 @@
+"""Values of a summary as tables show them."""
+
+from collections.abc import Mapping, Sequence
+from math import isinf, isnan
+from typing import Any, cast
+
+import pandas as pd
+
+from equibench.reports.findings.run_data import shorten
+from equibench.statistics.summary import Column, columns
+
+__all__ = ["NONE", "applies", "measured", "number", "place", "within"]
+
+NONE = "–"
+"""Stands where a metric does not apply, such as ΔPSNR without a ground truth."""
+
+
+def measured(summary: pd.DataFrame, names: Sequence[str]) -> list[Column]:
+    """The columns among ``names`` that a summary has values of, in the order of ``names``."""
+    found = {c.name: c for c in columns(names) if f"{c.name}_worst_case" in summary}
+    return [
+        found[name]
+        for name in names
+        if name in found and summary[f"{name}_worst_case"].notna().any()
+    ]
+
+
+def applies(line: Mapping[str, object], column: Column) -> bool:
+    """Whether a line of a summary has that metric at all; it may still be NaN."""
+    return bool(pd.notna(cast("str", line.get(f"{column.name}_worst_case"))))
+
+
+def number(value: float, spec: str) -> str:
+    """A value as tables show it."""
+    if isnan(value):
+        return "NaN"
+    if isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    return format(value, spec)
+
+
+def within(line: Mapping[Any, Any], column: Column) -> str:
+    """The interval of a mean, or that and why there is none; empty in summaries of old runs."""
+    low = line.get(f"{column.name}_ci_low")
+    if low is not None and pd.notna(low):
+        high = float(line[f"{column.name}_ci_high"])
+        return f"{number(float(low), column.format)} … {number(high, column.format)}"
+    reason = line.get(f"{column.name}_ci_reason")
+    return f"no interval: {reason}" if isinstance(reason, str) and reason else ""
+
+
+def place(line: Mapping[str, object], column: Column, width: int = 0) -> str:
+    """Where the worst of a metric occurs: ``case (dy, dx)``; a ``width`` cuts long cases.
+
+    An error of exactly zero is the worst nowhere.
+    """
+    if line[f"{column.name}_worst"] == 0:
+        return NONE
+    case = str(line[f"{column.name}_worst_case"])
+    shown = shorten(case, width) if width else case
+    if not column.shifted:
+        return shown
+    dy, dx = (int(cast("float", line[f"{column.name}_worst_{axis}"])) for axis in ("dy", "dx"))
+    return f"{shown} ({dy}, {dx})"
