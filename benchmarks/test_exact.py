@@ -8,8 +8,8 @@ from race import race
 import equibench as eb
 from equibench.evaluation.model_on_suite import Evaluation
 from equibench.loading.load import load_spec
-from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import validated
+from equibench.measurement.settings import Settings
 from equibench.registry.specs import Spec
 from equibench.transforms.shift_plans import All, Fixed
 

@@ -11,8 +11,8 @@ from equibench.evaluation.batch_tuning import tuned
 from equibench.evaluation.model_on_suite import Evaluation
 from equibench.inference.precision import numerics, placed
 from equibench.loading.load import load_spec
-from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import validated
+from equibench.measurement.settings import Settings
 from equibench.registry.specs import Spec
 
 SHIFTS = 10

@@ -191,8 +191,8 @@ def probe(
     from equibench.evidence.stride_probing import PROBED
     from equibench.loading.load import load_spec
     from equibench.loading.suites import case_names
-    from equibench.measurement.conditions import Settings
     from equibench.measurement.run_config import validated
+    from equibench.measurement.settings import Settings
     from equibench.registry.specs import Spec
     from equibench.reports.diagnosis.probe import error_map, layers_text, probe_text
 

@@ -20,7 +20,7 @@ from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.platform_folders import cache_folder
 from equibench.inference.parallel_copies import Lanes, side_by_side
 from equibench.inference.precision import Placed, numerics, placed
-from equibench.measurement.conditions import Settings
+from equibench.measurement.settings import Settings
 
 __all__ = ["CANDIDATES", "tuned", "worth_tuning"]
 

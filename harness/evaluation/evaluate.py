@@ -18,8 +18,8 @@ from equibench.evidence.stride_probing import PROBED, Probe
 from equibench.inference.precision import Precision, label_of
 from equibench.loading.load import load_spec
 from equibench.loading.suites import case_names, suite_of
-from equibench.measurement.conditions import Frame, Settings
 from equibench.measurement.run_config import validated
+from equibench.measurement.settings import Frame, Settings
 from equibench.registry.registries import DISPLAYS
 from equibench.registry.specs import Spec
 from equibench.statistics.summary import summarize

@@ -11,7 +11,7 @@ from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.model_outputs import frame_of, mismatch
 from equibench.inference.precision import numerics, placed
-from equibench.measurement.conditions import Settings
+from equibench.measurement.settings import Settings
 
 __all__ = ["where_it_runs"]
 

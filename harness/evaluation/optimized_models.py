@@ -14,7 +14,7 @@ from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.rounding import allowance
 from equibench.inference.model_outputs import Wrapper
 from equibench.inference.precision import numerics, placed
-from equibench.measurement.conditions import Settings
+from equibench.measurement.settings import Settings
 from equibench.metrics.squared_error import nmse
 
 __all__ = ["Optimization", "optimized"]

@@ -16,7 +16,7 @@ from equibench.errors import DataError, EquibenchError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.model_outputs import shape
 from equibench.inference.parallel_copies import one_core
-from equibench.measurement.conditions import Settings
+from equibench.measurement.settings import Settings
 from equibench.metrics.metric import Prepared
 from equibench.transforms.shift_plans import Shifts
 

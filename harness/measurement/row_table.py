@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from equibench.cases.suite import Suite
-from equibench.measurement.conditions import Settings
+from equibench.measurement.settings import Settings
 from equibench.metrics.metric import Metric
 from equibench.registry.registries import METRICS
 from equibench.transforms.shift_plans import Shifts

@@ -7,8 +7,8 @@ from typing import Any
 
 from equibench.cases.suite import Suite, suite_conditions
 from equibench.errors import UsageError
-from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import SPLITTING, RunConfig
+from equibench.measurement.settings import Settings
 from equibench.metrics.metric import Metric
 from equibench.registry.provenance import source_sha256, version_of
 from equibench.registry.registries import SUITES

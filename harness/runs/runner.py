@@ -17,9 +17,9 @@ from equibench.loading.load import load_spec
 from equibench.loading.models import seeded
 from equibench.loading.suites import build_suite, case_names
 from equibench.loading.weights import weights_file
-from equibench.measurement.conditions import Settings
 from equibench.measurement.row_table import row_columns, suite_metrics
 from equibench.measurement.run_config import SPLITTING, RunConfig
+from equibench.measurement.settings import Settings
 from equibench.registry.plugin_files import repository_of
 from equibench.registry.provenance import environment
 from equibench.registry.registries import MODELS, SUITES

@@ -21,10 +21,10 @@ from equibench.evidence.stride_probing import PROBED
 from equibench.loading.load import load_spec
 from equibench.loading.models import LoadedModel
 from equibench.loading.suites import build_suite
-from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import load_case
 from equibench.measurement.measurement import Measured
 from equibench.measurement.run_config import RunConfig
+from equibench.measurement.settings import Settings
 from equibench.registry.specs import Spec, slug
 from equibench.runs.row_files import unit_name
 

@@ -15,7 +15,7 @@ ELSEWHERE = torch.device("meta")
 def no_cpu(monkeypatch):
     """``auto``, and whatever else is asked for, is a device that is not the CPU."""
     monkeypatch.setattr(
-        "equibench.measurement.conditions.resolve_device", lambda name, **given: ELSEWHERE
+        "equibench.measurement.settings.resolve_device", lambda name, **given: ELSEWHERE
     )
     monkeypatch.setitem(image_order.AHEAD, ELSEWHERE.type, 1)
     monkeypatch.setitem(model_on_suite.FORWARDS_PER_UNIT, ELSEWHERE.type, 64)

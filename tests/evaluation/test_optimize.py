@@ -9,8 +9,8 @@ from torch import nn
 from equibench.errors import ModelError, UsageError
 from equibench.evaluation.optimized_models import optimized
 from equibench.foundation.rounding import default_limit
-from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import validated
+from equibench.measurement.settings import Settings
 from equibench.models.variants import unet_aps_3
 from equibench.runs.runner import run
 

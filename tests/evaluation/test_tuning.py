@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from equibench.evaluation.batch_tuning import CANDIDATES, tuned, worth_tuning
-from equibench.measurement.conditions import AUTO_BATCH, Settings
 from equibench.measurement.run_config import validated
+from equibench.measurement.settings import AUTO_BATCH, Settings
 from equibench.runs.runner import run
 
 SETTINGS = Settings.of(validated({"models": ["m"], "suites": ["s"], "device": "cpu"}, "test"))

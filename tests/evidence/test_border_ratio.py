@@ -7,8 +7,8 @@ from torch import nn
 
 import equibench as eb
 from equibench.evaluation.model_on_suite import Evaluation
-from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import RunConfig
+from equibench.measurement.settings import Settings
 
 
 def test_one_zero_padded_convolution_has_no_error_inside():

@@ -12,8 +12,8 @@ import equibench as eb
 from equibench.cases.suite import Case
 from equibench.errors import DataError, ModelError, UsageError
 from equibench.evaluation.model_on_suite import Evaluation, units
-from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import RunConfig
+from equibench.measurement.settings import Settings
 from equibench.models.unet import UNet
 from equibench.transforms.shift_plans import parse_shifts
 

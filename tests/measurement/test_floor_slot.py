@@ -6,8 +6,8 @@ import torch
 import equibench as eb
 from equibench.errors import DataError
 from equibench.evaluation.model_on_suite import Evaluation
-from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import RunConfig
+from equibench.measurement.settings import Settings
 
 
 class Volumes(eb.Suite):

@@ -8,9 +8,9 @@ import torch
 
 import equibench as eb
 from equibench.errors import DataError
-from equibench.measurement.conditions import Settings
 from equibench.measurement.image_order import Loader, items, load_case
 from equibench.measurement.run_config import RunConfig
+from equibench.measurement.settings import Settings
 from equibench.transforms.shift_plans import parse_shifts
 
 CPU = torch.device("cpu")

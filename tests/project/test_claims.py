@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import equibench as eb
-from equibench.measurement.conditions import AUTO_BATCH
 from equibench.measurement.run_config import RunConfig, read_config, validated
+from equibench.measurement.settings import AUTO_BATCH
 from equibench.models.recipes import PRESETS, preset_for
 from equibench.registry.registries import MODELS, SUITES
 from equibench.registry.specs import Spec

@@ -9,8 +9,8 @@ import torch
 
 import equibench as eb
 from equibench.errors import UsageError
-from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import validated
+from equibench.measurement.settings import Settings
 from equibench.metrics.squared_error import nmse
 from equibench.metrics.structural_similarity import ssim
 from equibench.registry.plugin_files import load_file

@@ -12,8 +12,8 @@ import equibench as eb
 from equibench.evaluation.model_on_suite import Evaluation
 from equibench.foundation.rounding import default_limit, tolerated
 from equibench.layers.attribution import attribute
-from equibench.measurement.conditions import Settings
 from equibench.measurement.run_config import RunConfig
+from equibench.measurement.settings import Settings
 from equibench.state.process_state import process_kept
 
 SHIFTS = [(1, 0), (5, 11)]
