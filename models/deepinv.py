@@ -86,9 +86,9 @@ def drunet(
 ) -> "nn.Module":
     from deepinv.models import DRUNet
 
-    from equibench.inference.adapter_keys import Adaptation
+    from equibench.inference.adapter_keys import AdapterKeys
     from equibench.inference.adapters import Adapted
 
     channels = tuple(width * 2**level for level in range(4))
     network = DRUNet(in_channels, out_channels, nc=channels, pretrained=pretrained, device="cpu")
-    return Adapted(network, Adaptation(in_noise=noise), "deepinv-drunet")
+    return Adapted(network, AdapterKeys(in_noise=noise), "deepinv-drunet")

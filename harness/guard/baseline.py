@@ -27,6 +27,7 @@ __all__ = [
     "Baseline",
     "Key",
     "Line",
+    "over_shifts",
     "shift_conditions",
 ]
 
@@ -217,6 +218,11 @@ def shift_conditions(shifts: str, plan: str, seed: int) -> dict[str, Any]:
         digest = hashlib.sha256(plan.encode()).hexdigest()[:12]
         return {"shifts": f"{shifts} ({digest})", "seed": None}
     return {"shifts": shifts, "seed": seed if parse_shifts(shifts).seeded else None}
+
+
+def over_shifts(figures: Mapping[str, Any]) -> bool:
+    """Whether figures are over shifts: those have a spread; quality has one value for each case."""
+    return "sd" in figures
 
 
 def _lines(rows: "pd.DataFrame", kinds: Sequence["Column"]) -> dict[Key, Line]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from equibench.errors import UsageError
 from equibench.foundation.rounding import allowance, tolerated
-from equibench.guard.baseline import SUITE, Baseline, Key
+from equibench.guard.baseline import SUITE, Baseline, Key, over_shifts
 from equibench.guard.gate import CONDITIONS, METRIC, Mark, Verdict, changed
 from equibench.guard.tolerance import DEFAULT
 from equibench.runs.run_folder import RunFolder
@@ -148,7 +148,7 @@ def _compare_line(key: Key, old: _Side, new: _Side, first: str, second: str) -> 
         elif changes := changed(old.baseline.metrics[column], new.baseline.metrics[column], METRIC):
             verdicts.append(Verdict("not comparable", *key, column, note=f"metric: {changes}"))
         else:
-            over = pairs if "sd" in sides[0][column] else cases
+            over = pairs if over_shifts(sides[0][column]) else cases
             verdict = _test(key, column, over, old.baseline)
             notes = [
                 verdict.note,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from equibench.errors import UsageError
 from equibench.foundation.rounding import allowance, default_limit, tolerated
-from equibench.guard.baseline import STATISTICS, SUITE, Baseline, Key, Line
+from equibench.guard.baseline import STATISTICS, SUITE, Baseline, Key, Line, over_shifts
 from equibench.guard.tolerance import Tolerance, pick, refuse_unused
 from equibench.statistics.paired_tests import Paired
 
@@ -229,13 +229,12 @@ class _Line:
 
     def _rounding_alone(self, column: str) -> bool:
         """Where no shift has an NMSE above rounding, no other metric has anything to say."""
-        shifted = "sd" in self.new[column]
-        return shifted and self.new["eq_nmse"]["worst"] <= self.rounding
+        return over_shifts(self.new[column]) and self.new["eq_nmse"]["worst"] <= self.rounding
 
     def _sampling(self, column: str, statistic: str) -> float:
         """What other shifts may do to a figure, by the baseline's own spread over its shifts."""
         old = self.old[column]
-        if not self.other_shifts or "sd" not in old:
+        if not self.other_shifts or not over_shifts(old):
             return 0.0
         # residue classes make errors come in clusters: a median jumps from one to another
         error = math.sqrt(2 / old["rows"]) if statistic == "mean" else 1.0

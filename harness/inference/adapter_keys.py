@@ -20,14 +20,14 @@ from equibench.foundation.file_names import as_path
 from equibench.foundation.validation import checked
 from equibench.registry.specs import Scalar
 
-__all__ = ["Adaptation"]
+__all__ = ["AdapterKeys"]
 
 _IMAGENET = {"in.mean": "0.485/0.456/0.406", "in.std": "0.229/0.224/0.225"}
 
 PadMode = Literal["circular", "reflect", "replicate", "constant"]
 
 
-class Adaptation(BaseModel):
+class AdapterKeys(BaseModel):
     """What a network is given and what is taken of its output; the fields are ``in.…`` and
     ``out.…`` keys of a model, with a dot for the first underscore.
 
@@ -82,7 +82,7 @@ class Adaptation(BaseModel):
     out_restore: bool | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Adaptation":
+    def _consistent(self) -> "AdapterKeys":
         if self.in_noise is not None and self.in_mask is not None:
             raise ValueError("in.noise and in.mask are both a second input: take one")
         # each refuses what it cannot read
@@ -92,7 +92,7 @@ class Adaptation(BaseModel):
     @classmethod
     def of(
         cls, values: Mapping[str, Any], label: str, inputs: Collection[str] | None = None
-    ) -> "Adaptation":
+    ) -> "AdapterKeys":
         """From the ``in.…`` and ``out.…`` keys of a model.
 
         Args:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from equibench.errors import ModelError, UsageError
-from equibench.inference.adapter_keys import Adaptation
+from equibench.inference.adapter_keys import AdapterKeys
 from equibench.inference.model_outputs import Frame, described, member, shape
 from equibench.registry.specs import Spec
 
@@ -69,7 +69,7 @@ class Adapted(nn.Module, Frame):
     """Attributes that a measurement need not put back."""
 
     def __init__(
-        self, network: Callable[..., Any], adaptation: Adaptation, label: str = "the model"
+        self, network: Callable[..., Any], adaptation: AdapterKeys, label: str = "the model"
     ) -> None:
         super().__init__()
         self.network, self.adaptation, self.label = network, adaptation, label
@@ -267,7 +267,7 @@ def adapt(model: Callable[..., Any], adapters: str) -> Adapted:
             f"{', '.join(spec.arguments)} in {adapters!r} adapts nothing: adapters begin with in. "
             "or out."
         )
-    adaptation = Adaptation.of(spec.adapters, label, further_inputs(model))
+    adaptation = AdapterKeys.of(spec.adapters, label, further_inputs(model))
     adapted = Adapted(model, adaptation, label)
     adapted.__name__ = label  # type: ignore[assignment]
     return adapted

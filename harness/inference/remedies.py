@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from equibench.errors import EquibenchError, words
-from equibench.inference.adapter_keys import Adaptation
+from equibench.inference.adapter_keys import AdapterKeys
 from equibench.inference.adapters import Adapted, Unfit
 from equibench.inference.model_outputs import frame_of, mismatch, tensors
 from equibench.inference.precision import Placed
@@ -104,7 +104,7 @@ def _tried(
     """How a model fails behind adapters; None where it does not."""
     try:
         names = [key.removeprefix("in.") for key in keys]
-        adapted = Adapted(network, Adaptation.of(keys, "the model", names))
+        adapted = Adapted(network, AdapterKeys.of(keys, "the model", names))
         again = model.of(adapted) if isinstance(model, Placed) else adapted
         output = again(images)
         fits = mismatch(output, images, frame_of(adapted).output_scale) is None
@@ -119,12 +119,12 @@ def _tried(
     return None if fits else Failure(output=output)
 
 
-def _network(model: Any) -> tuple[Any, Adaptation]:
+def _network(model: Any) -> tuple[Any, AdapterKeys]:
     """A model without its place and adapters, and these adapters."""
     inside = model.model if isinstance(model, Placed) else model
     if isinstance(inside, Adapted):
         return inside.network, inside.adaptation
-    return inside, Adaptation()
+    return inside, AdapterKeys()
 
 
 def _suggestions(failure: Failure, images: Tensor, keys: Keys) -> list[Keys]:

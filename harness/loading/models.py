@@ -14,7 +14,7 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 
 from equibench.errors import ModelError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
-from equibench.inference.adapter_keys import Adaptation
+from equibench.inference.adapter_keys import AdapterKeys
 from equibench.inference.adapters import Adapted, further_inputs
 from equibench.loading.weights import load_weights
 from equibench.registry.entries import Entry, Info
@@ -88,7 +88,7 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
         if repository is not None:
             model = _hosted(model, repository)
     if spec.adapters:
-        model = Adapted(model, Adaptation.of(spec.adapters, spec.label, inputs), spec.label)
+        model = Adapted(model, AdapterKeys.of(spec.adapters, spec.label, inputs), spec.label)
         provenance["adapters"] = dict(spec.adapters)
     return LoadedModel(spec.label, model, weights, provenance, tuple(notes))
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from equibench.cases.suite import Suite
 from equibench.errors import EquibenchError, UnavailableError, UsageError
-from equibench.inference.adapter_keys import Adaptation
+from equibench.inference.adapter_keys import AdapterKeys
 from equibench.loading.load import load_spec
 from equibench.loading.models import seeded
 from equibench.loading.suites import build_suite, case_names
@@ -124,7 +124,7 @@ class _Run:
         specs, reasons = [], []
         for spec in _specs("models", [block.models for block in self.config.blocks]).values():
             if MODELS.get(spec.reference).file is None:  # inputs in a file have any name
-                Adaptation.of(spec.adapters, spec.label)
+                AdapterKeys.of(spec.adapters, spec.label)
             if self.config.isolate and repository_of(spec.reference):
                 specs.append(spec)  # it is looked at in its own process, and nowhere else
                 continue
