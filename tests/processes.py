@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 __all__ = ["Ended", "context", "execute"]
 
-PRELOADED = ["torch", "pandas", "scipy.stats", "pytest"]
+PRELOADED = ["torch", "pandas", "scipy.stats", "pytest", "equibench.runs.runner"]
 
 
 class Ended(NamedTuple):
@@ -19,10 +19,10 @@ class Ended(NamedTuple):
     stderr: str
 
 
-def context(*modules):
-    """Start processes from a server that has imported the libraries, and some modules besides."""
+def context():
+    """Start processes from a server that has imported the libraries, and what runs are made of."""
     forkserver = multiprocessing.get_context("forkserver")
-    forkserver.set_forkserver_preload([*PRELOADED, *modules])
+    forkserver.set_forkserver_preload(PRELOADED)
     return forkserver
 
 
@@ -53,6 +53,8 @@ def _become(program, arguments, folder, *, environment, said):
     if program == "pytest":
         import pytest
 
+        for name in [name for name in sys.modules if name.partition(".")[0] == "equibench"]:
+            del sys.modules[name]  # pytest has not seen it yet
         sys.exit(pytest.main())
     from equibench.cli import main
 

@@ -48,7 +48,7 @@ class Driver:
             shifts="random:n=30,max=8",
             batch=8,
         )
-        self.context = context(run.__module__)
+        self.context = context()
 
     def start(self):
         process = self.context.Process(
