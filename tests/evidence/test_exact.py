@@ -51,20 +51,20 @@ def brute_force(model, images, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["unet-baseline", "unet-lpf-3"])
 def test_residue_classes_give_the_worst_and_the_mean_of_brute_force_to_the_last_bit(name, tmp_path):
-    model, images = VARIANTS[name](width=0.05), noise(1, (48, 32))
+    model, images = VARIANTS[name](width=0.05), noise(1, (32, 64))
     short, whole = all_shifts(model, images, batch=64), brute_force(model, images, tmp_path)
     assert short.probe.classes == (16, 16)
     (a,), (b,) = (result.summary.to_dict("records") for result in (short, whole))
     for column in ("eq_nmse", "eq_ssim"):
         for statistic in ("mean", "median", "worst", "worst_dy", "worst_dx"):
             assert a[f"{column}_{statistic}"] == b[f"{column}_{statistic}"], (column, statistic)
-    assert (a["shifts"], a["evaluated"], a["evidence"]) == (1536, 256, "proved")
-    assert (b["shifts"], b["evaluated"], b["evidence"]) == (1536, 1536, "")
+    assert (a["shifts"], a["evaluated"], a["evidence"]) == (2048, 256, "proved")
+    assert (b["shifts"], b["evaluated"], b["evidence"]) == (2048, 2048, "")
 
 
 @pytest.mark.slow
 def test_residue_classes_agree_with_brute_force_within_the_floor_for_adaptive_networks(tmp_path):
-    model, images = VARIANTS["unet-aps-3"](width=0.05), noise(1, (48, 32))
+    model, images = VARIANTS["unet-aps-3"](width=0.05), noise(1, (32, 64))
     short = all_shifts(model, images, batch=64).summary
     whole = brute_force(model, images, tmp_path).summary
     floor = max(short["floor_nmse"].item(), 2.0**-46)

@@ -44,6 +44,8 @@ def start(tmp_path):
     (tmp_path / "it's").mkdir()
     (tmp_path / "it's/net.py").write_text(ENDLESS)
     (tmp_path / "hold").touch()
+    # whoever runs the tests in the background may ignore Ctrl-C, and processes inherit that
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     started = []
 
     def run(*arguments):
@@ -55,6 +57,7 @@ def start(tmp_path):
         return process
 
     yield run
+    signal.signal(signal.SIGINT, before)
     for process in started:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
