@@ -8,7 +8,9 @@ from itertools import islice
 from torch import Tensor
 
 from equibench.cases.suite import ImageCases, Suite
-from equibench.errors import DataError, EquibenchError, UsageError
+from equibench.errors import DataError, UsageError
+from equibench.foundation.file_names import as_text
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.registry.registries import SUITES
 from equibench.registry.specs import Spec
 
@@ -46,13 +48,11 @@ def build_suite(spec: Spec, data: Mapping[str, str]) -> Suite:
     if spec.reference in data:
         arguments["root"] = data[spec.reference]
     entry.check(arguments)
-    try:
+    with guarded(
+        lambda error: f"suite {spec.reference!r} cannot be built: {kind_and_reason(error)}",
+        UsageError,
+    ):
         suite = entry.object(**arguments)
-    except EquibenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise UsageError(f"suite {spec.reference!r} cannot be built: {reason}") from error
     if not isinstance(suite, Suite) or not isinstance(getattr(suite, "name", None), str):
         raise UsageError(
             f"{entry.origin} gave a {type(suite).__name__}, not an equibench Suite with a name"
@@ -65,17 +65,21 @@ def case_names(suite: Suite, limit: int | None = None) -> list[str]:
     """The names of a suite's cases, or of the first ``limit``.
 
     Raises:
-        UsageError: there are none, or two share a name.
+        UsageError: there are none, two share a name, or a name is no UTF-8.
     """
-    try:
+    with guarded(
+        lambda error: f"suite {suite.label!r} cannot list its cases: {kind_and_reason(error)}",
+        DataError,
+    ):
         names = list(islice(suite.cases(), limit))
-    except EquibenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise DataError(f"suite {suite.label!r} cannot list its cases: {reason}") from error
     if not all(isinstance(name, str) for name in names):
         raise UsageError(f"suite {suite.label!r} lists cases that are no text: {names[0]!r}")
+    for name in names:
+        if as_text(name) != name:  # rows could not be stored
+            raise UsageError(
+                f"suite {suite.label!r} has a case {as_text(name)}, a name that is no UTF-8: "
+                "give it another"
+            )
     if not names:
         raise UsageError(f"suite {suite.label!r} has no cases")
     for name, count in Counter(names).items():

@@ -1,6 +1,5 @@
 """The images of a unit's cases in the order in which they fill batches, and their loading ahead."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +19,7 @@ from equibench.measurement.settings import Settings
 from equibench.metrics.metric import Prepared
 from equibench.transforms.shift_plans import Shifts
 
-__all__ = ["Item", "Loader", "OpenCase", "items", "load_case", "printable"]
+__all__ = ["Item", "Loader", "OpenCase", "items", "load_case"]
 
 AHEAD = {"cpu": 1, "cuda": 4}
 """Cases that are being loaded at a time; on a CPU they take time from the model."""
@@ -156,8 +155,8 @@ def items(
     """The images of all cases in order; cases that cannot be loaded go to ``broken``.
 
     Cases that are in ``broken`` already are left out. Blanks take the places of what is broken,
-    so that the others pass through the model in the
-    same slots of the same batches as if it were whole.
+    so that the others pass through the model in the same slots of the same batches as if it were
+    whole.
     """
     count = settings.plan.count()
     for name in cases:
@@ -183,7 +182,7 @@ def load_case(suite: Suite, name: str) -> Case | DataError:
             lambda error: f"{suite.label} cannot load case {name}: {kind_and_reason(error)}",
             DataError,
         ):
-            case = suite.load(spelt(suite, name))
+            case = suite.load(name)
     except DataError as error:
         return error
     if not isinstance(case, Case) or not isinstance(case.input, Tensor):
@@ -197,15 +196,3 @@ def load_case(suite: Suite, name: str) -> Case | DataError:
         if images is not None and not images.isfinite().all():
             return DataError(f"{suite.label}, case {name}: the {what} is not finite")
     return replace(case, name=name)
-
-
-def printable(name: str) -> str:
-    """A name of a case as text; a byte of a file name that is no UTF-8 becomes its number."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def spelt(suite: Suite, name: str) -> str:
-    """The name of a case as its suite lists it."""
-    if "\\x" not in name:
-        return name
-    return next((each for each in suite.cases() if printable(each) == name), name)

@@ -26,3 +26,32 @@ def test_a_name_with_arguments_is_the_suite_of_the_command_line():
 def test_what_is_no_suite_is_refused_with_what_would_be():
     with pytest.raises(eb.UsageError, match="list is no suite: give a name, an equibench Suite"):
         suite_of([1])
+
+
+class Odd(eb.ImageCases):
+    """Lists what it is told to, or raises it."""
+
+    def __init__(self, listed):
+        super().__init__(torch.ones(1, 1, 8, 8))
+        self.label, self.listed = "odd", listed
+
+    def cases(self):
+        if isinstance(self.listed, BaseException):
+            raise self.listed
+        return self.listed
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ([], "suite 'odd' has no cases"),
+        (["a", "a"], "suite 'odd' has 2 cases called 'a'"),
+        (["b\udcff"], r"suite 'odd' has a case b\xff, a name that is no UTF-8: give it another"),
+        (OSError("gone"), "suite 'odd' cannot list its cases: OSError: gone"),
+        (SystemExit(3), "suite 'odd' cannot list its cases: SystemExit: 3"),
+    ],
+)
+def test_cases_that_cannot_be_listed_or_stored_are_one_line(listed, message):
+    with pytest.raises(eb.EquibenchError) as refused:
+        eb.evaluate(lambda x: x, Odd(listed), progress=False)
+    assert str(refused.value) == message
