@@ -33,15 +33,23 @@ if TYPE_CHECKING:
     from equibench.loading.suites import load_suite
     from equibench.measurement.run_config import RunConfig
     from equibench.metrics.metric import Metric
-    from equibench.registry.listing import list_metrics, list_models, list_reports, list_suites
+    from equibench.registry.listing import (
+        list_metrics,
+        list_models,
+        list_reports,
+        list_suites,
+        list_transforms,
+    )
     from equibench.registry.registries import (
         register_metric,
         register_model,
         register_report,
         register_suite,
+        register_transform,
     )
     from equibench.runs.run_folder import RunFolder
     from equibench.runs.runner import run
+    from equibench.transforms.transform import Transform
 
 __all__ = [
     "Case",
@@ -54,6 +62,7 @@ __all__ = [
     "RunConfig",
     "RunFolder",
     "Suite",
+    "Transform",
     "UnavailableError",
     "UsageError",
     "adapt",
@@ -64,6 +73,7 @@ __all__ = [
     "list_models",
     "list_reports",
     "list_suites",
+    "list_transforms",
     "load_model",
     "load_suite",
     "prove",
@@ -71,6 +81,7 @@ __all__ = [
     "register_model",
     "register_report",
     "register_suite",
+    "register_transform",
     "run",
     "trace_flips",
 ]
@@ -88,15 +99,23 @@ _HOMES = {
     "loading.suites": ("load_suite",),
     "measurement.run_config": ("RunConfig",),
     "metrics.metric": ("Metric",),
-    "registry.listing": ("list_metrics", "list_models", "list_reports", "list_suites"),
+    "registry.listing": (
+        "list_metrics",
+        "list_models",
+        "list_reports",
+        "list_suites",
+        "list_transforms",
+    ),
     "registry.registries": (
         "register_metric",
         "register_model",
         "register_report",
         "register_suite",
+        "register_transform",
     ),
     "runs.run_folder": ("RunFolder",),
     "runs.runner": ("run",),
+    "transforms.transform": ("Transform",),
 }
 
 _moved.install()

@@ -1,7 +1,7 @@
 """Evaluating a model from Python, in memory."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -23,7 +23,6 @@ from equibench.measurement.settings import Frame, Settings
 from equibench.registry.registries import DISPLAYS
 from equibench.registry.specs import Spec
 from equibench.statistics.summary import summarize
-from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
 __all__ = ["Result", "evaluate"]
 
@@ -67,7 +66,8 @@ def evaluate(
     model: Callable[[Tensor], Tensor] | str,
     suite: Suite | Tensor | str,
     *,
-    shifts: str = DEFAULT_SHIFTS,
+    shifts: str | None = None,
+    transforms: Sequence[str] = (),
     device: str = "auto",
     precision: Precision = "fp32",
     batch: int | Literal["auto"] = "auto",
@@ -86,7 +86,9 @@ def evaluate(
     Args:
         model: any callable from (B, C, H, W) to (B, C', H, W), or a name as on the command line.
         suite: a suite, its name, or images (B, C, H, W).
-        shifts: a shift plan, as on the command line.
+        shifts: which circular shifts, as on the command line; without other transforms, and
+            unless others are named, ten random ones.
+        transforms: ``NAME:PLAN`` each, as on the command line.
         device: ``auto`` takes the GPU where there is one; the model is put back afterwards.
         precision: ``fp32`` is IEEE float32, TF32 off.
         batch: images per forward pass.
@@ -110,7 +112,7 @@ def evaluate(
         {
             "models": [model if isinstance(model, str) else "callable"],
             "suites": [suite if isinstance(suite, str) else "object"],
-            "shifts": shifts,
+            "transforms": list(transforms),
             "device": device,
             "precision": precision,
             "batch": batch,
@@ -120,6 +122,7 @@ def evaluate(
             "exhaustive": exhaustive,
             "spots": spots,
             "seed_forward": seed_forward,
+            **({} if shifts is None else {"shifts": shifts}),
         },
         "evaluate()",
     )
@@ -134,7 +137,7 @@ def evaluate(
             tqdm.write(f"{label}: {note}", sys.stderr)
     suite = suite_of(suite)
     cases = case_names(suite, limit)
-    todo = units(suite, settings.plan, cases, settings.device.type)
+    todo = units(suite, settings.transforms, cases, settings.device.type)
     with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:
         for line in () if silent else measure.remarks(label, suite, len(cases)):
             tqdm.write(line, sys.stderr)

@@ -52,6 +52,7 @@ class RunConfig(Block):
 
     also: tuple[Block, ...] = ()
     shifts: str = DEFAULT_SHIFTS
+    transforms: tuple[str, ...] = ()
     device: str = "auto"
     precision: Literal["fp32", "fp64", "tf32", "bf16", "fp16"] = "fp32"
     batch: PositiveInt | Literal["auto"] = "auto"
@@ -73,10 +74,12 @@ class RunConfig(Block):
     @model_validator(mode="before")
     @classmethod
     def _implied(cls, fields: Any) -> Any:
-        """Who names workers or a scheduler means Dask."""
-        if isinstance(fields, dict) and (fields.get("scheduler") or fields.get("workers")):
-            return {"engine": "dask"} | fields
-        return fields
+        """Who names workers or a scheduler means Dask; transforms alone, no circular shifts."""
+        if not isinstance(fields, dict):
+            return fields
+        if fields.get("scheduler") or fields.get("workers"):
+            fields = {"engine": "dask"} | fields
+        return {"shifts": ""} | fields if fields.get("transforms") else fields
 
     @field_validator("scheduler", "workers")
     @classmethod
@@ -96,6 +99,11 @@ class RunConfig(Block):
         return self.frame or ("reference" if self.shifts.startswith("paper") else "canonical")
 
     @property
+    def unsaid(self) -> tuple[str, ...]:
+        """Fields that earlier versions did not have and that say nothing here."""
+        return () if self.transforms else ("transforms",)
+
+    @property
     def loading(self) -> dict[str, bool]:
         """How ``load_spec`` is to load the models."""
         return {"trust_pickle": self.trust_pickle, "isolate": self.isolate}
@@ -103,7 +111,7 @@ class RunConfig(Block):
     @property
     def digest(self) -> str:
         """Ten characters that equal configurations share; data roots do not count."""
-        content = self.model_dump_json(exclude={"data", "device", *SPLITTING})
+        content = self.model_dump_json(exclude={"data", "device", *SPLITTING, *self.unsaid})
         return hashlib.sha256(content.encode()).hexdigest()[:10]
 
 

@@ -5,13 +5,29 @@ import shutil
 import textwrap
 from typing import Any
 
-from equibench.registry.registries import METRICS, MODELS, REPORTS, SUITES, Entry, Registry
+from equibench.registry.registries import (
+    METRICS,
+    MODELS,
+    REPORTS,
+    SUITES,
+    TRANSFORMS,
+    Entry,
+    Registry,
+)
 
-__all__ = ["list_metrics", "list_models", "list_reports", "list_suites", "listing"]
+__all__ = [
+    "list_metrics",
+    "list_models",
+    "list_reports",
+    "list_suites",
+    "list_transforms",
+    "listing",
+]
 
 _REGISTRIES: dict[str, Registry[object]] = {
     "models": MODELS,  # type: ignore[dict-item]
     "suites": SUITES,  # type: ignore[dict-item]
+    "transforms": TRANSFORMS,  # type: ignore[dict-item]
     "metrics": METRICS,
     "reports": REPORTS,  # type: ignore[dict-item]
 }
@@ -25,6 +41,11 @@ def list_models() -> list[str]:
 def list_suites() -> list[str]:
     """The names of all registered suites, also of those whose extra or data are missing."""
     return _names(SUITES)
+
+
+def list_transforms() -> list[str]:
+    """The names of all registered transforms."""
+    return _names(TRANSFORMS)
 
 
 def list_metrics() -> list[str]:

@@ -1,4 +1,4 @@
-"""One registry for models, suites, metrics and reports.
+"""One registry for models, suites, transforms, metrics and reports.
 
 An object gets into it by a decorator or by an entry point of an installed distribution;
 ``module:attribute`` and ``path/to/file.py:attribute`` reach any other, ``path/to/net.onnx`` what
@@ -30,6 +30,7 @@ __all__ = [
     "MODELS",
     "REPORTS",
     "SUITES",
+    "TRANSFORMS",
     "Entry",
     "Info",
     "Registry",
@@ -37,6 +38,7 @@ __all__ = [
     "register_model",
     "register_report",
     "register_suite",
+    "register_transform",
 ]
 
 T = TypeVar("T")
@@ -232,6 +234,7 @@ def _place(target: object) -> str:
 
 MODELS: Registry[Callable[..., Any]] = Registry("model")
 SUITES: Registry[Callable[..., Any]] = Registry("suite")
+TRANSFORMS: Registry[Callable[..., Any]] = Registry("transform")
 METRICS: Registry[Any] = Registry("metric")
 REPORTS: Registry[Callable[..., Any]] = Registry("report")
 DISPLAYS: Registry[Callable[..., Any]] = Registry("display")
@@ -239,5 +242,6 @@ DISPLAYS: Registry[Callable[..., Any]] = Registry("display")
 
 register_model = MODELS.register
 register_suite = SUITES.register
+register_transform = TRANSFORMS.register
 register_metric = METRICS.register
 register_report = REPORTS.register

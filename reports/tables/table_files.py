@@ -68,7 +68,8 @@ def _leaderboard(data: RunData) -> dict[str, str]:
 
 def _octaves(data: RunData) -> dict[str, str]:
     """Mean NMSE of the shifts of which both components are multiples of 1, 2, 4, …"""
-    if data.rows.empty:
+    data = data.circular
+    if not data.suites:
         return {"csv": "", "md": _EMPTY, "tex": _EMPTY}
     found = by_power_of_two(data.shifted, data.total_stride)
     both = found[found["axis"] == "both"]

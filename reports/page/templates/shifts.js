@@ -183,7 +183,8 @@ function shifts() {
   choice(controls, "Over cases", [["mean", "mean"], ["worst", "worst"]], set("statistic"));
   choice(controls, "Colours", [["shared", "one scale for a suite"], ["panel", "one for each panel"]], set("scale"));
   choice(controls, "Powers of two dividing", [["both", "both components"], ["dy", "dy"], ["dx", "dx"]], set("axis"));
-  for (const place of places) {
+  const shiftedCircularly = (place) => data.series.some((s) => s.place === place && Object.keys(s.maps).length);
+  for (const place of places.filter(shiftedCircularly)) {
     const words = new Set(data.series.filter((s) => s.place === place).map((s) => s.evidence));
     words.delete("");
     const how = words.size ? ` every circular shift: ${[...words].join(", ")}` : "";
