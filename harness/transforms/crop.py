@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 else:
     torch = Lazy("torch")
 
-__all__ = ["BY_DISTANCE", "Crop", "border_distance"]
+__all__ = ["BY_DISTANCE", "OVERLAP_NMSE", "Crop", "border_distance"]
 
 BY_DISTANCE = "by_distance"
 """The column that holds an error for each distance to the nearest border, from 0 pixels on."""
+
+OVERLAP_NMSE = "overlap_nmse"
+"""The column of the NMSE where the windows overlap, with a margin of 0."""
 
 _BINS = 256
 """Distances that are told apart."""
@@ -47,7 +50,7 @@ class Crop(Transform):
 
     name = label = "crop"
     lossless = True
-    columns = (BY_DISTANCE,)
+    columns = (OVERLAP_NMSE, BY_DISTANCE)
 
     def __init__(self, plan: ShiftPlan | None = None, window: int = 0, margin: int = 0) -> None:
         self.plan = parse_shifts(DEFAULT_SHIFTS) if plan is None else plan
@@ -117,14 +120,16 @@ class Crop(Transform):
         squares, energy = ((each**2).sum(dim=0).reshape(-1) for each in (ours - theirs, theirs))
         each = torch.stack((squares, energy, torch.ones_like(squares)))
         sums = each.new_zeros(3, _BINS).index_add_(1, distance.clamp(max=_BINS - 1), each)
-        return {BY_DISTANCE: sums.reshape(-1).to(reference.device)}
+        every = sums.reshape(-1).to(reference.device)
+        return {OVERLAP_NMSE: every, BY_DISTANCE: every}
 
     def observed(self, column: str, totals: Tensor) -> Sequence[Any]:
-        """The mean squared error at each distance, over the reference's mean square.
-
-        Its mean over pixels is the NMSE with a margin of 0.
-        """
+        """The NMSE, or the mean squared error at each distance over the reference's mean square."""
         error, energy, pixels = totals.reshape(len(totals), 3, -1).unbind(1)
+        if column == OVERLAP_NMSE:
+            whole = error.sum(dim=1)
+            found: list[float] = torch.where(whole == 0, whole, whole / energy.sum(dim=1)).tolist()
+            return found
         mean_square = energy.sum(dim=1, keepdim=True) / pixels.sum(dim=1, keepdim=True)
         density = torch.where(error == 0, error, error / mean_square) / pixels
         each = zip(density, (pixels > 0).sum(dim=1).tolist(), strict=True)

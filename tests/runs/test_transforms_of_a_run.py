@@ -57,7 +57,7 @@ def test_the_shifts_of_a_run_have_the_rows_that_they_have_alone(folder, circular
     mine = rows[rows["transform"] == "circular"].reset_index(drop=True)
     alone = circular.rows()
     assert [c for c in mine if c not in alone] == [
-        "by_distance", "grid_nmse", "inverse_nmse", "high_band"
+        "overlap_nmse", "by_distance", "grid_nmse", "inverse_nmse", "high_band"
     ]  # fmt: skip
     pd.testing.assert_frame_equal(mine[alone.columns], alone, check_dtype=False)
     assert alone[["dy", "dx"]].dtypes.tolist() == [np.int64, np.int64]
