@@ -98,7 +98,7 @@ class Folder(Suite):
         self.axis, self.volume, self.n = axis, volume, n
         if volume:
             self.images_per_case = 32
-        self._given = {
+        self._given: dict[str, str | int | float | bool] = {
             "targets": targets is not None,
             "mode": mode,
             "range": range or "",
@@ -209,7 +209,7 @@ class Folder(Suite):
     def _taken(self, path: Path, found: Picture, index: int | None) -> "_Images":
         """What is of a case."""
         values = found.values
-        if not found.is_volume:
+        if found.axis is None:
             return _Images(values[None], found.white, found.alpha)
         if index is None and not self.volume:
             shape = "×".join(map(str, values.shape))

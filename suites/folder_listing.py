@@ -46,6 +46,7 @@ def image_files(folder: Path, pattern: str, order: str, without: Iterable[Path] 
     Raises:
         UnavailableError: a folder cannot be read.
     """
+    found: Iterator[str]
     if pattern:
         found = (
             name.replace(os.sep, "/")

@@ -55,7 +55,8 @@ class Picture:
     @property
     def size(self) -> tuple[int, ...]:
         """(H, W), or that of the volume, in pixels."""
-        return self.values.shape if self.is_volume else self.values.shape[:2]
+        shape: tuple[int, ...] = self.values.shape
+        return shape if self.is_volume else shape[:2]
 
 
 def missing_readers(suffixes: Collection[str]) -> dict[str, list[str]]:
@@ -246,7 +247,7 @@ def _numpy_shape(path: Path) -> tuple[int, ...] | None:
 def _nifti(path: Path, classes: bool = False) -> Picture:
     import nibabel
 
-    image: Any = nibabel.load(path)  # type: ignore[attr-defined]
+    image: Any = nibabel.load(path)
     slope, shift = image.header.get_slope_inter()
     scaled = (slope, shift) not in ((None, None), (1.0, 0.0))
     values = np.asarray(image.dataobj)
@@ -258,7 +259,7 @@ def _nifti(path: Path, classes: bool = False) -> Picture:
 def _nifti_shape(path: Path) -> tuple[int, ...] | None:
     import nibabel
 
-    shape = tuple(nibabel.load(path).shape)  # type: ignore[attr-defined]
+    shape = tuple(nibabel.load(path).shape)
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
     return shape
