@@ -279,8 +279,8 @@ class RunFolder:
         """The places of suites and of models in the order in which they were named."""
         manifest = self.manifest
         suites, models = manifest["fingerprint"]["suites"], manifest["models"]
-        return {s: place for place, s in enumerate(suites)}, {
-            m: place for place, m in enumerate(models)
+        return {s: position for position, s in enumerate(suites)}, {
+            m: position for position, m in enumerate(models)
         }
 
     def _require_rows(self) -> None:

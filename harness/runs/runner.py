@@ -253,11 +253,11 @@ class _Run:
             for case, reason in outcome.measured.broken.items():
                 reasons.setdefault(str(reason), []).append(case)
             for cases in reasons.values():
-                self._fail(outcome.measured.broken[cases[0]], **job.place, cases=cases)
+                self._fail(outcome.measured.broken[cases[0]], **job.names, cases=cases)
         elif outcome.error is not None:
             missing = {} if outcome.broken else {"cases": list(outcome.unit.cases)}
-            place = job.place if outcome.broken != "model" else {"model": job.model.label}
-            self._fail(outcome.error, **place, **missing)
+            names = job.names if outcome.broken != "model" else {"model": job.model.label}
+            self._fail(outcome.error, **names, **missing)
 
     def _describe(self, folder: RunFolder, outcome: Outcome) -> None:
         """Note what identifies the model, or refuse it where the folder knows another."""
@@ -286,8 +286,8 @@ class _Run:
 
         folder.update_manifest(change)
 
-    def _fail(self, error: EquibenchError, **place: object) -> None:
-        failure = {**place, "error": type(error).__name__, "message": str(error)}
+    def _fail(self, error: EquibenchError, **names: object) -> None:
+        failure = {**names, "error": type(error).__name__, "message": str(error)}
         if failure not in self.failures:
             self.failures.append(failure)
 

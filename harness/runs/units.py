@@ -53,7 +53,7 @@ class Job:
     cases: int
 
     @property
-    def place(self) -> dict[str, str]:
+    def names(self) -> dict[str, str]:
         """Model and suite, as rows and failures name them."""
         return {"model": self.model.label, "suite": self.label}
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from equibench.errors import UsageError
 from equibench.registry.registries import SUITES
-from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.values import number
 
@@ -44,7 +44,7 @@ class Card:
             changes; empty where that is no number.
     """
 
-    place: str
+    subset: str
     about: str
     measured: str
     best: Extreme
@@ -79,7 +79,7 @@ def cards(runs: Mapping[str, RunData]) -> list[Card]:
             shown = part["model"] if len(runs) == 1 else part["model"] + f" ({run})"
             parts.setdefault((str(key[0]), str(key[1])), []).append(part.assign(model=shown))
     return [
-        _card(place_of(*key), _about(names[key[0]]), pd.concat(found))
+        _card(subset_name(*key), _about(names[key[0]]), pd.concat(found))
         for key, found in parts.items()
     ]
 
@@ -104,7 +104,7 @@ def _about(suite: str) -> str:
         return ""
 
 
-def _card(place: str, about: str, part: pd.DataFrame) -> Card:
+def _card(subset: str, about: str, part: pd.DataFrame) -> Card:
     errors = part["eq_nmse_mean"].astype(float).mask(part["flips"] == 0, 0.0)
     badness = errors.fillna(float("inf"))  # NaN is worse than any number
     low, high = float(badness.min()), float(badness.max())
@@ -112,7 +112,7 @@ def _card(place: str, about: str, part: pd.DataFrame) -> Card:
     ratio = f"{sqrt(high / low):.3g}" if 0 < low < high < float("inf") else ""
     cases, shifts = (_range(part[column]) for column in ("cases", "shifts"))
     measured = f"{cases} {'case' if cases == '1' else 'cases'}, {shifts} shifted images a model"
-    return Card(place, about, measured, best, None if low == high else worst, ratio)
+    return Card(subset, about, measured, best, None if low == high else worst, ratio)
 
 
 def _range(counts: "pd.Series[int]") -> str:
@@ -160,7 +160,7 @@ def _percent(nmse: float) -> str:
 
 
 def _place(line: Mapping[Any, Any]) -> str:
-    return place_of(str(line["suite"]), str(line["group"]))
+    return subset_name(str(line["suite"]), str(line["group"]))
 
 
 def _listed(names: Sequence[str]) -> str:

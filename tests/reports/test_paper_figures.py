@@ -326,7 +326,7 @@ def test_several_runs_share_tables_and_a_page(cli, measured, tmp_path):
     assert status == 0
     assert out.splitlines()[0] == "report: out/index.html"
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
-    assert '<tr data-run="two" data-place="' in page
+    assert '<tr data-run="two" data-subset="' in page
     assert (tmp_path / "out" / "tables" / "paper.md").exists()
     assert (tmp_path / "out" / "one" / "tables" / "summary.csv").exists()
 

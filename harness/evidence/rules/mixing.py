@@ -155,8 +155,8 @@ def contracted(
             places = [letters.index(own[d]) for d in order]
             constant = operand.permute(order)
             shape = [1] * len(letters)
-            for place, size in zip(places, constant.shape, strict=True):
-                shape[place] = size
+            for position, size in zip(places, constant.shape, strict=True):
+                shape[position] = size
             dims = c.admitted(constant.reshape(shape), dims)
     c.summed(
         [d for d, letter in zip(dims, letters, strict=True) if letter not in result], "sums over"
