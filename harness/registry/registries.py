@@ -73,7 +73,7 @@ class Registry(Generic[T]):
             taken = self._taken(name, module, target)
             if taken:
                 raise UsageError(
-                    f"{self.kind} {name!r} is already {taken}; {_origin(target)} needs another name"
+                    f"{self.kind} {name!r} is already {taken}; {_named(target)} needs another name"
                 )
             self._decorated[name] = Entry(
                 self.kind, name, f"decorated in {module}", module.partition(".")[0], lambda: target
@@ -124,8 +124,8 @@ class Registry(Generic[T]):
             return None if mine else points[0].value
         if name not in self._decorated:
             return None
-        elsewhere = _origin(self._decorated[name].object)
-        return elsewhere if elsewhere != _origin(target) else None
+        elsewhere = _named(self._decorated[name].object)
+        return elsewhere if elsewhere != _named(target) else None
 
     def _external(self, reference: str, resolve: Callable[[], Any]) -> Entry[T]:
         return Entry(self.kind, reference, reference, "", resolve)
@@ -224,7 +224,7 @@ def _attribute(module: ModuleType, name: str) -> Any:
         raise AttributeError(f"{source} has no {name!r}{hint}") from None
 
 
-def _origin(target: object) -> str:
+def _named(target: object) -> str:
     """Where an object is defined, as messages show it."""
     name = getattr(target, "__qualname__", type(target).__qualname__)
     return f"{getattr(target, '__module__', '?')}:{name}"

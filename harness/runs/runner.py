@@ -57,7 +57,7 @@ class _Run:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.shard = config.shard
-        self.settings = Settings.of(config)
+        self.settings = Settings.of(config, remote=config.scheduler is not None)
         self.environment = environment(self.settings.device)
         self.failures: list[dict[str, Any]] = []
         self.specs = self._available_models()

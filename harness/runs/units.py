@@ -125,7 +125,7 @@ class Worker:
         self, config: RunConfig, say: Say, suites: Mapping[str, Suite] | None = None
     ) -> None:
         self.config, self.say = config, say
-        self.settings = Settings.of(config)
+        self.settings = Settings.of(config, remote=config.scheduler is not None)
         self._suites = dict(suites or {})
         self._model: tuple[str, LoadedModel | EquibenchError] | None = None
         self._ready: tuple[str, Ready | EquibenchError] | None = None

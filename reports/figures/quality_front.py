@@ -62,7 +62,7 @@ def pareto_figure(data: RunData, width: float = PAGE) -> "Figure | None":
         figure = new_figure(width, 0.9 + 2.3 * lines)
         grid = figure.subplots(lines, columns, squeeze=False)
         for panel, (subset, part) in zip(grid.ravel(), parts.items(), strict=False):
-            x, y = axis.subset(_change(part)), part["psnr_mean"].to_numpy(np.float64)
+            x, y = axis.place(_change(part)), part["psnr_mean"].to_numpy(np.float64)
             front = pareto_front(x, y)
             panel.step(x[front], y[front], where="post", color="0.6", linewidth=1, zorder=1)
             for model, at, psnr in zip(part["model"], x, y, strict=True):

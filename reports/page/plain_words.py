@@ -130,7 +130,7 @@ def _extreme(part: pd.DataFrame, error: float) -> Extreme:
 
 
 def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:
-    same = [_place(line) for line in lines if line["flips"] == 0]
+    same = [_subset(line) for line in lines if line["flips"] == 0]
     parts = []
     if same:
         parts.append(f"On {_listed(same)} no shift changes its output beyond rounding.")
@@ -138,7 +138,7 @@ def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:
         if line["flips"] == 0:
             continue
         mean, worst = float(line["eq_nmse_mean"]), float(line["eq_nmse_worst"])
-        text = f"On {_place(line)} its output {change(mean)}"
+        text = f"On {_subset(line)} its output {change(mean)}"
         if isfinite(mean):
             at = f"({line['eq_nmse_worst_dy']:.0f}, {line['eq_nmse_worst_dx']:.0f})"
             case = line["eq_nmse_worst_case"]
@@ -159,7 +159,7 @@ def _percent(nmse: float) -> str:
     )
 
 
-def _place(line: Mapping[Any, Any]) -> str:
+def _subset(line: Mapping[Any, Any]) -> str:
     return subset_name(str(line["suite"]), str(line["group"]))
 
 

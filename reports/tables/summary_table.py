@@ -109,7 +109,7 @@ def _sorted(summary: pd.DataFrame, by: str) -> pd.DataFrame:
     order = summary.assign(_subset=subset).sort_values(
         ["_subset", by], ascending=[True, not falling], kind="stable"
     )
-    return order.drop(columns="_place").reset_index(drop=True)
+    return order.drop(columns="_subset").reset_index(drop=True)
 
 
 def _metrics(summary: pd.DataFrame) -> list[str]:
