@@ -18,7 +18,7 @@ from equibench.cases.suite import Suite
 from equibench.errors import DataError
 from equibench.foundation.rounding import allowance
 from equibench.foundation.seeds import generator
-from equibench.measurement.image_order import load_case
+from equibench.measurement.batching import load_case
 from equibench.measurement.settings import Settings
 from equibench.measurement.shifted_passes import shifted_outputs
 from equibench.metrics.squared_error import nmse

@@ -24,10 +24,10 @@ from equibench.registry.plugin_files import repository_of
 from equibench.registry.provenance import environment
 from equibench.registry.registries import MODELS, SUITES
 from equibench.registry.specs import Spec
-from equibench.runs.agreed_batches import Batches, in_turn
 from equibench.runs.fingerprint import fingerprint, refuse_changes
 from equibench.runs.manifest import begin, ended
 from equibench.runs.run_folder import RunFolder
+from equibench.runs.shared_batch_size import Batches, in_turn
 from equibench.runs.units import Outcome, Unit, Worker, described, split
 
 __all__ = ["run"]

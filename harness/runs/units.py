@@ -21,7 +21,7 @@ from equibench.evidence.stride_probing import PROBED
 from equibench.loading.load import load_spec
 from equibench.loading.models import LoadedModel
 from equibench.loading.suites import build_suite
-from equibench.measurement.image_order import load_case
+from equibench.measurement.batching import load_case
 from equibench.measurement.measurement import Measured
 from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings

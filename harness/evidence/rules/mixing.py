@@ -9,7 +9,7 @@ from torch import Tensor
 from equibench.evidence.motion.context import Context, Operand
 from equibench.evidence.motion.factors import Blame, Breaks, Dim, Still, Value
 from equibench.evidence.motion.products import normal
-from equibench.evidence.rules.regrouping import elementwise
+from equibench.evidence.rules.pointwise import elementwise
 from equibench.evidence.rules.table import rule
 
 __all__ = ["contracted"]
