@@ -189,21 +189,22 @@ def probe(
     """
     from equibench.evaluation.model_on_suite import Evaluation
     from equibench.evidence.stride_probing import PROBED
+    from equibench.foundation.validation import checked
     from equibench.loading.load import load_spec
     from equibench.loading.suites import case_names
-    from equibench.measurement.run_config import validated
+    from equibench.measurement.run_config import Conditions
     from equibench.measurement.settings import Settings
     from equibench.registry.specs import Spec
     from equibench.reports.diagnosis.probe import error_map, layers_text, probe_text
 
     options = {"device": device, "precision": precision, "seed": seed, "shifts": shifts}
-    config = validated({"models": [model], "suites": [suite], **options}, "probe")
+    conditions = checked(Conditions, options, "probe")
     images = suite_of(suite, data)
     loaded = load_spec(Spec.parse(model), seed, trust_pickle=trust_pickle, isolate=isolate)
     for note in loaded.notes:
         typer.echo(f"{loaded.label}: {note}", err=True)
     declared = loaded.provenance["details"].get("total_stride")
-    settings = Settings.of(config)
+    settings = Settings.of(conditions)
     evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)
     cases = case_names(images, PROBED)
     found = evaluation.probe(cases)

@@ -15,10 +15,11 @@ from equibench.evaluation.model_on_suite import Evaluation, units
 from equibench.evidence.certificate import Proof
 from equibench.evidence.repeatability import Repeatability
 from equibench.evidence.stride_probing import PROBED, Probe
+from equibench.foundation.validation import checked
 from equibench.inference.precision import Precision, label_of
 from equibench.loading.load import load_spec
 from equibench.loading.suites import case_names, suite_of
-from equibench.measurement.run_config import validated
+from equibench.measurement.run_config import Conditions
 from equibench.measurement.settings import Frame, Settings
 from equibench.registry.registries import DISPLAYS
 from equibench.registry.specs import Spec
@@ -106,24 +107,19 @@ def evaluate(
         ModelError: the model raises, or returns what cannot be measured.
         DataError: a case cannot be loaded.
     """
-    config = validated(
-        {
-            "models": [model if isinstance(model, str) else "callable"],
-            "suites": [suite if isinstance(suite, str) else "object"],
-            "shifts": shifts,
-            "device": device,
-            "precision": precision,
-            "batch": batch,
-            "limit": limit,
-            "frame": frame,
-            "seed": seed,
-            "exhaustive": exhaustive,
-            "spots": spots,
-            "seed_forward": seed_forward,
-        },
-        "evaluate()",
-    )
-    settings = Settings.of(config)
+    fields = {
+        "shifts": shifts,
+        "device": device,
+        "precision": precision,
+        "batch": batch,
+        "limit": limit,
+        "frame": frame,
+        "seed": seed,
+        "exhaustive": exhaustive,
+        "spots": spots,
+        "seed_forward": seed_forward,
+    }
+    settings = Settings.of(checked(Conditions, fields, "evaluate()"))
     label = _label(model)
     silent = None if progress is None else not progress
     if isinstance(model, str):

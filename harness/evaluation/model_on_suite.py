@@ -23,7 +23,7 @@ from equibench.evidence.stride_probing import Probe, probe
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.precision import Placed, numerics, placed, told
-from equibench.measurement.image_order import Loader, load_case
+from equibench.measurement.batching import Loader, load_case
 from equibench.measurement.measurement import Measured, Measurement
 from equibench.measurement.row_table import suite_metrics
 from equibench.measurement.settings import Settings

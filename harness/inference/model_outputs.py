@@ -90,11 +90,11 @@ def member(output: object, key: str) -> object:
 def tensors(output: object, path: str = "") -> Iterator[tuple[str, Tensor]]:
     """All tensors in an output with the paths that ``out.select`` takes: ``0/image``."""
     for key, value in _members(output):
-        place = f"{path}/{key}" if path else key
+        inner = f"{path}/{key}" if path else key
         if isinstance(value, Tensor):
-            yield place, value
-        elif place.count("/") < _DEPTH:
-            yield from tensors(value, place)
+            yield inner, value
+        elif inner.count("/") < _DEPTH:
+            yield from tensors(value, inner)
 
 
 class Mismatch(NamedTuple):

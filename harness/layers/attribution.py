@@ -99,11 +99,11 @@ def attribute(
     name = label or type(model).__name__
     pairs = [(int(dy), int(dx)) for dy, dx in np.asarray(shifts).reshape(-1, 2)]
     _check(model, images, pairs, batch)
-    place = resolve_device(device)
+    resolved = resolve_device(device)
     trace = _Trace(model, pairs, precision)
     with (
         guarded(lambda error: f"{name} cannot be attributed to: {kind_and_reason(error)}"),
-        placed(model, place, precision) as forward,
+        placed(model, resolved, precision) as forward,
         numerics(precision),
         torch.compiler.set_stance("force_eager"),  # compiled code calls no new hooks
         trace.calls.listening(),
@@ -111,7 +111,7 @@ def attribute(
         for first in range(0, len(images), batch):
             # one batch shape throughout, and always another slot
             chosen = torch.arange(first, first + batch) % len(images)
-            part = images[chosen].to(place)
+            part = images[chosen].to(resolved)
             trace.run(lambda x: attempt(forward, x, name, "attribution"), part)
     if not trace.lines:
         raise ModelError(

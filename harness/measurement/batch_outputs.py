@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from equibench.measurement.image_order import Item, OpenCase
+from equibench.measurement.batching import Item, OpenCase
 from equibench.metrics.metric import Prepared
 from equibench.transforms.circular_shift import align
 

@@ -27,7 +27,7 @@ from equibench.measurement.batch_outputs import (
     units_of,
     worked_on_at_once,
 )
-from equibench.measurement.image_order import Item, Loader, OpenCase, items
+from equibench.measurement.batching import Item, Loader, OpenCase, items
 from equibench.measurement.row_table import ClosedCase, Sums, row_table
 from equibench.measurement.settings import Settings
 from equibench.measurement.shifted_passes import filled

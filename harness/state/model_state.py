@@ -227,11 +227,11 @@ class _Tensor:
             return False
         if self.gradient is not None and not same_bits(self.gradient, self.numbers):
             return False
-        return _place(data_of(t)) == _place(self.data)
+        return _memory_of(data_of(t)) == _memory_of(self.data)
 
     def put_back(self) -> None:
         t: Any = self.tensor
-        if _place(data_of(t)) != _place(self.data):
+        if _memory_of(data_of(t)) != _memory_of(self.data):
             t.data = self.data
         if isinstance(t, UninitializedTensorMixin):
             return
@@ -281,10 +281,10 @@ def _parts(tensor: Tensor) -> list[Tensor]:
     return []
 
 
-def _place(tensor: Tensor) -> tuple[Any, ...]:
+def _memory_of(tensor: Tensor) -> tuple[Any, ...]:
     """Where and how a tensor lies in memory."""
     if tensor.layout != torch.strided:
-        parts = tuple(map(_place, _parts(tensor)))
+        parts = tuple(map(_memory_of, _parts(tensor)))
         return tensor.layout, tensor.shape, tensor.dtype, tensor.device, parts
     pointer = 0 if tensor.is_meta else tensor.data_ptr()
     return tensor.shape, tensor.stride(), tensor.dtype, tensor.device, pointer

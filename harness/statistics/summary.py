@@ -290,6 +290,6 @@ def non_finite(rows: pd.DataFrame) -> list[dict[str, object]]:
             f"{model} has an NMSE of {first['eq_nmse']} on {suite}, case {case}, {shifts}"
             f"({first['dy']}, {first['dx']}): {reason}"
         )
-        place = {"model": model, "suite": suite, "cases": [case]}
-        found.append({**place, "error": "NonFinite", "message": message})
+        names = {"model": model, "suite": suite, "cases": [case]}
+        found.append({**names, "error": "NonFinite", "message": message})
     return found

@@ -39,12 +39,12 @@ class Rerun:
         model = self.model(label).model
         precision = self.data.manifest["configuration"].get("precision", "fp32")
         device = resolve_device("auto")
-        place = f"{suite.label}, case {case.name}"
+        where = f"{suite.label}, case {case.name}"
 
         def forward(images: Tensor) -> Tensor:
             with placed(model, device, precision) as pass_on, numerics(precision):
                 outputs = [
-                    call(pass_on, i[None].to(device), label, place, moved=True).cpu()
+                    call(pass_on, i[None].to(device), label, where, moved=True).cpu()
                     for i in images
                 ]
             return images_in_units(case, torch.cat(outputs).double(), suite.clamp)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.grid import Block, Cell, Name
 from equibench.reports.tables.summary_table import METRICS_SHOWN
-from equibench.reports.tables.values import NONE, applies, measured, number, place, within
+from equibench.reports.tables.values import NONE, applies, measured, number, within, worst_at
 from equibench.statistics.summary import Column
 
 __all__ = ["Entry", "Sheet", "sheet"]
@@ -24,7 +24,7 @@ class Entry:
     """A line: one model of one run on one suite (and group)."""
 
     run: str
-    place: str
+    subset: str
     model: str
     cells: list[Cell]
 
@@ -50,7 +50,7 @@ class _Kind:
         if not applies(line, self.column):
             return Cell(NONE)
         if self.statistic == "worst at":
-            at = place(line, self.column).replace(", ", ",\N{NO-BREAK SPACE}")
+            at = worst_at(line, self.column).replace(", ", ",\N{NO-BREAK SPACE}")
             return Cell(at, left=True)
         value, spec = float(line[self.key]), self.column.format
         note = within(line, self.column) if self.statistic == "mean" else ""
@@ -83,7 +83,7 @@ def sheet(runs: Mapping[str, RunData]) -> Sheet:
             cells.append(Cell(number(floor, ".1e"), value=floor))
             if covering:
                 cells += _covered(line, probes[run].get(model, {}).get(suite))
-            entries.append(Entry(run, place_of(suite, str(line["group"])), model, cells))
+            entries.append(Entry(run, subset_name(suite, str(line["group"])), model, cells))
     return Sheet(blocks, entries)
 
 

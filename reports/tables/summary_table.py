@@ -9,7 +9,7 @@ import pandas as pd
 from equibench.errors import UsageError
 from equibench.reports.tables.grid import Cell
 from equibench.reports.tables.notes import notes_of
-from equibench.reports.tables.values import NONE, applies, measured, number, place, within
+from equibench.reports.tables.values import NONE, applies, measured, number, within, worst_at
 from equibench.reports.tables.writers import Heading, Table, latex, markdown, terminal
 from equibench.statistics.summary import Column, columns
 
@@ -104,12 +104,12 @@ def _sorted(summary: pd.DataFrame, by: str) -> pd.DataFrame:
         close = get_close_matches(by, summary.columns, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "model or eq_nmse_mean, say"
         raise UsageError(f"cannot sort by {by!r}: the summary has no such column; {hint}")
-    place = summary.groupby(["suite", "group"], sort=False).ngroup()
+    subset = summary.groupby(["suite", "group"], sort=False).ngroup()
     falling = [c for c in columns(_metrics(summary)) if c.higher_is_better and _of(by, c)]
-    order = summary.assign(_place=place).sort_values(
-        ["_place", by], ascending=[True, not falling], kind="stable"
+    order = summary.assign(_subset=subset).sort_values(
+        ["_subset", by], ascending=[True, not falling], kind="stable"
     )
-    return order.drop(columns="_place").reset_index(drop=True)
+    return order.drop(columns="_subset").reset_index(drop=True)
 
 
 def _metrics(summary: pd.DataFrame) -> list[str]:
@@ -186,7 +186,7 @@ def _cells(
     cells = []
     for statistic in statistics:
         if statistic == "at":
-            cells.append(Cell(place(line, column, _CASE_WIDTH)))
+            cells.append(Cell(worst_at(line, column, _CASE_WIDTH)))
         elif statistic == "ci":
             cells.append(Cell(within(line, column) or NONE))
         else:

@@ -9,7 +9,7 @@ import pandas as pd
 from equibench.reports.findings.run_data import shorten
 from equibench.statistics.summary import Column, columns
 
-__all__ = ["NONE", "applies", "measured", "number", "place", "within"]
+__all__ = ["NONE", "applies", "measured", "number", "within", "worst_at"]
 
 NONE = "–"
 """Stands where a metric does not apply, such as ΔPSNR without a ground truth."""
@@ -51,7 +51,7 @@ def within(line: Mapping[Any, Any], column: Column) -> str:
     return f"no interval: {reason}" if isinstance(reason, str) and reason else ""
 
 
-def place(line: Mapping[str, object], column: Column, width: int = 0) -> str:
+def worst_at(line: Mapping[str, object], column: Column, width: int = 0) -> str:
     """Where the worst of a metric occurs: ``case (dy, dx)``; a ``width`` cuts long cases.
 
     An error of exactly zero is the worst nowhere.
