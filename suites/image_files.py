@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from equibench.cases.python_data import white_of
 from equibench.errors import DataError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.suites.files import pillow
@@ -140,13 +141,6 @@ def _named(path: Path) -> Iterator[None]:
         yield
 
 
-def _white(values: NDArray[Any]) -> float | None:
-    """Of a type: whole numbers from 0 on have one."""
-    if values.dtype == np.bool_:
-        return 1.0
-    return float(np.iinfo(values.dtype).max) if values.dtype.kind == "u" else None
-
-
 def _kind(found: Picture) -> str:
     if found.is_volume:
         return f"{found.values.dtype} volume"
@@ -170,7 +164,7 @@ def _image(values: NDArray[Any], orientation: int = 1) -> Picture:
     """Of the pixels (H, W) or (H, W, C) of a photograph, whose even channel is alpha."""
     values = values[..., None] if values.ndim == 2 else values
     alpha = values.shape[2] in (2, 4)
-    return Picture(_upright(values, orientation), _white(values), alpha=alpha)
+    return Picture(_upright(values, orientation), white_of(values.dtype), alpha=alpha)
 
 
 def _pixels(image: Any, classes: bool) -> NDArray[Any]:
@@ -207,7 +201,7 @@ def _tiff(path: Path, classes: bool = False) -> Picture:
             return _photograph(path)
         values: NDArray[Any] = series.asarray()
         tag = page.tags.get(_ORIENTATION)
-    white = _white(values)
+    white = white_of(values.dtype)
     if page.photometric.name == "MINISWHITE" and white is not None:
         values = (white - values).astype(values.dtype)
     if series.axes.startswith("S"):  # one plane for each channel
@@ -235,7 +229,7 @@ def _numpy(path: Path, classes: bool = False) -> Picture:
             if len(arrays.files) != 1:
                 raise DataError(f"{path} holds {', '.join(arrays.files)}: keep one array in a file")
             values = arrays[arrays.files[0]]
-    return Picture(values, _white(values), axis=_UNKNOWN)
+    return Picture(values, white_of(values.dtype), axis=_UNKNOWN)
 
 
 def _numpy_shape(path: Path) -> tuple[int, ...] | None:
@@ -253,7 +247,7 @@ def _nifti(path: Path, classes: bool = False) -> Picture:
     values = np.asarray(image.dataobj)
     while values.ndim > 2 and values.shape[-1] == 1:
         values = values[..., 0]
-    return Picture(values, None if scaled else _white(values), axis=2)
+    return Picture(values, None if scaled else white_of(values.dtype), axis=2)
 
 
 def _nifti_shape(path: Path) -> tuple[int, ...] | None:
@@ -269,7 +263,7 @@ def _nrrd(path: Path, classes: bool = False) -> Picture:
     import nrrd
 
     values, _ = nrrd.read(str(path), index_order="C")
-    return Picture(values, _white(values), axis=0)
+    return Picture(values, white_of(values.dtype), axis=0)
 
 
 def _nrrd_shape(path: Path) -> tuple[int, ...] | None:
@@ -289,7 +283,7 @@ def _dicom(path: Path, classes: bool = False) -> Picture:
     colours = str(data.PhotometricInterpretation)
     if colours == "PALETTE COLOR":
         values = apply_color_lut(values, data)
-        return Picture(values, _white(values), axis=axis)
+        return Picture(values, white_of(values.dtype), axis=axis)
     slope = float(data.get("RescaleSlope", 1)), float(data.get("RescaleIntercept", 0))
     if slope != (1.0, 0.0) or "ModalityLUTSequence" in data:
         return Picture(np.asarray(apply_rescale(values, data)), None, axis=axis)

@@ -10,7 +10,6 @@ import pandas as pd
 from torch import Tensor
 from tqdm import tqdm
 
-from equibench.cases.suite import Suite
 from equibench.evaluation.model_on_suite import Evaluation, units
 from equibench.evidence.certificate import Proof
 from equibench.evidence.repeatability import Repeatability
@@ -66,8 +65,11 @@ class Result:
 
 def evaluate(
     model: Callable[[Tensor], Tensor] | str,
-    suite: Suite | Tensor | str,
+    data: Any,
     *,
+    targets: Any = None,
+    input_key: str | int | None = None,
+    target_key: str | int | None = None,
     shifts: str = DEFAULT_SHIFTS,
     device: str = "auto",
     precision: Precision = "fp32",
@@ -82,11 +84,15 @@ def evaluate(
     isolate: bool = False,
     progress: bool | None = None,
 ) -> Result:
-    """Measure the shift equivariance of one model on one suite.
+    """Measure the shift equivariance of one model on one suite, or on images.
 
     Args:
         model: any callable from (B, C, H, W) to (B, C', H, W), or a name as on the command line.
-        suite: a suite, its name, or images (B, C, H, W).
+        data: a suite or its name, with settings as on the command line; or images: a tensor or
+            array (B, C, H, W), a list of images of any sizes, a ``torch.utils.data.Dataset`` or a
+            ``DataLoader`` whose items are images, (image, target) or dicts.
+        targets: ground truths of images, in the same form, where the items of ``data`` have none.
+        input_key, target_key: where an item has its image and its ground truth; see ``PythonData``.
         shifts: a shift plan, as on the command line.
         device: ``auto`` takes the GPU where there is one; the model is put back afterwards.
         precision: ``fp32`` is IEEE float32, TF32 off.
@@ -128,7 +134,7 @@ def evaluate(
         model = loaded.model
         for note in () if silent else loaded.notes:
             tqdm.write(f"{label}: {note}", sys.stderr)
-    suite = suite_of(suite)
+    suite = suite_of(data, targets, input_key=input_key, target_key=target_key)
     cases = case_names(suite, limit)
     todo = units(suite, settings.plan, cases, settings.device.type)
     with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:

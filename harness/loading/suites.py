@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Mapping
 from copy import copy
 from itertools import islice
+from typing import Any
 
 from torch import Tensor
 
+from equibench.cases.python_data import PythonData, is_data
 from equibench.cases.suite import ImageCases, Suite
 from equibench.errors import DataError, UsageError
 from equibench.foundation.file_names import as_text
@@ -88,21 +90,44 @@ def case_names(suite: Suite, limit: int | None = None) -> list[str]:
     return names
 
 
-def suite_of(suite: Suite | Tensor | str) -> Suite:
-    """A suite, from its name, from images (B, C, H, W), or as it is; one without a label is copied.
+def suite_of(
+    data: Any,
+    targets: Any = None,
+    *,
+    input_key: str | int | None = None,
+    target_key: str | int | None = None,
+) -> Suite:
+    """A suite, from its name, from a caller's data, or as it is; one without a label is copied.
+
+    Args:
+        data: a name with arguments, an equibench suite, or images as ``PythonData`` takes them.
+        targets: ground truths of images, in the same form.
+        input_key, target_key: where an item of the data has image and ground truth.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: it is none of these, or a suite that brings its own ground truths is given some.
     """
-    if isinstance(suite, Tensor):
-        suite = ImageCases(suite)
-    elif isinstance(suite, str):
-        suite = build_suite(Spec.parse(suite), {})
-    elif not isinstance(suite, Suite):
-        raise UsageError(
-            f"{type(suite).__name__} is no suite: give a name, an equibench Suite, or images as a "
-            "tensor (B, C, H, W)"
-        )
+    keys = {"input_key": input_key, "target_key": target_key}
+    suite: Suite
+    images = isinstance(data, Tensor) and data.is_floating_point()
+    if images and (targets is None or isinstance(targets, Tensor)):
+        suite = ImageCases(data, targets)
+    elif is_data(data):
+        suite = PythonData(data, targets, **keys)
+    else:
+        given = {"targets": targets, **keys}
+        for name, value in given.items():
+            if value is not None:
+                raise UsageError(f"{name} is for images: a suite brings its own ground truths")
+        if isinstance(data, str):
+            suite = build_suite(Spec.parse(data), {})
+        elif isinstance(data, Suite):
+            suite = data
+        else:
+            raise UsageError(
+                f"{type(data).__name__} is no suite: give a name, an equibench Suite, or images: "
+                "a tensor or array (B, C, H, W), a list, a Dataset or a DataLoader"
+            )
     if not suite.label:
         suite = copy(suite)  # the caller's own stays as it is
         suite.label = suite.name
