@@ -15,7 +15,8 @@ from equibench.evidence.certificate import Proof
 from equibench.evidence.repeatability import Repeatability
 from equibench.evidence.stride_probing import PROBED, Probe
 from equibench.foundation.validation import checked
-from equibench.inference.precision import Precision, label_of
+from equibench.inference.placement import label_of
+from equibench.inference.precision import Precision
 from equibench.loading.load import load_spec
 from equibench.loading.suites import case_names, suite_of
 from equibench.measurement.run_config import Conditions

@@ -14,7 +14,8 @@ from equibench.cases.suite import Suite
 from equibench.errors import UsageError
 from equibench.evaluation.evaluate import Result, evaluate
 from equibench.foundation.rounding import default_limit
-from equibench.inference.precision import Precision, numerics, placed
+from equibench.inference.placement import placed
+from equibench.inference.precision import Precision, numerics
 from equibench.loading.suites import suite_of
 from equibench.statistics.averages import mean, quantiles
 from equibench.statistics.summary import Column, columns, worst_at

@@ -24,7 +24,8 @@ from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.rounding import allowance, default_limit
 from equibench.inference.adapters import Adapted
 from equibench.inference.forward_pass import attempt, out_of_memory
-from equibench.inference.precision import Precision, numerics, placed, resolve_device
+from equibench.inference.placement import placed
+from equibench.inference.precision import Precision, numerics, resolve_device
 from equibench.layers.layer_calls import LayerCall, LayerCalls
 from equibench.layers.map_alignment import (
     Displacement,

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from equibench.cases.suite import Case, Suite, in_units
 from equibench.errors import UsageError
 from equibench.foundation.rounding import NEAR_TIE
-from equibench.inference.precision import Precision, numerics, placed, resolve_device
+from equibench.inference.placement import placed
+from equibench.inference.precision import Precision, numerics, resolve_device
 from equibench.layers.adaptive_choices import Choice, Pair, adaptive_layers, flips, recording
 from equibench.loading.suites import case_names, suite_of
 from equibench.measurement.shifted_passes import shifted_outputs

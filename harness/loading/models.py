@@ -22,9 +22,9 @@ from equibench.registry.plugin_files import Repository, repository_of, visible
 from equibench.registry.provenance import source_sha256
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
-from equibench.state.model_state import bytes_of
 from equibench.state.object_graph import registered_modules
 from equibench.state.process_state import process_kept
+from equibench.state.tensor_memory import bytes_of
 
 __all__ = [
     "LoadedModel",

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from equibench.errors import ModelError, UnavailableError, UsageError, words
 from equibench.inference.model_outputs import Frame, frame_of, mismatch, shape
-from equibench.inference.precision import current_precision, numerics, placed
+from equibench.inference.placement import placed
+from equibench.inference.precision import current_precision, numerics
 from equibench.inference.random_generators import generators, seed_of_generators
 from equibench.inference.remedies import Failure, remedy
 from equibench.loading.models import LoadedModel, build_model

@@ -9,7 +9,8 @@ from torch import Tensor
 from equibench.cases.suite import Case, Suite, in_units
 from equibench.errors import UsageError
 from equibench.inference.forward_pass import call
-from equibench.inference.precision import numerics, placed, resolve_device
+from equibench.inference.placement import placed
+from equibench.inference.precision import numerics, resolve_device
 from equibench.loading.load import load_spec
 from equibench.loading.models import LoadedModel
 from equibench.loading.suites import build_suite
