@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from equibench.evidence.repeatability import KINDS
 from equibench.evidence.words import could_deviate, rows_of_today, weakest
 from equibench.foundation.rounding import allowance
-from equibench.metrics.metric import Metric
-from equibench.registry.registries import METRICS
+from equibench.metrics.chosen import metrics_of
 from equibench.statistics.averages import exact_sum, mean, quantiles
 from equibench.statistics.confidence_intervals import Interval, interval
 
@@ -63,9 +62,8 @@ class Column:
 
 def columns(names: Sequence[str]) -> list[Column]:
     """The metric columns among some column names, equivariance first."""
-    metrics: list[Metric] = [e.object for e in METRICS.entries() if e.unavailable() is None]
     equivariance, changes, quality = [], [], []
-    for m in metrics:
+    for m in metrics_of(names):
         up, best = m.higher_is_better, m.bounds[1 if m.higher_is_better else 0]
         shown = m.title, m.unit, m.format, up
         equivariance.append(Column(f"eq_{m.column}", *shown, True, best, m.version))
