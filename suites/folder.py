@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, UnavailableError, UsageError
@@ -16,17 +14,19 @@ from equibench.foundation.file_names import as_path, as_text
 from equibench.registry.registries import register_suite
 from equibench.suites.files import choose
 from equibench.suites.folder_listing import ORDERS, Partners, image_files, suffix_of
-from equibench.suites.image_files import Picture, missing_readers, read_picture, volume_shape
+from equibench.suites.image_files import (
+    Picture,
+    missing_readers,
+    read_picture,
+    volume_shape,
+)
+from equibench.suites.preparation import Pixels, Preparation
 from equibench.suites.verify import Held, VerifyReport, verify_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Folder"]
-
-MODES = ("grey", "rgb", "asis")
-LUMA = (0.299, 0.587, 0.114)
-"""Of red, green and blue in grey (ITU-R BT.601)."""
 
 
 @register_suite("folder", summary="any folder of images: -s folder,path=DIR", extra="folder")
@@ -39,6 +39,10 @@ class Folder(Suite):
     Args:
         path: the folder.
         targets: the folder of ground truths, paired by relative path and stem.
+        labels: the folder of label maps, paired likewise: classes in whole numbers, of palettes
+            their numbers. The suite is then measured by ``agreement``, ``iou`` and ``dice``.
+        ignore: the number of pixels whose class is not known, 255 by default; -1 for none. Without
+            it a mask of 0 and 255 alone is black and white, classes 0 and 1.
         mode: ``grey`` (ITU-R BT.601), ``rgb`` (grey three times), both without alpha, or ``asis``.
         range: ``LOW..HIGH``, what black and white of whole numbers become: 0 and 255 of a byte, 0
             and 65535 of 16 bits; ``0..1`` by default. What has units of its own (floats, signed
@@ -65,6 +69,8 @@ class Folder(Suite):
         path: str | None = None,
         root: str | None = None,
         targets: str | None = None,
+        labels: str | None = None,
+        ignore: int | None = None,
         mode: str = "grey",
         range: str | None = None,
         size: int | str | None = None,
@@ -83,10 +89,13 @@ class Folder(Suite):
         self.folder = _existing("path", given)
         self.name = f"folder:{as_text(self.folder.resolve().name)}"
         self.targets = None if not targets else Partners("targets", _existing("targets", targets))
-        self.mode = choose("folder", "mode", mode, MODES)
+        self.labels = None if not labels else Partners("labels", _existing("labels", labels))
+        if targets and labels:
+            raise UsageError("suite 'folder': targets and labels are both a ground truth: take one")
+        if labels:
+            self.metrics = ("agreement", "iou", "dice")
         self.sort = choose("folder", "sort", sort, list(ORDERS))
-        self.bounds, self.chosen_range = _bounds(range or "0..1"), range is not None
-        self.size, self.crop = _size("size", size), _size("crop", crop)
+        self.prepared = Preparation(mode, range, size, crop, ignore)
         self.glob = glob
         self.group = None if group == "folder" else _pattern("group", group)
         self.by_folder = group == "folder"
@@ -100,6 +109,8 @@ class Folder(Suite):
             self.images_per_case = 32
         self._given: dict[str, str | int | float | bool] = {
             "targets": targets is not None,
+            "labels": labels is not None,
+            "ignore": 255 if ignore is None else ignore,
             "mode": mode,
             "range": range or "",
             "size": size or "",
@@ -133,11 +144,12 @@ class Folder(Suite):
                 f"suite {self.name!r}: {', '.join(of)} files need {module}; "
                 "pip install 'equibench[folder]', or choose others with glob=…"
             )
-        if self.targets is not None and not any(map(self.targets.of, names)):
-            raise UsageError(
-                f"suite {self.name!r}: no file in {self.targets.folder} has the path and stem of "
-                f"an image, such as {as_text(names[0])}"
-            )
+        for partners in filter(None, (self.targets, self.labels)):
+            if not any(map(partners.of, names)):
+                raise UsageError(
+                    f"suite {self.name!r}: no file in {partners.folder} has the path and stem of "
+                    f"an image, such as {as_text(names[0])}"
+                )
         if self.axis is None or self.volume:
             return [as_text(name) for name in names[: self.n]]
         return list(islice((s for name in names for s in self._slices(name)), self.n))
@@ -174,17 +186,20 @@ class Folder(Suite):
             group = file.partition("/")[0] if "/" in file else "all"
         cluster = "" if self.cluster is None else self._found("cluster", self.cluster, file)
         path = as_path(str(self.folder / file))
-        images = self._prepared(path, self._taken(path, found, index))
+        images = self.prepared.image(path, self._taken(path, found, index))
+        partners = self.targets or self.labels
         target = None
-        if self.targets is not None:
-            partner = self._partner(self.targets, file)
-            held = read_picture(partner, volume=self.axis is not None or self.volume)
-            target = self._prepared(partner, self._taken(partner, held, index))
+        if partners is not None:
+            partner = self._partner(partners, file)
+            sliced = self.axis is not None or self.volume
+            held = read_picture(partner, classes=self.labels is not None, volume=sliced)
+            prepare = self.prepared.image if self.labels is None else self.prepared.classes
+            target = prepare(partner, self._taken(partner, held, index))
             _fits(partner, target, path, images)
         return Case(name=name, input=images, target=target, group=group, cluster=cluster)
 
     def _files(self) -> list[str]:
-        partners = [each.folder for each in (self.targets,) if each is not None]
+        partners = [each.folder for each in (self.targets, self.labels) if each is not None]
         return image_files(self.folder, self.glob, self.sort, partners)
 
     def _slices(self, name: str) -> Iterator[str]:
@@ -206,11 +221,11 @@ class Folder(Suite):
             return name, None
         return file, int(index)
 
-    def _taken(self, path: Path, found: Picture, index: int | None) -> "_Images":
+    def _taken(self, path: Path, found: Picture, index: int | None) -> Pixels:
         """What is of a case."""
         values = found.values
         if found.axis is None:
-            return _Images(values[None], found.white, found.alpha)
+            return Pixels(values[None], found.white, found.alpha)
         if index is None and not self.volume:
             shape = "×".join(map(str, values.shape))
             raise DataError(
@@ -222,58 +237,7 @@ class Folder(Suite):
             if index >= len(slices):
                 raise DataError(f"{path} has no slice {index}, but {len(slices)}")
             slices = slices[index : index + 1]
-        return _Images(slices[..., None], found.white, alpha=False)
-
-    def _prepared(self, path: Path, images: "_Images") -> "Tensor":
-        """(N, C, H, W) in float32: range, channels, size, crop."""
-        import torch
-
-        values = images.values.astype(np.float64)
-        if images.white is not None:
-            low, high = self.bounds
-            values = values / images.white * (high - low) + low
-        elif self.chosen_range:
-            raise DataError(
-                f"{path} has no white, for its type is {images.values.dtype}: leave range out, or "
-                "give the model in.range=0..1"
-            )
-        values = self._channels(path, values, images.alpha)
-        tensor = torch.from_numpy(np.ascontiguousarray(values.transpose(0, 3, 1, 2)))
-        return self._cropped(path, self._resized(tensor)).float()
-
-    def _channels(self, path: Path, values: NDArray[Any], alpha: bool) -> NDArray[Any]:
-        """Of images (N, H, W, C)."""
-        if self.mode == "asis":
-            return values
-        values = values[..., :-1] if alpha else values
-        if values.shape[-1] not in (1, 3):
-            raise DataError(
-                f"{path} has {values.shape[-1]} channels, which are no colours: mode=asis keeps "
-                "them"
-            )
-        if self.mode == "rgb":
-            return np.broadcast_to(values, (*values.shape[:-1], 3))
-        return values if values.shape[-1] == 1 else (values @ np.array(LUMA))[..., None]
-
-    def _resized(self, images: "Tensor") -> "Tensor":
-        """(N, C, H, W), by bilinear interpolation with antialiasing."""
-        from torch.nn.functional import interpolate
-
-        if self.size is None:
-            return images
-        size = _of_shorter(self.size[0], images.shape[-2:]) if len(self.size) == 1 else self.size
-        return interpolate(images, tuple(size), mode="bilinear", antialias=True)
-
-    def _cropped(self, path: Path, images: "Tensor") -> "Tensor":
-        if self.crop is None:
-            return images
-        (height, width), (h, w) = images.shape[-2:], (self.crop * 2)[:2]
-        if h > height or w > width:
-            raise DataError(
-                f"crop={h}x{w} does not fit into {path}, {height}×{width}: size=… first"
-            )
-        top, left = (height - h) // 2, (width - w) // 2
-        return images[..., top : top + h, left : left + w].contiguous()
+        return Pixels(slices[..., None], found.white, alpha=False)
 
     def _partner(self, partners: Partners, file: str) -> Path:
         """The file that an image is paired with.
@@ -297,41 +261,12 @@ class Folder(Suite):
         return (match[1] if pattern.groups else match[0]) or "all"
 
 
-@dataclass(frozen=True)
-class _Images:
-    """Images (N, H, W, C) of a case as they lie in a file."""
-
-    values: NDArray[Any]
-    white: float | None
-    alpha: bool
-
-
 def _existing(setting: str, text: str) -> Path:
     folder = as_path(str(text))
     if not folder.is_dir():
         what = "a file" if folder.exists() else "no folder"
         raise UnavailableError(f"suite 'folder': {setting}={text} is {what}")
     return folder
-
-
-def _bounds(text: str) -> tuple[float, float]:
-    try:
-        low, high = map(float, text.split(".."))
-    except ValueError:
-        low = high = 0.0
-    if not low < high:
-        raise UsageError(f"suite 'folder': range={text} is no range: write range=0..1")
-    return low, high
-
-
-def _size(setting: str, value: int | str | None) -> tuple[int, ...] | None:
-    """One side, or height and width."""
-    if value is None:
-        return None
-    parts = str(value).lower().split("x")
-    if len(parts) > 2 or not all(p.isdecimal() and int(p) for p in parts):
-        raise UsageError(f"suite 'folder': {setting}={value} is no size: write 256 or 256x320")
-    return tuple(map(int, parts))
 
 
 def _pattern(setting: str, text: str | None) -> re.Pattern[str] | None:
@@ -343,13 +278,6 @@ def _pattern(setting: str, text: str | None) -> re.Pattern[str] | None:
         raise UsageError(
             f"suite 'folder': {setting}={text} is no regular expression: {error}"
         ) from None
-
-
-def _of_shorter(side: int, shape: Sequence[int]) -> tuple[int, int]:
-    """Height and width that keep the shape of an image whose shorter side becomes ``side``."""
-    shorter = min(shape)
-    height, width = (max(1, round(n * side / shorter)) for n in shape)
-    return height, width
 
 
 def _fits(partner: Path, target: "Tensor", path: Path, images: "Tensor") -> None:

@@ -1,6 +1,7 @@
 """Commands that measure: quickstart, run, probe."""
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,6 +71,10 @@ def run(
     precision: Annotated[str | None, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = None,
     batch: Annotated[str | None, typer.Option(help="Images per forward pass, or auto.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many cases.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="nmse,psnr,ssim or agreement,iou,dice; the suite's own by default."),
+    ] = None,
     frame: Annotated[str | None, typer.Option(help="canonical or reference.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of shifts and of untrained networks.")] = None,
     exhaustive: Annotated[
@@ -130,6 +135,7 @@ def run(
         "precision": precision,
         "batch": int(batch) if batch and batch.lstrip("-").isdigit() else batch,
         "limit": limit,
+        "metrics": re.split("[,/]", metrics) if metrics else None,
         "frame": frame,
         "seed": seed,
         "exhaustive": exhaustive or None,

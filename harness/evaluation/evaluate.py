@@ -1,7 +1,7 @@
 """Evaluating a model from Python, in memory."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -71,6 +71,7 @@ def evaluate(
     targets: Any = None,
     input_key: str | int | None = None,
     target_key: str | int | None = None,
+    metrics: Sequence[str] = (),
     shifts: str = DEFAULT_SHIFTS,
     device: str = "auto",
     precision: Precision = "fp32",
@@ -94,6 +95,7 @@ def evaluate(
             ``DataLoader`` whose items are images, (image, target) or dicts.
         targets: ground truths of images, in the same form, where the items of ``data`` have none.
         input_key, target_key: where an item has its image and its ground truth; see ``PythonData``.
+        metrics: what the outputs are compared by, ``("agreement", "iou")``; else the suite's own.
         shifts: a shift plan, as on the command line.
         device: ``auto`` takes the GPU where there is one; the model is put back afterwards.
         precision: ``fp32`` is IEEE float32, TF32 off.
@@ -120,6 +122,7 @@ def evaluate(
         "precision": precision,
         "batch": batch,
         "limit": limit,
+        "metrics": metrics,
         "frame": frame,
         "seed": seed,
         "exhaustive": exhaustive,
@@ -135,7 +138,8 @@ def evaluate(
         model = loaded.model
         for note in () if silent else loaded.notes:
             tqdm.write(f"{label}: {note}", sys.stderr)
-    suite = suite_of(data, targets, input_key=input_key, target_key=target_key)
+    keys = {"input_key": input_key, "target_key": target_key}
+    suite = suite_of(data, targets, **keys, metrics=metrics)
     cases = case_names(suite, limit)
     todo = units(suite, settings.plan, cases, settings.device.type)
     with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:

@@ -45,6 +45,7 @@ class Conditions(BaseModel):
     precision: Literal["fp32", "fp64", "tf32", "bf16", "fp16"] = "fp32"
     batch: PositiveInt | Literal["auto"] = "auto"
     limit: PositiveInt | None = None
+    metrics: tuple[str, ...] = ()
     frame: Literal["canonical", "reference"] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     exhaustive: bool = False

@@ -87,7 +87,7 @@ class LabelMetric(Metric):
 
     def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
         """From the counts (..., 2K): twice what is common to both maps, and all of both."""
-        common, both = totals.unflatten(-1, (2, -1)).unbind(-2)
+        common, both = totals.chunk(2, dim=-1)
         return self._mean(common / both, both)
 
     def _mean(self, scores: Tensor, present: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class Agreement(_Overlap):
     each_class = False
 
     def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
-        common, both = totals.unflatten(-1, (2, -1)).sum(dim=-1).unbind(-1)
+        common, both = (part.sum(dim=-1) for part in totals.chunk(2, dim=-1))
         return (common / both).where(both != 0, 1.0)
 
 
@@ -136,7 +136,7 @@ class IoU(_Overlap):
     title = "IoU"
 
     def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
-        common, both = totals.unflatten(-1, (2, -1)).unbind(-2)
+        common, both = totals.chunk(2, dim=-1)
         return self._mean(common / (2 * both - common), both)
 
 

@@ -66,7 +66,12 @@ class Metric(ABC):
         Args:
             labels: whether they are class maps.
         """
-        return f"{self.name} compares images, and these are labels" if labels else None
+        if labels:
+            return (
+                f"{self.name} compares images, and these are labels: choose others, --metrics "
+                "agreement,iou,dice"
+            )
+        return None
 
     def prepare(self, reference: Tensor, data_range: Tensor) -> Prepared:
         """Keep what comparisons need of references (B, C, H, W) with data ranges R (B,)."""

@@ -20,6 +20,7 @@ from equibench.loading.weights import weights_file
 from equibench.measurement.row_table import row_columns, suite_metrics
 from equibench.measurement.run_config import SPLITTING, RunConfig
 from equibench.measurement.settings import Settings
+from equibench.metrics.chosen import metric_called
 from equibench.registry.plugin_files import repository_of
 from equibench.registry.provenance import environment
 from equibench.registry.registries import MODELS, SUITES
@@ -149,10 +150,12 @@ class _Run:
         found: dict[str, tuple[Suite, Sequence[str]]] = {}
         reasons: list[EquibenchError] = []
         for label, spec in self.suite_specs.items():
+            for metric in (*self.config.metrics, *spec.metrics):
+                metric_called(metric)
             with suppress(UnavailableError):  # told below
                 SUITES.get(spec.reference).check(_given(spec, self.config.data))
             try:
-                suite = build_suite(spec, self.config.data)
+                suite = build_suite(spec, self.config.data, self.config.metrics)
                 cases = case_names(suite, self.config.limit)
             except EquibenchError as error:  # of the suite, whose name and arguments are right
                 reasons.append(error)

@@ -209,7 +209,9 @@ class Worker:
     @contextmanager
     def _evaluation(self, loaded: LoadedModel, job: Job) -> Iterator[Ready]:
         if job.suite.label not in self._suites:
-            self._suites[job.suite.label] = build_suite(job.suite, self.config.data)
+            self._suites[job.suite.label] = build_suite(
+                job.suite, self.config.data, self.config.metrics
+            )
         suite = self._suites[job.suite.label]
         declared = loaded.provenance["details"].get("total_stride")
         model, settings = loaded.model, self.settings

@@ -42,6 +42,7 @@ class Column:
         shifted: over shifts; otherwise over cases, unshifted.
         best: the value that nothing is better than; infinite where there is none.
         version: of the metric's definition.
+        labels: whether it is of class maps.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Column:
     shifted: bool
     best: float
     version: int
+    labels: bool
 
     @property
     def heading(self) -> str:
@@ -65,12 +67,12 @@ def columns(names: Sequence[str]) -> list[Column]:
     equivariance, changes, quality = [], [], []
     for m in metrics_of(names):
         up, best = m.higher_is_better, m.bounds[1 if m.higher_is_better else 0]
-        shown = m.title, m.unit, m.format, up
-        equivariance.append(Column(f"eq_{m.column}", *shown, True, best, m.version))
-        quality.append(Column(m.column, *shown, False, best, m.version))
+        shown, kind = (m.title, m.unit, m.format, up), (m.version, m.labels)
+        equivariance.append(Column(f"eq_{m.column}", *shown, True, best, *kind))
+        quality.append(Column(m.column, *shown, False, best, *kind))
         if m.delta_format:
             shown = f"Δ{m.title}", m.unit, m.delta_format, False
-            changes.append(Column(f"delta_{m.column}", *shown, True, 0.0, m.version))
+            changes.append(Column(f"delta_{m.column}", *shown, True, 0.0, *kind))
     return [c for c in [*equivariance, *changes, *quality] if c.name in names]
 
 

@@ -9,14 +9,19 @@ import pandas as pd
 from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.grid import Block, Cell, Name
-from equibench.reports.tables.summary_table import METRICS_SHOWN
-from equibench.reports.tables.values import NONE, applies, measured, number, within, worst_at
+from equibench.reports.tables.values import (
+    NONE,
+    applies,
+    measured,
+    number,
+    quality_shown,
+    shown_by_default,
+    within,
+    worst_at,
+)
 from equibench.statistics.summary import Column
 
 __all__ = ["Entry", "Sheet", "sheet"]
-
-_QUALITY = ("psnr", "ssim")
-"""Columns of rows that say how good the unshifted reconstruction is."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def sheet(runs: Mapping[str, RunData]) -> Sheet:
     if not parts:
         return Sheet([], [])
     summary = pd.concat(parts, ignore_index=True)
-    shown, quality = measured(summary, METRICS_SHOWN), measured(summary, _QUALITY)
+    shown, quality = measured(summary, shown_by_default(summary)), quality_shown(summary)
     kinds = [kind for column in shown for kind in _kinds(column, shown[0])]
     kinds += [_Kind(column, "mean") for column in quality]
     probes = {run: data.manifest.get("probes", {}) for run, data in runs.items()}

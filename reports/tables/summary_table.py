@@ -9,16 +9,22 @@ import pandas as pd
 from equibench.errors import UsageError
 from equibench.reports.tables.grid import Cell
 from equibench.reports.tables.notes import notes_of
-from equibench.reports.tables.values import NONE, applies, measured, number, within, worst_at
+from equibench.reports.tables.values import (
+    METRICS_SHOWN,
+    NONE,
+    applies,
+    measured,
+    number,
+    shown_by_default,
+    within,
+    worst_at,
+)
 from equibench.reports.tables.writers import Heading, Table, latex, markdown, terminal
 from equibench.statistics.summary import Column, columns
 
-__all__ = ["METRICS_SHOWN", "STATISTICS", "Format", "as_table", "summary_table"]
+__all__ = ["STATISTICS", "Format", "as_table", "summary_table"]
 
 Format: TypeAlias = Literal["markdown", "csv", "latex", "text"]
-
-METRICS_SHOWN = ("eq_nmse", "eq_ssim", "delta_psnr")
-"""Columns of rows that tables show unless others are asked for."""
 
 STATISTICS = {
     "mean": "mean",
@@ -49,7 +55,7 @@ def summary_table(
     *,
     format: Format = "markdown",
     weights: Mapping[str, str] | None = None,
-    metrics: Sequence[str] = METRICS_SHOWN,
+    metrics: Sequence[str] = (),
     statistics: Sequence[str] = (),
     sort: str | None = None,
     width: int = 120,
@@ -62,7 +68,7 @@ def summary_table(
         format: ``csv`` has every column of the summary, the others mean and worst of
             ``metrics`` and where the worst of the first of them occurs.
         weights: by model; a line under the table names the untrained.
-        metrics: columns of rows.
+        metrics: columns of rows; else ``shown_by_default``.
         statistics: what is shown of each metric, and of the whole, instead (``STATISTICS``).
         sort: a column of the summary that orders the models of each suite, the best first.
         width, colour: of ``text``, in characters, and whether it has ANSI colours.
@@ -125,11 +131,11 @@ def _of(name: str, column: Column) -> bool:
 def as_table(
     summary: pd.DataFrame,
     weights: Mapping[str, str] | None = None,
-    metrics: Sequence[str] = METRICS_SHOWN,
+    metrics: Sequence[str] = (),
     statistics: Sequence[str] = (),
 ) -> Table:
     """A summary as a table for any writer; arguments as of ``summary_table``."""
-    chosen = measured(summary, metrics)
+    chosen = measured(summary, metrics or shown_by_default(summary))
     grouped = bool((summary["group"] != "all").any())
     keys = ["suite", *(["group"] if grouped else []), "model"]
     of_metrics = [name for name in statistics if name not in _OF_ALL]

@@ -92,6 +92,10 @@ def files(tmp_path, monkeypatch):
         for name in ("beach1", "beach2", "wood1"):
             pixels = random.integers(0, 256, (72, 80), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "masks").mkdir()
+    for name in ("beach1", "beach2", "wood1"):
+        classes = random.choice([0, 1, 2, 255], (72, 80)).astype(np.uint8)
+        Image.fromarray(classes).save(tmp_path / "masks" / f"{name}.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path

@@ -290,6 +290,78 @@ def test_a_pair_of_two_sizes_names_both_files(tmp_path):
         folder(tmp_path / "in", targets=tmp_path / "out").load("a.npy")
 
 
+def classes(tmp_path, mask, write=None, **settings):
+    """(H, W) of the label map beside an image."""
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    np.save(tmp_path / "in/a.npy", np.zeros(mask.shape[:2], np.float32))
+    if write:
+        write(tmp_path / "out")
+    else:
+        Image.fromarray(mask).save(tmp_path / "out/a.png")
+    target = folder(tmp_path / "in", labels=tmp_path / "out", **settings).load("a.npy").target
+    assert target.dtype == torch.int64
+    return target[0, 0].numpy()
+
+
+MASK = RANDOM.choice([0, 1, 2, 255], (6, 8)).astype(np.uint8)
+
+
+def test_label_maps_are_classes_and_the_ignored_are_below_zero(tmp_path):
+    expected = np.where(MASK == 255, -1, MASK.astype(int))
+    np.testing.assert_array_equal(classes(tmp_path, MASK), expected)
+    np.testing.assert_array_equal(classes(tmp_path, MASK, ignore=-1), MASK)
+    two = np.where(MASK == 2, -1, MASK.astype(int))
+    np.testing.assert_array_equal(classes(tmp_path, MASK, ignore=2), two)
+
+
+def test_a_palette_has_the_numbers_of_classes_and_not_its_colours(tmp_path):
+    def write(out):
+        image = Image.fromarray(MASK, "P")
+        image.putpalette([7, 8, 9] * 256)
+        image.save(out / "a.png")
+
+    expected = np.where(MASK == 255, -1, MASK.astype(int))
+    np.testing.assert_array_equal(classes(tmp_path, MASK, write), expected)
+
+
+def test_grey_in_three_channels_and_floats_that_are_whole_are_classes(tmp_path):
+    threefold = np.stack([MASK] * 3, axis=-1)
+    expected = np.where(MASK == 255, -1, MASK.astype(int))
+    np.testing.assert_array_equal(classes(tmp_path, threefold), expected)
+    (tmp_path / "out/a.png").unlink()
+    found = classes(tmp_path, MASK, lambda out: np.save(out / "a.npy", MASK.astype(np.float64)))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_black_and_white_is_asked_about_before_white_is_ignored(tmp_path):
+    mask = RANDOM.choice([0, 255], (6, 8)).astype(np.uint8)
+    with pytest.raises(DataError, match=r"a\.png holds 0 and 255 alone: ignore=-1 takes them"):
+        classes(tmp_path, mask)
+    np.testing.assert_array_equal(classes(tmp_path, mask, ignore=-1), mask // 255)
+    np.testing.assert_array_equal(classes(tmp_path, mask, ignore=255), -(mask // 255).astype(int))
+
+
+def test_label_maps_are_resized_without_new_classes_and_cropped_like_their_images(tmp_path):
+    expected = np.where(MASK == 255, -1, MASK.astype(int))
+    np.testing.assert_array_equal(classes(tmp_path, MASK, crop=4), expected[1:5, 2:6])
+    larger = classes(tmp_path, MASK, size="12x16")
+    np.testing.assert_array_equal(larger, expected.repeat(2, 0).repeat(2, 1))
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (np.dstack((MASK, MASK, MASK // 2)), "holds colours, not classes"),
+        (np.array([[0.5, 1]]), "holds numbers that are not whole"),
+        (np.array([[-2, 1]]), "holds class -2: leave it out by ignore=-2"),
+    ],
+)
+def test_what_is_no_label_map_is_named(tmp_path, mask, said):
+    with pytest.raises(DataError, match=rf"out/a\.npy {said}"):
+        classes(tmp_path, mask, lambda out: np.save(out / "a.npy", mask))
+
+
 VOLUME = RANDOM.normal(size=(5, 6, 7)).astype(np.float32)
 VOLUMES = {
     "a.npy": (lambda p: np.save(p, VOLUME), 0),
