@@ -17,7 +17,7 @@ from equibench.errors import DataError
 from equibench.evaluation.evaluate import evaluate
 from equibench.foundation.seeds import generator
 from equibench.loading.suites import suite_of
-from equibench.measurement.image_order import load_case, moving
+from equibench.measurement.batching import load_case, moving
 from equibench.metrics.metric import Metric
 from equibench.registry.registries import METRICS
 from equibench.transforms.contract import prove_group, prove_inverse

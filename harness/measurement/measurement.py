@@ -25,10 +25,11 @@ from equibench.measurement.batch_outputs import (
     BatchOutputs,
     Slot,
     gather,
+    truth_beside,
     units_of,
     worked_on_at_once,
 )
-from equibench.measurement.image_order import Item, Loader, OpenCase, items, moving
+from equibench.measurement.batching import Item, Loader, OpenCase, items, moving
 from equibench.measurement.row_table import ClosedCase, Sums, row_table
 from equibench.measurement.settings import Settings
 from equibench.measurement.shifted_passes import filled
@@ -235,7 +236,9 @@ class Measurement:
             ties = raw.new_full((len(items),), torch.nan)
         frame = frame_of(forward.model)
         added = None if frame.added is None else frame.added.double().expand(len(images), -1, 1, 1)
-        return BatchOutputs(raw, images, transform, elements, ties.double(), frame.padded, added)
+        return BatchOutputs(
+            raw, images, transform, elements, ties.double(), frame.padded, frame.labels, added
+        )
 
     def _refer(self, batch: BatchOutputs, slots: Sequence[Slot]) -> None:
         """Keep unshifted outputs; the last one of a case closes it."""
@@ -262,7 +265,8 @@ class Measurement:
         Without what an adapter adds to them: errors are relative to what the model gives.
         """
         outputs = batch.aligned(slots)
-        if self.suite.clamp is None and not any(slot.case.in_units for slot in slots):
+        units = self.suite.clamp is not None or any(slot.case.in_units for slot in slots)
+        if batch.labels or not units:
             return outputs
         scale, offset = units_of(slots)
         return in_units(outputs, self.suite.clamp, scale, offset, batch.added_to(slots))
@@ -279,7 +283,13 @@ class Measurement:
             torch.stack([each.pop(image) for image in range(len(case.input))])
             for each in (case.outputs, case.moved)
         )
+        place = f"{self.label} on {self.suite.label}, case {case.name}"
+        for metric in self.metrics:
+            if (why := metric.unfit(outputs, batch.labels)) and metric.name in self.suite.metrics:
+                raise ModelError(f"{place}: {why}")
         target = _as_reference(case, batch.scale)
+        if target is not None:
+            target = truth_beside(target, outputs, batch.labels, place)
         if target is not None and target.shape != outputs.shape:
             raise ModelError(
                 f"{self.label} returned {shape(outputs)} on {self.suite.label}, case {case.name}, "
@@ -294,7 +304,10 @@ class Measurement:
             if target is not None:
                 case.truth_ranges.append(data_range(rule, target))
                 case.truths.append(self._prepare(metric, target, case.truth_ranges[-1]))
-                quality.append(metric.partials(case.truths[-1], moved, None).sum(dim=0))
+                sums = metric.partials(case.truths[-1], moved, None).sum(dim=0)
+                # of what has ignored pixels a metric of images would count them
+                unfit = metric.unfit(outputs, batch.labels) is not None
+                quality.append(torch.full_like(sums, torch.nan) if unfit else sums)
         none = torch.empty(0)
         self.closed[case.name] = ClosedCase(
             case.name,

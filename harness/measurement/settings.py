@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from equibench.inference.precision import Precision, resolve_device
-from equibench.measurement.run_config import RunConfig
+from equibench.measurement.run_config import Conditions
 from equibench.transforms.circular_shift import Circular
 from equibench.transforms.shift_plans import ShiftPlan, parse_shifts
 from equibench.transforms.transform import Transform
@@ -47,8 +47,8 @@ class Settings:
     seed_forward: bool = False
 
     @classmethod
-    def of(cls, config: RunConfig) -> "Settings":
-        """What a configuration comes to here.
+    def of(cls, config: Conditions, *, remote: bool = False) -> "Settings":
+        """What a configuration comes to here, or on machines that are ``remote``.
 
         Raises:
             UsageError: shifts or transforms that cannot be read, or a device that is not here.
@@ -59,7 +59,7 @@ class Settings:
             else []
         )
         others = [parse_transform(text) for text in config.transforms]
-        device = resolve_device(config.device, elsewhere=config.scheduler is not None)
+        device = resolve_device(config.device, elsewhere=remote)
         return cls(
             transforms=told_apart([*shifts, *others]),
             frame=config.comparison_frame,

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from equibench.errors import UsageError
@@ -15,15 +15,16 @@ Scalar = str | int | float | bool
 _FIELDS = re.compile(r"""((?:(?<![^,=])(?:"[^"]*"|'[^']*')|[^,])*)(?:,|$)""")
 """Parts between commas; a quote where a part or a value begins holds commas."""
 _KEY = re.compile(r"(in|out)\.[^\s=]+|[^\W\d]\w*")
-_RESERVED = ("label", "weights")
+_RESERVED = ("label", "weights", "metrics")
 
 
 @dataclass(frozen=True)
 class Spec:
     """A reference to a registered object, a ``module:attribute`` or a ``file.py:attribute``.
 
-    ``label`` and ``weights`` are reserved, keys that begin with ``in.`` or ``out.`` adapt a model
-    to what it is given; every other key is an argument of the factory.
+    ``label``, ``weights`` of a model and ``metrics`` of a suite are reserved, keys that begin with
+    ``in.`` or ``out.`` adapt a model to what it is given; every other key is an argument of the
+    factory.
     """
 
     reference: str
@@ -31,6 +32,7 @@ class Spec:
     chosen_label: str | None = None
     weights: str | None = None
     adapters: Mapping[str, Scalar] = field(default_factory=dict)
+    metrics: Sequence[str] = ()
 
     @property
     def label(self) -> str:
@@ -73,6 +75,7 @@ class Spec:
             reference=reference,
             arguments={key: value for key, value in values.items() if "." not in key},
             adapters={key: value for key, value in values.items() if "." in key},
+            metrics=tuple(filter(None, reserved.get("metrics", "").split("/"))),
             chosen_label=reserved.get("label"),
             weights=reserved.get("weights"),
         )

@@ -17,7 +17,7 @@ from equibench.reports.figures.style import (
     style,
 )
 from equibench.reports.findings.border_profile import border_profiles
-from equibench.reports.findings.leaderboard import network_names, place_of
+from equibench.reports.findings.leaderboard import network_names, subset_name
 from equibench.reports.findings.run_data import RunData, short_names, shorten
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def border_figure(data: RunData, width: float = PAGE) -> "Figure | None":
                         axis.place(each.errors), label=plain(short[name]), linewidth=1,
                         markersize=3, markevery=max(1, len(each.errors) // 8), **look[name],
                     )  # fmt: skip
-            panel.set_title(plain(shorten(place_of(*place), 40)))
+            panel.set_title(plain(shorten(subset_name(*place), 40)))
             panel.set_xlim(left=0)
         for panel in grid.ravel()[len(places) :]:
             panel.remove()

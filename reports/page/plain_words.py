@@ -9,7 +9,7 @@ import pandas as pd
 
 from equibench.errors import UsageError
 from equibench.registry.registries import SUITES
-from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.values import number
 from equibench.transforms.transform import CIRCULAR, element_name
@@ -45,7 +45,7 @@ class Card:
             changes; empty where that is no number.
     """
 
-    place: str
+    subset: str
     about: str
     measured: str
     best: Extreme
@@ -80,7 +80,7 @@ def cards(runs: Mapping[str, RunData]) -> list[Card]:
             shown = part["model"] if len(runs) == 1 else part["model"] + f" ({run})"
             parts.setdefault((str(key[0]), str(key[1])), []).append(part.assign(model=shown))
     return [
-        _card(place_of(*key), _about(names[key[0]]), pd.concat(found))
+        _card(subset_name(*key), _about(names[key[0]]), pd.concat(found))
         for key, found in parts.items()
     ]
 
@@ -105,7 +105,7 @@ def _about(suite: str) -> str:
         return ""
 
 
-def _card(place: str, about: str, part: pd.DataFrame) -> Card:
+def _card(subset: str, about: str, part: pd.DataFrame) -> Card:
     errors = part["eq_nmse_mean"].astype(float).mask(part["flips"] == 0, 0.0)
     badness = errors.fillna(float("inf"))  # NaN is worse than any number
     low, high = float(badness.min()), float(badness.max())
@@ -113,7 +113,7 @@ def _card(place: str, about: str, part: pd.DataFrame) -> Card:
     ratio = f"{sqrt(high / low):.3g}" if 0 < low < high < float("inf") else ""
     cases, shifts = (_range(part[column]) for column in ("cases", "shifts"))
     measured = f"{cases} {'case' if cases == '1' else 'cases'}, {shifts} shifted images a model"
-    return Card(place, about, measured, best, None if low == high else worst, ratio)
+    return Card(subset, about, measured, best, None if low == high else worst, ratio)
 
 
 def _range(counts: "pd.Series[int]") -> str:
@@ -135,7 +135,7 @@ def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:
     for word in ("shift", "motion"):
         circular = word == "shift"
         same = [
-            _place(line)
+            _subset(line)
             for line in lines
             if line["flips"] == 0 and (line["transform"] == CIRCULAR) == circular
         ]
@@ -145,7 +145,7 @@ def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:
         if line["flips"] == 0:
             continue
         mean, worst = float(line["eq_nmse_mean"]), float(line["eq_nmse_worst"])
-        text = f"On {_place(line)} its output {change(mean)}"
+        text = f"On {_subset(line)} its output {change(mean)}"
         if isfinite(mean):
             at = element_name(line, "eq_nmse_worst_")
             at = f"shift {at}" if at.startswith("(") else at
@@ -167,8 +167,8 @@ def _percent(nmse: float) -> str:
     )
 
 
-def _place(line: Mapping[Any, Any]) -> str:
-    return place_of(str(line["suite"]), str(line["group"]))
+def _subset(line: Mapping[Any, Any]) -> str:
+    return subset_name(str(line["suite"]), str(line["group"]))
 
 
 def _listed(names: Sequence[str]) -> str:
