@@ -15,15 +15,16 @@ Scalar = str | int | float | bool
 _FIELDS = re.compile(r"""((?:(?<![^,=])(?:"[^"]*"|'[^']*')|[^,])*)(?:,|$)""")
 """Parts between commas; a quote where a part or a value begins holds commas."""
 _KEY = re.compile(r"(in|out)\.[^\s=]+|[^\W\d]\w*")
-_RESERVED = ("label", "weights")
+_RESERVED = ("label", "mend", "weights")
 
 
 @dataclass(frozen=True)
 class Spec:
     """A reference to a registered object, a ``module:attribute`` or a ``file.py:attribute``.
 
-    ``label`` and ``weights`` are reserved, keys that begin with ``in.`` or ``out.`` adapt a model
-    to what it is given; every other key is an argument of the factory.
+    ``label``, ``weights`` and ``mend`` (treatments of a model) are reserved, keys that begin with
+    ``in.`` or ``out.`` adapt a model to what it is given; every other key is an argument of the
+    factory.
     """
 
     reference: str
@@ -31,6 +32,7 @@ class Spec:
     chosen_label: str | None = None
     weights: str | None = None
     adapters: Mapping[str, Scalar] = field(default_factory=dict)
+    mend: str | None = None
 
     @property
     def label(self) -> str:
@@ -41,6 +43,7 @@ class Spec:
         stem = re.sub(r"\.py$", "", path.replace("\\", "/").rsplit("/", 1)[-1])
         name = f"{stem}:{attribute}" if colon else self.reference
         given = {**self.arguments, **self.adapters}
+        given |= {"mend": self.mend} if self.mend else {}
         return ",".join([name, *(f"{k}={v}" for k, v in given.items())])
 
     @classmethod
@@ -75,6 +78,7 @@ class Spec:
             adapters={key: value for key, value in values.items() if "." in key},
             chosen_label=reserved.get("label"),
             weights=reserved.get("weights"),
+            mend=reserved.get("mend"),
         )
 
 
