@@ -9,7 +9,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 import equibench as eb
 from equibench.evaluation.batch_tuning import tuned
 from equibench.evaluation.model_on_suite import Evaluation
-from equibench.inference.precision import numerics, placed
+from equibench.inference.placement import placed
+from equibench.inference.precision import numerics
 from equibench.loading.load import load_spec
 from equibench.measurement.run_config import validated
 from equibench.measurement.settings import Settings

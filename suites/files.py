@@ -22,6 +22,7 @@ __all__ = [
     "hdf5",
     "hdf5_attribute",
     "no_data",
+    "pillow",
     "read_image",
     "temporary",
     "visible",
@@ -188,8 +189,9 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
     return folder
 
 
-def read_image(path: Path) -> Any:
-    """A PIL image in RGB, decoded to its last row.
+@contextmanager
+def pillow(path: Path) -> Iterator[Any]:
+    """Open an image with Pillow; what goes wrong while it is open is an error of that file.
 
     Raises:
         DataError: the file is missing, truncated or no image.
@@ -198,10 +200,7 @@ def read_image(path: Path) -> Any:
 
     try:
         with Image.open(path) as image:
-            if image.mode.startswith("I"):  # grey in 16 bits, which Pillow would cut off at 255
-                grey = np.asarray(image, dtype=np.float64) * (255 / 65535)
-                return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
-            return image.convert("RGB")
+            yield image
     except FileNotFoundError:
         raise DataError(f"no such file: {path}") from None
     except Image.DecompressionBombError as error:
@@ -211,3 +210,18 @@ def read_image(path: Path) -> Any:
         raise DataError(
             f"truncated or no image: {path} ({reason}); fetch the file again"
         ) from error
+
+
+def read_image(path: Path) -> Any:
+    """A PIL image in RGB, decoded to its last row.
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    from PIL import Image
+
+    with pillow(path) as image:
+        if image.mode.startswith("I"):  # grey in 16 bits, which Pillow would cut off at 255
+            grey = np.asarray(image, dtype=np.float64) * (255 / 65535)
+            return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+        return image.convert("RGB")

@@ -1,8 +1,9 @@
 """Is a data set complete and readable? Counts per part, and every broken file with its reason."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from equibench.suites.files import (
 
 __all__ = [
     "Broken",
+    "Held",
     "Part",
     "VerifyReport",
     "verify_fastmri",
+    "verify_folder",
     "verify_images",
     "verify_lodopab",
 ]
@@ -82,6 +85,22 @@ class VerifyReport:
         return "\n".join([str(self.root), *map(str, self.parts), *broken])
 
 
+@dataclass(frozen=True)
+class Held:
+    """What a file of anyone's holds.
+
+    Args:
+        kind: type and channels, in words.
+        size: in pixels.
+        low, high: the least and the largest value, as they lie in the file.
+    """
+
+    kind: str
+    size: tuple[int, ...]
+    low: float
+    high: float
+
+
 def verify_fastmri(
     root: Path,
     expected: Mapping[str, int],
@@ -116,6 +135,43 @@ def verify_lodopab(root: Path, expected: Mapping[str, int]) -> VerifyReport:
 def verify_images(root: Path, paths: Iterable[Path], part: str, expected: int) -> VerifyReport:
     """Decode every image of ``paths`` to its last row."""
     return _report(root, "images", {part: list(paths)}, {part: expected}, count_image)
+
+
+def verify_folder(root: Path, names: Iterable[str], look: Callable[[str], Held]) -> VerifyReport:
+    """Read every file of a folder, whatever it holds.
+
+    Args:
+        names: paths below ``root``.
+        look: reads one as a run would; raises DataError.
+    """
+    kinds: dict[str, list[Held]] = {}
+    broken = []
+    for name in tqdm(list(names), desc=root.name, unit="file", disable=None):
+        try:
+            held = look(name)
+        except DataError as error:
+            broken.append(Broken(root / name, str(error)))
+        else:
+            kinds.setdefault(held.kind, []).append(held)
+    parts = [
+        Part(f"{kind}, {_sizes(of)}, values {_values(of)}", "images", len(of), len(of), len(of))
+        for kind, of in sorted(kinds.items())
+    ]
+    return VerifyReport(root, tuple(parts), tuple(broken))
+
+
+def _sizes(held: Sequence[Held]) -> str:
+    """All of them, or how many and from which to which."""
+    sizes = sorted({each.size for each in held}, key=lambda size: (prod(size), size))
+    shown = ["×".join(map(str, size)) for size in sizes]
+    if len(shown) <= 4:
+        return ", ".join(shown)
+    return f"{len(shown)} sizes from {shown[0]} to {shown[-1]}"
+
+
+def _values(held: Sequence[Held]) -> str:
+    low, high = min(each.low for each in held), max(each.high for each in held)
+    return f"{low:g} to {high:g}"
 
 
 def count_volume(path: Path, load: Callable[[Any], object] = volume) -> int:

@@ -48,9 +48,12 @@ def data_list() -> None:
 def data_verify(suite: SuiteSpec, data: Data = None) -> None:
     """Count files and slices against what the paper used, and name each broken file.
 
+    Of a folder of your own it says which kinds, sizes and values there are.
+
     \b
     Examples:
       equibench data verify fastmri --data fastmri=/data/knee
+      equibench data verify folder,path=photos
     """
     found = suite_of(suite, data)
     check: Callable[[], Any] | None = getattr(found, "verify", None)

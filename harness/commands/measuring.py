@@ -1,6 +1,7 @@
 """Commands that measure: quickstart, run, probe."""
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,6 +71,10 @@ def run(
     precision: Annotated[str | None, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = None,
     batch: Annotated[str | None, typer.Option(help="Images per forward pass, or auto.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many cases.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="nmse,psnr,ssim or agreement,iou,dice; the suite's own by default."),
+    ] = None,
     frame: Annotated[str | None, typer.Option(help="canonical or reference.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of shifts and of untrained networks.")] = None,
     exhaustive: Annotated[
@@ -130,6 +135,7 @@ def run(
         "precision": precision,
         "batch": int(batch) if batch and batch.lstrip("-").isdigit() else batch,
         "limit": limit,
+        "metrics": re.split("[,/]", metrics) if metrics else None,
         "frame": frame,
         "seed": seed,
         "exhaustive": exhaustive or None,
@@ -189,21 +195,22 @@ def probe(
     """
     from equibench.evaluation.model_on_suite import Evaluation
     from equibench.evidence.stride_probing import PROBED
+    from equibench.foundation.validation import checked
     from equibench.loading.load import load_spec
     from equibench.loading.suites import case_names
-    from equibench.measurement.run_config import validated
+    from equibench.measurement.run_config import Conditions
     from equibench.measurement.settings import Settings
     from equibench.registry.specs import Spec
     from equibench.reports.diagnosis.probe import error_map, layers_text, probe_text
 
     options = {"device": device, "precision": precision, "seed": seed, "shifts": shifts}
-    config = validated({"models": [model], "suites": [suite], **options}, "probe")
+    conditions = checked(Conditions, options, "probe")
     images = suite_of(suite, data)
     loaded = load_spec(Spec.parse(model), seed, trust_pickle=trust_pickle, isolate=isolate)
     for note in loaded.notes:
         typer.echo(f"{loaded.label}: {note}", err=True)
     declared = loaded.provenance["details"].get("total_stride")
-    settings = Settings.of(config)
+    settings = Settings.of(conditions)
     evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)
     cases = case_names(images, PROBED)
     found = evaluation.probe(cases)

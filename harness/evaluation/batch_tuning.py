@@ -19,7 +19,8 @@ from equibench.foundation.file_locks import locked
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.platform_folders import cache_folder
 from equibench.inference.parallel_copies import Lanes, side_by_side
-from equibench.inference.precision import Placed, numerics, placed
+from equibench.inference.placement import Placed, placed
+from equibench.inference.precision import numerics
 from equibench.measurement.settings import Settings
 
 __all__ = ["CANDIDATES", "tuned", "worth_tuning"]

@@ -1,7 +1,7 @@
 """Evaluating a model from Python, in memory."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -10,15 +10,16 @@ import pandas as pd
 from torch import Tensor
 from tqdm import tqdm
 
-from equibench.cases.suite import Suite
 from equibench.evaluation.model_on_suite import Evaluation, units
 from equibench.evidence.certificate import Proof
 from equibench.evidence.repeatability import Repeatability
 from equibench.evidence.stride_probing import PROBED, Probe
-from equibench.inference.precision import Precision, label_of
+from equibench.foundation.validation import checked
+from equibench.inference.placement import label_of
+from equibench.inference.precision import Precision
 from equibench.loading.load import load_spec
 from equibench.loading.suites import case_names, suite_of
-from equibench.measurement.run_config import validated
+from equibench.measurement.run_config import Conditions
 from equibench.measurement.settings import Frame, Settings
 from equibench.registry.registries import DISPLAYS
 from equibench.registry.specs import Spec
@@ -65,8 +66,12 @@ class Result:
 
 def evaluate(
     model: Callable[[Tensor], Tensor] | str,
-    suite: Suite | Tensor | str,
+    data: Any,
     *,
+    targets: Any = None,
+    input_key: str | int | None = None,
+    target_key: str | int | None = None,
+    metrics: Sequence[str] = (),
     shifts: str = DEFAULT_SHIFTS,
     device: str = "auto",
     precision: Precision = "fp32",
@@ -81,11 +86,16 @@ def evaluate(
     isolate: bool = False,
     progress: bool | None = None,
 ) -> Result:
-    """Measure the shift equivariance of one model on one suite.
+    """Measure the shift equivariance of one model on one suite, or on images.
 
     Args:
         model: any callable from (B, C, H, W) to (B, C', H, W), or a name as on the command line.
-        suite: a suite, its name, or images (B, C, H, W).
+        data: a suite or its name, with settings as on the command line; or images: a tensor or
+            array (B, C, H, W), a list of images of any sizes, a ``torch.utils.data.Dataset`` or a
+            ``DataLoader`` whose items are images, (image, target) or dicts.
+        targets: ground truths of images, in the same form, where the items of ``data`` have none.
+        input_key, target_key: where an item has its image and its ground truth; see ``PythonData``.
+        metrics: what the outputs are compared by, ``("agreement", "iou")``; else the suite's own.
         shifts: a shift plan, as on the command line.
         device: ``auto`` takes the GPU where there is one; the model is put back afterwards.
         precision: ``fp32`` is IEEE float32, TF32 off.
@@ -106,24 +116,20 @@ def evaluate(
         ModelError: the model raises, or returns what cannot be measured.
         DataError: a case cannot be loaded.
     """
-    config = validated(
-        {
-            "models": [model if isinstance(model, str) else "callable"],
-            "suites": [suite if isinstance(suite, str) else "object"],
-            "shifts": shifts,
-            "device": device,
-            "precision": precision,
-            "batch": batch,
-            "limit": limit,
-            "frame": frame,
-            "seed": seed,
-            "exhaustive": exhaustive,
-            "spots": spots,
-            "seed_forward": seed_forward,
-        },
-        "evaluate()",
-    )
-    settings = Settings.of(config)
+    fields = {
+        "shifts": shifts,
+        "device": device,
+        "precision": precision,
+        "batch": batch,
+        "limit": limit,
+        "metrics": metrics,
+        "frame": frame,
+        "seed": seed,
+        "exhaustive": exhaustive,
+        "spots": spots,
+        "seed_forward": seed_forward,
+    }
+    settings = Settings.of(checked(Conditions, fields, "evaluate()"))
     label = _label(model)
     silent = None if progress is None else not progress
     if isinstance(model, str):
@@ -132,7 +138,8 @@ def evaluate(
         model = loaded.model
         for note in () if silent else loaded.notes:
             tqdm.write(f"{label}: {note}", sys.stderr)
-    suite = suite_of(suite)
+    keys = {"input_key": input_key, "target_key": target_key}
+    suite = suite_of(data, targets, **keys, metrics=metrics)
     cases = case_names(suite, limit)
     todo = units(suite, settings.plan, cases, settings.device.type)
     with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:

@@ -10,7 +10,8 @@ from equibench.errors import EquibenchError, ModelError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.model_outputs import frame_of, mismatch
-from equibench.inference.precision import numerics, placed
+from equibench.inference.placement import placed
+from equibench.inference.precision import numerics
 from equibench.measurement.settings import Settings
 
 __all__ = ["where_it_runs"]

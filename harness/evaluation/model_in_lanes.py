@@ -12,7 +12,7 @@ from equibench.errors import EquibenchError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.seeds import generator
 from equibench.inference.parallel_copies import ONE_LANE, Lanes, agree, side_by_side
-from equibench.inference.precision import Placed
+from equibench.inference.placement import Placed
 from equibench.measurement.measurement import Forward
 from equibench.state.model_state import ModelState, modules_of
 from equibench.state.process_state import seed_everything

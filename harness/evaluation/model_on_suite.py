@@ -22,8 +22,9 @@ from equibench.evidence.residue_classes import Residues, settled
 from equibench.evidence.stride_probing import Probe, probe
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.forward_pass import out_of_memory
-from equibench.inference.precision import Placed, numerics, placed, told
-from equibench.measurement.image_order import Loader, load_case
+from equibench.inference.placement import Placed, placed, told
+from equibench.inference.precision import numerics
+from equibench.measurement.batching import Loader, load_case
 from equibench.measurement.measurement import Measured, Measurement
 from equibench.measurement.row_table import suite_metrics
 from equibench.measurement.settings import Settings

@@ -13,7 +13,8 @@ from equibench.errors import ModelError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.rounding import allowance
 from equibench.inference.model_outputs import Wrapper
-from equibench.inference.precision import numerics, placed
+from equibench.inference.placement import placed
+from equibench.inference.precision import numerics
 from equibench.measurement.settings import Settings
 from equibench.metrics.squared_error import nmse
 

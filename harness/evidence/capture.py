@@ -17,14 +17,14 @@ from torch.overrides import TorchFunctionMode
 
 from equibench.errors import ModelError
 
-__all__ = ["Captured", "Place", "Region", "capture"]
+__all__ = ["Captured", "Origin", "Region", "capture"]
 
 _LIBRARY = str(Path(torch.__file__).parent)
 _HERE = str(Path(__file__).parent)
 
 
 @dataclass(frozen=True)
-class Place:
+class Origin:
     """Where an operator stands: the module that was running, and the line that called PyTorch."""
 
     module: str
@@ -54,7 +54,7 @@ class Captured:
     """A graph of ATen operators, before they are decomposed."""
 
     graph: fx.GraphModule
-    places: Mapping[fx.Node, Place]
+    origins: Mapping[fx.Node, Origin]
     regions: tuple[Region, ...]
 
 
@@ -123,9 +123,9 @@ def _traced(
         for handle in handles:
             handle.remove()
     nodes = list(graph.graph.nodes)
-    places = dict(zip(nodes, notes.places(len(nodes)), strict=True))
+    origins = dict(zip(nodes, notes.origins(len(nodes)), strict=True))
     regions = tuple(Region(m, frozenset(nodes[a:b])) for m, a, b in notes.regions)
-    return Captured(graph, places, regions)
+    return Captured(graph, origins, regions)
 
 
 @contextmanager
@@ -147,19 +147,19 @@ class _Notes(TorchFunctionMode):
         super().__init__()
         self.graph: fx.Graph | None = None
         self.stack: list[tuple[str, int]] = []
-        self.spans: list[tuple[int, int, Place]] = []
+        self.spans: list[tuple[int, int, Origin]] = []
         self.regions: list[tuple[nn.Module, int, int]] = []
-        self.last: Place | None = None
+        self.last: Origin | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         assert self.graph is not None
         begin = len(self.graph.nodes)
-        place = Place(self.stack[-1][0] if self.stack else "", *_line())
-        self.last = place
+        origin = Origin(self.stack[-1][0] if self.stack else "", *_line())
+        self.last = origin
         result = func(*args, **(kwargs or {}))
         end = len(self.graph.nodes)
         if end > begin:
-            self.spans.append((begin, end, place))
+            self.spans.append((begin, end, origin))
         return result
 
     def hooks(self, name: str, region: nn.Module | None) -> tuple[Any, Any]:
@@ -174,10 +174,10 @@ class _Notes(TorchFunctionMode):
 
         return enter, leave
 
-    def places(self, count: int) -> Iterator[Place]:
-        found = [Place("", "", 0)] * count
-        for begin, end, place in self.spans:
-            found[begin:end] = [place] * (end - begin)
+    def origins(self, count: int) -> Iterator[Origin]:
+        found = [Origin("", "", 0)] * count
+        for begin, end, origin in self.spans:
+            found[begin:end] = [origin] * (end - begin)
         return iter(found)
 
     def _count(self) -> int:

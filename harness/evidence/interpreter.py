@@ -12,9 +12,10 @@ from torch import Tensor, fx
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 
+import equibench.evidence.rules.indexing
 import equibench.evidence.rules.mixing
-import equibench.evidence.rules.picking
 import equibench.evidence.rules.resampling
+import equibench.evidence.rules.reshaping
 import equibench.evidence.rules.sliding  # noqa: F401 - they register their rules
 from equibench.evidence.capture import Captured, Region
 from equibench.evidence.motion.context import Context
@@ -41,7 +42,7 @@ from equibench.evidence.motion.outputs import check_output
 from equibench.evidence.motion.products import normal
 from equibench.evidence.motion.writes import unviewed
 from equibench.evidence.rules.adaptive import adaptive_rule
-from equibench.evidence.rules.regrouping import elementwise
+from equibench.evidence.rules.pointwise import elementwise
 from equibench.evidence.rules.table import RULES
 
 __all__ = ["Refused", "Run", "Step", "interpreted"]

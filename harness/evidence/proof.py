@@ -116,30 +116,30 @@ class _Findings:
 
 
 def _obstacle(captured: Captured, node: fx.Node, reason: str) -> Obstacle:
-    place = captured.places.get(node)
+    origin = captured.origins.get(node)
     name = str(node.target).removeprefix("aten.").partition(".")[0]
     operator = "" if node.op == "output" else name.rstrip("_")
-    if place is None:
+    if origin is None:
         return Obstacle(operator, reason)
-    return Obstacle(operator, reason, place.module, place.shown, place.line)
+    return Obstacle(operator, reason, origin.module, origin.shown, origin.line)
 
 
 def _decisions(captured: Captured, run: Run) -> Iterator[str]:
-    """Conditions of operators where rounding can decide, each place once."""
-    places = {str(captured.places[node]): node for node in run.decisions}
-    for place, node in places.items():
+    """Conditions of operators where rounding can decide, each origin once."""
+    origins = {str(captured.origins[node]): node for node in run.decisions}
+    for origin, node in origins.items():
         name = str(node.target).removeprefix("aten.").partition(".")[0]
-        yield f"rounding does not decide {name} at {place}"
+        yield f"rounding does not decide {name} at {origin}"
 
 
 def _steps(captured: Captured, run: Run, size: Pair) -> Iterator[Step]:
     for step in run.steps:
-        place = captured.places[step.node]
+        origin = captured.origins[step.node]
         lattice = [step.lattice.get(a, 1) if a else n for a, n in
                    zip((run.axes.get(0), run.axes.get(1)), size, strict=True)]  # fmt: skip
         yield Step(
             step.operator, _described(step.value), (lattice[0], lattice[1]),
-            place.module, place.shown, place.line,
+            origin.module, origin.shown, origin.line,
         )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.model_outputs import frame_of, mismatch
 from equibench.inference.random_generators import generators
-from equibench.measurement.image_order import load_case
+from equibench.measurement.batching import load_case
 from equibench.measurement.settings import Settings
 
 __all__ = ["KINDS", "Kind", "Repeatability", "repeatability"]

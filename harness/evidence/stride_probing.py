@@ -18,7 +18,7 @@ from equibench.cases.suite import Suite
 from equibench.errors import DataError
 from equibench.foundation.rounding import allowance
 from equibench.foundation.seeds import generator
-from equibench.measurement.image_order import load_case
+from equibench.measurement.batching import load_case
 from equibench.measurement.settings import Settings
 from equibench.measurement.shifted_passes import shifted_outputs
 from equibench.metrics.squared_error import nmse
@@ -196,12 +196,12 @@ class _Trials:
     def __init__(
         self,
         forward: Callable[[Tensor], Tensor],
-        place: str,
+        where: str,
         label: str,
         images: Sequence[Tensor],
         settings: Settings,
     ) -> None:
-        self.model, self.place, self.label = forward, place, label
+        self.model, self.where, self.label = forward, where, label
         self.images, self.settings = images, settings
         self.forwards, self.elapsed = 0, 0.0
         self.errors: dict[Pair, float] = {}
@@ -253,7 +253,7 @@ class _Trials:
         """Outputs (n, C, H, W) in float64 for shifts of an image (1, C, H, W), rolled back."""
         begin = perf_counter()
         batch = self.settings.batch
-        outputs = list(shifted_outputs(self.model, image, shifts, batch, self.label, self.place))
+        outputs = list(shifted_outputs(self.model, image, shifts, batch, self.label, self.where))
         self.forwards += batch * len(outputs)
         result = torch.cat(outputs)
         if result.is_cuda:

@@ -27,12 +27,12 @@ def checked(model: type[M], fields: Mapping[str, Any], source: str) -> M:
     problem = problems[0]
     if not problem["loc"]:  # of the fields together
         raise UsageError(f"{source}: {_said(problem)}")
-    place = _written(problem["loc"], fields)
-    *outer, name = place
+    path = _written(problem["loc"], fields)
+    *outer, name = path
     if isinstance(name, int):  # one of a list
-        *outer, name = *outer[:-1], _place([*outer[-1:], name])
+        *outer, name = *outer[:-1], _shown([*outer[-1:], name])
     if outer:
-        source = f"{source}, {_place(outer)}"
+        source = f"{source}, {_shown(outer)}"
     if problem["type"] == "extra_forbidden":
         names = [field.alias or name for name, field in _within(model, outer).model_fields.items()]
         close = get_close_matches(str(name), names, n=1)
@@ -43,7 +43,7 @@ def checked(model: type[M], fields: Mapping[str, Any], source: str) -> M:
         raise UsageError(f'{source}: {name} is missing; write {name} = ["…"]')
     if problem["type"] == "tuple_type" and isinstance(problem["input"], Mapping):
         raise UsageError(f"{source}: {name} is one table, not a list of them: write [[{name}]]")
-    reasons = " or ".join(_said(p) for p in problems if p["loc"][: len(place)] == place).lower()
+    reasons = " or ".join(_said(p) for p in problems if p["loc"][: len(path)] == path).lower()
     raise UsageError(f"{source}: {name} = {problem['input']!r}: {reasons}")
 
 
@@ -60,25 +60,25 @@ def _said(problem: Mapping[str, Any]) -> str:
     return _EXPECTED.get(problem["type"], str(problem["msg"]).removeprefix("Value error, "))
 
 
-def _written(place: tuple[str | int, ...], fields: object) -> tuple[str | int, ...]:
-    """The part of a place that is of the fields; pydantic goes on with the kinds of a union."""
-    for depth, part in enumerate(place):
+def _written(path: tuple[str | int, ...], fields: object) -> tuple[str | int, ...]:
+    """The part of a path that is of the fields; pydantic goes on with the kinds of a union."""
+    for depth, part in enumerate(path):
         if isinstance(part, str) and isinstance(fields, Mapping):
             fields = fields.get(part)
         elif isinstance(part, int) and isinstance(fields, list | tuple):
             fields = fields[part]
         else:
-            return place[:depth]
-    return place
+            return path[:depth]
+    return path
 
 
-def _place(outer: Sequence[str | int]) -> str:
+def _shown(outer: Sequence[str | int]) -> str:
     """``also[1]``, counted from 1."""
     return "".join(f"[{part + 1}]" if isinstance(part, int) else str(part) for part in outer)
 
 
 def _within(model: type[BaseModel], outer: Sequence[str | int]) -> type[BaseModel]:
-    """The model of the fields at a place."""
+    """The model of the fields at a path."""
     for name in outer:
         if isinstance(name, str):
             inner = get_args(model.model_fields[name].annotation)

@@ -10,11 +10,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from equibench.cases.suite import ImageCases, Suite
+from equibench.cases.suite import Suite
 from equibench.errors import UsageError
 from equibench.evaluation.evaluate import Result, evaluate
 from equibench.foundation.rounding import default_limit
-from equibench.inference.precision import Precision, numerics, placed
+from equibench.inference.placement import placed
+from equibench.inference.precision import Precision, numerics
 from equibench.loading.suites import suite_of
 from equibench.statistics.averages import mean, quantiles
 from equibench.statistics.summary import Column, columns, worst_at
@@ -32,9 +33,11 @@ Limit = float | Mapping[str, float]
 
 def assert_shift_equivariant(
     model: Callable[[Tensor], Tensor],
-    images: Tensor | Suite | str,
+    images: Any,
     *,
-    targets: Tensor | None = None,
+    targets: Any = None,
+    input_key: str | int | None = None,
+    target_key: str | int | None = None,
     nmse: Limit | None = None,
     ssim: Limit | None = None,
     delta_psnr: Limit | None = None,
@@ -50,8 +53,9 @@ def assert_shift_equivariant(
 
     Args:
         model: any callable from (B, C, H, W) to (B, C', H, W).
-        images: (B, C, H, W), or a suite or its name.
+        images: (B, C, H, W), or whatever ``evaluate`` takes as data.
         targets: ground truths (B, C', H, W), for ΔPSNR.
+        input_key, target_key: where an item of the data has its image and its ground truth.
         nmse, ssim, delta_psnr: limits on the equivariance error (SSIM from below, ΔPSNR in dB):
             a number bounds the worst shift, a mapping bounds ``worst``, ``mean``, ``median`` or a
             quantile such as ``q95``. Without any, the worst NMSE is held to the rounding of the
@@ -73,7 +77,7 @@ def assert_shift_equivariant(
         ModelError: the model raises, or returns what cannot be measured.
     """
     __tracebackhide__ = True
-    suite = ImageCases(images, targets) if isinstance(images, Tensor) else images
+    suite = suite_of(images, targets, input_key=input_key, target_key=target_key)
     result = evaluate(
         model,
         suite,
@@ -95,7 +99,7 @@ def assert_shift_equivariant(
         return result
     message = "\n".join([*map(str, broken), *filter(None, [said])])
     if save is not None:
-        file = save_worst(model, suite_of(suite), broken[0].row, Path(save))
+        file = save_worst(model, suite, broken[0].row, Path(save))
         message += f"\nsaved: {file}"
     raise AssertionError(message)
 

@@ -23,7 +23,7 @@ from equibench.statistics.summary import KEYS
 
 __all__ = ["compare", "compare_models"]
 
-_PLACE = ["case", "dy", "dx"]
+_ELEMENT = ["case", "dy", "dx"]
 
 
 def compare(before: RunFolder, after: RunFolder) -> list[Verdict]:
@@ -160,17 +160,17 @@ def _compare_line(key: Key, old: _Side, new: _Side, first: str, second: str) -> 
 
 
 def _paired_rows(parts: tuple[pd.DataFrame, pd.DataFrame], shifted: bool) -> pd.DataFrame:
-    """Rows of both sides at the same places; a shift that was drawn twice counts once."""
-    chosen = [part[(part["draw"] > 0) == shifted].drop_duplicates(_PLACE) for part in parts]
-    return chosen[0].merge(chosen[1], on=_PLACE, suffixes=("", "_new"))
+    """Rows of both sides of the same case and shift; a shift that was drawn twice counts once."""
+    chosen = [part[(part["draw"] > 0) == shifted].drop_duplicates(_ELEMENT) for part in parts]
+    return chosen[0].merge(chosen[1], on=_ELEMENT, suffixes=("", "_new"))
 
 
 def _left_out(parts: tuple[pd.DataFrame, pd.DataFrame], pairs: pd.DataFrame) -> str:
     """How many cases and shifts have no partner, as a phrase; empty where all have one."""
-    places = pd.concat([part.loc[part["draw"] > 0, _PLACE] for part in parts]).drop_duplicates()
+    shifted = pd.concat([part.loc[part["draw"] > 0, _ELEMENT] for part in parts]).drop_duplicates()
     counts = {
-        "cases": (places["case"].nunique(), pairs["case"].nunique()),
-        "shifts": (len(places), len(pairs)),
+        "cases": (shifted["case"].nunique(), pairs["case"].nunique()),
+        "shifts": (len(shifted), len(pairs)),
     }
     left = [f"{a - b} of {a} {what}" for what, (a, b) in counts.items() if a > b]
     return f"{' and '.join(left)} left out, measured on one side alone" if left else ""
@@ -187,8 +187,8 @@ def _test(key: Key, column: str, pairs: pd.DataFrame, baseline: Baseline) -> Ver
     ]
     for mark, said, values in extremes:
         if not np.isfinite(values).all():
-            place = pairs.loc[~np.isfinite(values)].iloc[0]
-            note = f"{said}, first at {place['case']} ({place['dy']}, {place['dx']})"
+            first = pairs.loc[~np.isfinite(values)].iloc[0]
+            note = f"{said}, first at {first['case']} ({first['dy']}, {first['dx']})"
             return Verdict(mark, *key, column, "mean", *figures, note=note)
     difference = (now - was).mask(_rounding(column, pairs, was, now, baseline), 0.0)
     units = by_cluster(difference, pairs["case"], pairs["cluster"])

@@ -64,8 +64,8 @@ class Verdict:
     @property
     def subject(self) -> str:
         """Model, suite, group, metric and statistic, as far as they are meant."""
-        place = " · ".join(filter(None, (self.model, self.suite, self.group)))
-        return ": ".join(filter(None, (place, self.figure)))
+        names = " · ".join(filter(None, (self.model, self.suite, self.group)))
+        return ": ".join(filter(None, (names, self.figure)))
 
     @property
     def figure(self) -> str:
@@ -93,7 +93,7 @@ def judge(before: Baseline, after: Baseline, tolerances: Sequence[Tolerance] = (
     Raises:
         UsageError: a tolerance that covers no figure, or nothing is compared.
     """
-    refuse_unused(tolerances, _places([before, after]))
+    refuse_unused(tolerances, _figures([before, after]))
     if changes := changed(before.conditions, after.conditions, CONDITIONS):
         return [Verdict("not comparable", "", "", "", "", note=changes)]
     verdicts = []
@@ -125,7 +125,7 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any], names: Sequence
     )
 
 
-def _places(baselines: Sequence[Baseline]) -> Iterator[dict[str, str]]:
+def _figures(baselines: Sequence[Baseline]) -> Iterator[dict[str, str]]:
     for baseline in baselines:
         for (model, suite, group), line in baseline.lines.items():
             for metric in baseline.metrics.keys() & line.keys():
@@ -214,9 +214,9 @@ class _Line:
         limit += rule.absolute + sampling
         bound = best - limit if self.metrics[column]["higher_is_better"] else best + limit
         # what is rounding is the worst nowhere
-        placed = statistic == "worst" and now > self.rounding
-        place = f"at {self.new[column]['at']}" if placed else ""
-        place = ", ".join(filter(None, (place, self.kind)))
+        shown = statistic == "worst" and now > self.rounding
+        at = f"at {self.new[column]['at']}" if shown else ""
+        note = ", ".join(filter(None, (at, self.kind)))
         mark: Mark = "ok"
         if not math.isfinite(now) or (now > limit and not self._rounding_alone(column)):
             mark = "regression"
@@ -225,7 +225,7 @@ class _Line:
             was > tolerated(now, self.own) + sampling and now < was * (1 - rule.relative)
         ):
             mark = "improved"
-        return Verdict(mark, *self.key, column, statistic, old, new, bound, place)
+        return Verdict(mark, *self.key, column, statistic, old, new, bound, note)
 
     def _rounding_alone(self, column: str) -> bool:
         """Where no shift has an NMSE above rounding, no other metric has anything to say."""

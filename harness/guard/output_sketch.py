@@ -11,7 +11,8 @@ from torch import Tensor
 
 from equibench.cases.suite import Suite
 from equibench.foundation.seeds import generator
-from equibench.inference.precision import Precision, numerics, placed
+from equibench.inference.placement import placed
+from equibench.inference.precision import Precision, numerics
 
 __all__ = ["deviation", "sketch"]
 

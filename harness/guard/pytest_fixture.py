@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 from torch import Tensor
 
-from equibench.cases.suite import ImageCases, Suite, suite_conditions
+from equibench.cases.suite import Suite, suite_conditions
 from equibench.errors import UsageError
 from equibench.evaluation.evaluate import Result, evaluate
 from equibench.guard.assertion import Limit, assert_shift_equivariant, save_worst
@@ -61,9 +61,9 @@ class Equivariance:
     def __call__(
         self,
         model: Callable[[Tensor], Tensor],
-        images: Tensor | Suite | str,
+        images: Any,
         *,
-        targets: Tensor | None = None,
+        targets: Any = None,
         nmse: Limit | None = None,
         ssim: Limit | None = None,
         delta_psnr: Limit | None = None,
@@ -75,7 +75,7 @@ class Equivariance:
 
         Args:
             model: any callable from (B, C, H, W) to (B, C', H, W).
-            images: (B, C, H, W), or a suite or its name.
+            images: (B, C, H, W), or whatever ``evaluate`` takes as data.
             targets: ground truths (B, C', H, W), for ΔPSNR.
             nmse, ssim, delta_psnr: limits as for ``assert_shift_equivariant``; without any, the
                 baseline is the limit.
@@ -105,7 +105,7 @@ class Equivariance:
         limits = {"nmse": nmse, "ssim": ssim, "delta_psnr": delta_psnr}
         if any(limit is not None for limit in limits.values()):
             return self._limited(model, images, targets, limits, chosen)
-        suite = suite_of(ImageCases(images, targets) if isinstance(images, Tensor) else images)
+        suite = suite_of(images, targets)
         result = evaluate(model, suite, progress=False, **chosen)
         measured = _baseline(model, suite, result, chosen, outputs)
         if self.update:
@@ -121,8 +121,8 @@ class Equivariance:
     def _limited(
         self,
         model: Callable[[Tensor], Tensor],
-        images: Tensor | Suite | str,
-        targets: Tensor | None,
+        images: Any,
+        targets: Any,
         limits: Mapping[str, Limit | None],
         options: Mapping[str, Any],
     ) -> Result:

@@ -122,7 +122,7 @@ class _Summary:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call":
             self.entries += [
-                {"test": _place(self.root, report.nodeid), **value}
+                {"test": _test_path(self.root, report.nodeid), **value}
                 for name, value in report.user_properties
                 if name == _PROPERTY and isinstance(value, dict)
             ]
@@ -170,11 +170,11 @@ def _merged(report: Path, entries: Sequence[Mapping[str, Any]]) -> Path:
 
 def _report_folder(report: Path, node: pytest.Item, name: str) -> Path:
     """Of one test in a report: where its file is in the repository, and its name."""
-    file = _place(node.config.rootpath, node.nodeid).partition("::")[0]
+    file = _test_path(node.config.rootpath, node.nodeid).partition("::")[0]
     return report.absolute() / Path(file).with_suffix("") / name
 
 
-def _place(root: Path, nodeid: str) -> str:
+def _test_path(root: Path, nodeid: str) -> str:
     """A test as its repository has it: packages with a ``rootdir`` of their own share reports."""
     file, colons, name = nodeid.partition("::")
     path = Path(os.path.normpath(root / file))

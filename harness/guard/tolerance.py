@@ -35,18 +35,18 @@ class Tolerance(BaseModel):
     suite: str = "*"
     group: str = "*"
 
-    def covers(self, **place: str) -> bool:
+    def covers(self, **names: str) -> bool:
         """Whether it is about the figure at this model, suite, group, metric, statistic."""
-        return all(fnmatchcase(value, getattr(self, name)) for name, value in place.items())
+        return all(fnmatchcase(value, getattr(self, name)) for name, value in names.items())
 
 
 DEFAULT = Tolerance()
 """Ten per cent: reruns differ by rounding alone, and a change of design by more."""
 
 
-def pick(tolerances: Sequence[Tolerance], **place: str) -> Tolerance:
+def pick(tolerances: Sequence[Tolerance], **names: str) -> Tolerance:
     """The last rule that covers a figure, or the default."""
-    return next((each for each in reversed(tolerances) if each.covers(**place)), DEFAULT)
+    return next((each for each in reversed(tolerances) if each.covers(**names)), DEFAULT)
 
 
 def parse_tolerance(text: str) -> Tolerance:
@@ -82,18 +82,18 @@ def read_tolerances(path: Path) -> list[Tolerance]:
     return [_validated(rule, f"{path}, [[tolerance]] {n}") for n, rule in enumerate(rules, 1)]
 
 
-def refuse_unused(tolerances: Iterable[Tolerance], places: Iterable[Mapping[str, str]]) -> None:
+def refuse_unused(tolerances: Iterable[Tolerance], figures: Iterable[Mapping[str, str]]) -> None:
     """See that every rule covers a figure: one that does not is mistyped.
 
     Raises:
         UsageError: one does not; the message names the figures there are.
     """
-    known = list(places)
+    known = list(figures)
     for each in tolerances:
-        if not any(each.covers(**place) for place in known):
+        if not any(each.covers(**figure) for figure in known):
             fields = each.model_dump(exclude_unset=True)
             shown = ", ".join(f"{name} = {value}" for name, value in fields.items())
-            values = {name: sorted({place[name] for place in known}) for name in known[0]}
+            values = {name: sorted({figure[name] for figure in known}) for name in known[0]}
             near = next(
                 (n for n in values if not any(fnmatchcase(v, getattr(each, n)) for v in values[n])),
                 "metric",

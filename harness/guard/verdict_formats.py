@@ -47,13 +47,13 @@ def _table(verdicts: Sequence[Verdict], title: str) -> str:
     heading += ["p", "effect"] if tested else ["limit"]
     lines = []
     for v in verdicts:
-        place = [f"{_SIGNS.get(v.mark, '✗')} {v.mark}", v.model, v.suite, v.group, v.figure]
+        names = [f"{_SIGNS.get(v.mark, '✗')} {v.mark}", v.model, v.suite, v.group, v.figure]
         figures = [_number(v.before), _number(v.after)]
         if tested:
             figures += [_number(v.test.p), f"{v.test.effect:+.2f}"] if v.test else ["", ""]
         else:
             figures.append(_number(v.limit))
-        lines.append([*(_cell(text) for text in place), *figures, _cell(v.note)])
+        lines.append([*(_cell(text) for text in names), *figures, _cell(v.note)])
     table = tabulate(lines, [*heading, ""], tablefmt="github", disable_numparse=True)
     return f"{table}\n{title}: {conclusion(verdicts)}"
 
@@ -82,11 +82,11 @@ def _junit(verdicts: Sequence[Verdict], title: str) -> str:
         failures=str(len(failed(verdicts))),
     )
     for verdict in verdicts:
-        place = ".".join(filter(None, (verdict.model, verdict.suite, verdict.group)))
+        classname = ".".join(filter(None, (verdict.model, verdict.suite, verdict.group)))
         case = ElementTree.SubElement(
             suite,
             "testcase",
-            classname=_printable(place) or "equibench",
+            classname=_printable(classname) or "equibench",
             name=_printable(verdict.figure) or verdict.mark,
         )
         if not verdict.passed:

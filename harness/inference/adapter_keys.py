@@ -6,6 +6,7 @@ factory.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
@@ -52,6 +53,9 @@ class AdapterKeys(BaseModel):
         out_scale: the output is larger than the input by this factor (super-resolution).
         out_channel: the one channel that counts, from 0.
         out_channels: as ``in_channels``.
+        out_labels: the output becomes class maps (B, K, H, W), 1 where a pixel is of a class:
+            ``argmax`` gives a pixel the class whose channel is largest, of several the first;
+            ``threshold:0.5`` of one channel gives class 1 above it, and class 0 otherwise.
         out_restore: undo ``in_range``, ``in_mean`` and ``in_std`` on the output; by default where
             the output is an image of the input's kind: with as many channels, and similar to what
             the network is given (see ``Adapted``).
@@ -79,14 +83,17 @@ class AdapterKeys(BaseModel):
     out_scale: PositiveInt = 1
     out_channel: Annotated[int, Field(ge=0)] | None = None
     out_channels: PositiveInt | None = None
+    out_labels: str | None = None
     out_restore: bool | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "AdapterKeys":
         if self.in_noise is not None and self.in_mask is not None:
             raise ValueError("in.noise and in.mask are both a second input: take one")
+        if self.out_labels is not None and self.out_restore:
+            raise ValueError("out.labels are no image: leave out.restore out")
         # each refuses what it cannot read
-        _ = self.bounds, self.mean, self.std, self.mask, self.named
+        _ = self.bounds, self.mean, self.std, self.mask, self.named, self.threshold
         return self
 
     @classmethod
@@ -163,6 +170,19 @@ class AdapterKeys(BaseModel):
         if array.ndim != 2:
             raise ValueError(f"in.mask={self.in_mask} has shape {array.shape}, not (H, W)")
         return torch.from_numpy(array.astype(np.float32))[None, None]
+
+    @property
+    def threshold(self) -> float | None:
+        """Above which one channel is of class 1; None where ``out.labels`` is not by that."""
+        if self.out_labels in (None, "argmax"):
+            return None
+        kind, _, value = str(self.out_labels).partition(":")
+        with suppress(ValueError):
+            if kind == "threshold":
+                return float(value)
+        raise ValueError(
+            f"out.labels={self.out_labels}: write argmax, or threshold:0.5 (of logits threshold:0)"
+        )
 
     @property
     def named(self) -> dict[str, Tensor]:

@@ -74,6 +74,7 @@ class Adapted(nn.Module, Frame):
         super().__init__()
         self.network, self.adaptation, self.label = network, adaptation, label
         self.output_scale = adaptation.out_scale
+        self.labels = adaptation.out_labels is not None
         self.thread_safe = isinstance(network, nn.Module)
         self.mean, self.std, self.mask = adaptation.mean, adaptation.std, adaptation.mask
         self.named = adaptation.named
@@ -88,7 +89,7 @@ class Adapted(nn.Module, Frame):
         steps = self._normalisation(x)
         output = self._through(x, steps)
         if not steps or not self._restores(x, steps):
-            return self._taken(output)
+            return self._labelled(self._taken(output))
         added = output.new_zeros(1, output.shape[1], 1, 1)
         for step in reversed(steps):
             self._fits(step, output)
@@ -116,7 +117,27 @@ class Adapted(nn.Module, Frame):
             output = output[:, a.out_channel : a.out_channel + 1]
         return self._channels(output, a.out_channels, "out.channels", "the output has")
 
+    def _labelled(self, output: Tensor) -> Tensor:
+        """Class maps (B, K, H, W) of an output, where labels are asked for."""
+        if not self.labels:
+            return output
+        channels, threshold = output.shape[1], self.adaptation.threshold
+        if (threshold is None) == (channels == 1):
+            instead = "threshold:0" if channels == 1 else "argmax, or out.channel=0"
+            self._fail(
+                f"out.labels={self.adaptation.out_labels}, but the output has {channels} "
+                f"channel{'s' * (channels > 1)}: out.labels={instead}"
+            )
+        if threshold is None:
+            is_largest = output == output.amax(dim=1, keepdim=True)
+            maps = (is_largest & (is_largest.cumsum(dim=1) == 1)).to(output)  # the first of several
+        else:
+            maps = torch.cat((output <= threshold, output > threshold), dim=1).to(output)
+        return maps.masked_fill(output.isnan().any(dim=1, keepdim=True), torch.nan)
+
     def _restores(self, x: Tensor, steps: list[_Affine]) -> bool:
+        if self.labels:
+            return False
         if self.adaptation.out_restore is not None:
             return self.adaptation.out_restore
         key = tuple(x.shape)

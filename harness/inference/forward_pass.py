@@ -18,14 +18,14 @@ def call(
     model: Callable[[Tensor], object],
     images: Tensor,
     label: str,
-    place: str,
+    where: str,
     *,
     moved: bool = False,
 ) -> Tensor:
     """Pass images (B, C, H, W) through a model.
 
     Args:
-        label, place: what messages call the model, and the data that it was given.
+        label, where: what messages call the model, and the data that it was given.
         moved: give the output as it is where something was added to it to bring it into the
             units of the input, and not without that.
 
@@ -33,11 +33,11 @@ def call(
         ModelError: it raises, or returns anything but a real tensor (B, C', H, W), or (B, C', sH,
             sW) where its frame says so; the message says what mends it.
     """
-    output = attempt(model, images, label, place)
+    output = attempt(model, images, label, where)
     frame = frame_of(model)
     with guarded(
         lambda error: (
-            f"{label} returned a {type(output).__name__} on {place} that cannot be looked at: "
+            f"{label} returned a {type(output).__name__} on {where} that cannot be looked at: "
             f"{kind_and_reason(error)}"
         )
     ):
@@ -45,14 +45,14 @@ def call(
         if wrong is not None:
             advice = remedy(model, images, Failure(output=output))
             raise ModelError(
-                f"{label} returned {wrong.given} on {place} (input {shape(images)}), not "
+                f"{label} returned {wrong.given} on {where} (input {shape(images)}), not "
                 f"{wrong.wanted}: {advice}"
             )
     assert isinstance(output, Tensor)
     return output if moved or frame.unmoved is None else frame.unmoved
 
 
-def attempt(model: Callable[[Tensor], object], images: Tensor, label: str, place: str) -> object:
+def attempt(model: Callable[[Tensor], object], images: Tensor, label: str, where: str) -> object:
     """Pass images (B, C, H, W) through a model, whatever it returns.
 
     Raises:
@@ -62,7 +62,7 @@ def attempt(model: Callable[[Tensor], object], images: Tensor, label: str, place
     def said(error: BaseException) -> str:
         advice = remedy(model, images, Failure(error))
         return (
-            f"{label} raised {type(error).__name__} on {place} (input {shape(images)}): "
+            f"{label} raised {type(error).__name__} on {where} (input {shape(images)}): "
             f"{reason(error)}{f'; {advice}' if advice else ''}"
         )
 
@@ -71,7 +71,7 @@ def attempt(model: Callable[[Tensor], object], images: Tensor, label: str, place
             return model(images)
     except Unfit as error:
         advice = remedy(model, images, Failure(error))
-        raise ModelError(f"{error} on {place}{f': {advice}' if advice else ''}") from error
+        raise ModelError(f"{error} on {where}{f': {advice}' if advice else ''}") from error
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -28,6 +28,7 @@ class Frame:
 
     Attributes:
         output_scale: the output is larger than the input by this factor.
+        labels: whether the output is class maps: 1 where a pixel is of a class.
         padded: whether the last images were padded and their output cropped.
         added: what the last output was moved by to come into the units of the input, (B or 1, C
             or 1, 1, 1); None where it was not. Errors are relative to the output without it.
@@ -35,6 +36,7 @@ class Frame:
     """
 
     output_scale: int = 1
+    labels: bool = False
     padded: bool = False
     added: Tensor | None = None
     unmoved: Tensor | None = None
@@ -90,11 +92,11 @@ def member(output: object, key: str) -> object:
 def tensors(output: object, path: str = "") -> Iterator[tuple[str, Tensor]]:
     """All tensors in an output with the paths that ``out.select`` takes: ``0/image``."""
     for key, value in _members(output):
-        place = f"{path}/{key}" if path else key
+        inner = f"{path}/{key}" if path else key
         if isinstance(value, Tensor):
-            yield place, value
-        elif place.count("/") < _DEPTH:
-            yield from tensors(value, place)
+            yield inner, value
+        elif inner.count("/") < _DEPTH:
+            yield from tensors(value, inner)
 
 
 class Mismatch(NamedTuple):

@@ -21,9 +21,9 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from equibench.inference.precision import Placed, told
+from equibench.inference.placement import Placed, told
 from equibench.state.independence import common
-from equibench.state.model_state import same_bits
+from equibench.state.tensor_memory import same_bits
 
 __all__ = ["ONE_LANE", "Lanes", "agree", "one_core", "side_by_side"]
 

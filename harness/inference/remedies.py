@@ -18,7 +18,7 @@ from equibench.errors import EquibenchError, words
 from equibench.inference.adapter_keys import AdapterKeys
 from equibench.inference.adapters import Adapted, Unfit
 from equibench.inference.model_outputs import frame_of, mismatch, tensors
-from equibench.inference.precision import Placed
+from equibench.inference.placement import Placed
 from equibench.registry.specs import Scalar
 
 __all__ = ["Failure", "remedy"]

@@ -24,7 +24,8 @@ from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.rounding import allowance, default_limit
 from equibench.inference.adapters import Adapted
 from equibench.inference.forward_pass import attempt, out_of_memory
-from equibench.inference.precision import Precision, numerics, placed, resolve_device
+from equibench.inference.placement import placed
+from equibench.inference.precision import Precision, numerics, resolve_device
 from equibench.layers.layer_calls import LayerCall, LayerCalls
 from equibench.layers.map_alignment import (
     Displacement,
@@ -99,11 +100,11 @@ def attribute(
     name = label or type(model).__name__
     pairs = [(int(dy), int(dx)) for dy, dx in np.asarray(shifts).reshape(-1, 2)]
     _check(model, images, pairs, batch)
-    place = resolve_device(device)
+    resolved = resolve_device(device)
     trace = _Trace(model, pairs, precision)
     with (
         guarded(lambda error: f"{name} cannot be attributed to: {kind_and_reason(error)}"),
-        placed(model, place, precision) as forward,
+        placed(model, resolved, precision) as forward,
         numerics(precision),
         torch.compiler.set_stance("force_eager"),  # compiled code calls no new hooks
         trace.calls.listening(),
@@ -111,7 +112,7 @@ def attribute(
         for first in range(0, len(images), batch):
             # one batch shape throughout, and always another slot
             chosen = torch.arange(first, first + batch) % len(images)
-            part = images[chosen].to(place)
+            part = images[chosen].to(resolved)
             trace.run(lambda x: attempt(forward, x, name, "attribution"), part)
     if not trace.lines:
         raise ModelError(

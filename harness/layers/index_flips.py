@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from equibench.cases.suite import Case, Suite, in_units
 from equibench.errors import UsageError
 from equibench.foundation.rounding import NEAR_TIE
-from equibench.inference.precision import Precision, numerics, placed, resolve_device
+from equibench.inference.placement import placed
+from equibench.inference.precision import Precision, numerics, resolve_device
 from equibench.layers.adaptive_choices import Choice, Pair, adaptive_layers, flips, recording
 from equibench.loading.suites import case_names, suite_of
 from equibench.measurement.shifted_passes import shifted_outputs
@@ -96,10 +97,10 @@ def trace_flips(
         )
     suite = suite_of(suite)
     plan = parse_shifts(shifts) if isinstance(shifts, str) else shifts
-    place = resolve_device(device)
+    resolved = resolve_device(device)
     found = _Findings()
-    with placed(model, place, precision) as forward, recording(model) as recorded:
-        network = _Network(forward, recorded, name, suite, place, batch)
+    with placed(model, resolved, precision) as forward, recording(model) as recorded:
+        network = _Network(forward, recorded, name, suite, resolved, batch)
         for case_name in case_names(suite, limit):
             case = suite.load(case_name)
             size: Pair = (case.input.shape[-2], case.input.shape[-1])
@@ -127,11 +128,11 @@ class _Network:
     ) -> tuple[Sequence[Pair], Tensor, list[list[Choice]]]:
         """Pass one image of a case with each shift: outputs (n, C, H, W) rolled back, choices."""
         pixels = case.input[image : image + 1].to(self.device)
-        place = f"{self.suite.label}, case {case.name}"
+        where = f"{self.suite.label}, case {case.name}"
         outputs: list[Tensor] = []
         choices: list[list[Choice]] = []
         self.recorded.clear()
-        for part in shifted_outputs(self.forward, pixels, shifts, self.batch, self.label, place):
+        for part in shifted_outputs(self.forward, pixels, shifts, self.batch, self.label, where):
             outputs.append(part)
             choices += [[record[slot] for record in self.recorded] for slot in range(len(part))]
             self.recorded.clear()
@@ -165,8 +166,8 @@ class _Findings:
             for layer, flipped in judged.items():
                 self.judged.setdefault(layer, []).append(flipped)
             names = " ".join(layer for layer, flipped in judged.items() if flipped)
-            place = {"case": case.name, "image": image, "dy": shift[0], "dx": shift[1]}
-            self.samples.append({**place, "flipped": names, "eq_nmse": error})
+            row = {"case": case.name, "image": image, "dy": shift[0], "dx": shift[1]}
+            self.samples.append({**row, "flipped": names, "eq_nmse": error})
 
     def tables(self) -> Flips:
         lines = []

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.jit import ScriptModule
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
-from equibench.errors import ModelError
+from equibench.errors import ModelError, UsageError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.adapter_keys import AdapterKeys
 from equibench.inference.adapters import Adapted, further_inputs
@@ -23,9 +23,9 @@ from equibench.registry.plugin_files import Repository, repository_of, visible
 from equibench.registry.provenance import source_sha256
 from equibench.registry.registries import MODELS, TREATMENTS
 from equibench.registry.specs import Spec
-from equibench.state.model_state import bytes_of
 from equibench.state.object_graph import registered_modules
 from equibench.state.process_state import process_kept
+from equibench.state.tensor_memory import bytes_of
 
 __all__ = [
     "LoadedModel",
@@ -63,6 +63,9 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
             file that needs ``trust_pickle``.
         ModelError: the factory raises or returns no callable, or the weights do not fit.
     """
+    if spec.metrics:
+        chosen = "/".join(spec.metrics)
+        raise UsageError(f"metrics={chosen} at model {spec.label!r}: metrics belong to suites")
     entry = MODELS.get(spec.reference)
     with seeded(seed):  # a plugin may build its model as it is imported
         factory = entry.require()

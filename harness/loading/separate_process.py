@@ -22,7 +22,8 @@ from torch import Tensor
 
 from equibench.errors import ModelError, UnavailableError, UsageError, words
 from equibench.inference.model_outputs import Frame, frame_of, mismatch, shape
-from equibench.inference.precision import current_precision, numerics, placed
+from equibench.inference.placement import placed
+from equibench.inference.precision import current_precision, numerics
 from equibench.inference.random_generators import generators, seed_of_generators
 from equibench.inference.remedies import Failure, remedy
 from equibench.loading.models import LoadedModel, build_model
@@ -41,7 +42,7 @@ def build_isolated(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> 
     """
     model = Isolated(spec, seed, trust_pickle)
     found = model.described
-    model.output_scale = found["output_scale"]
+    model.output_scale, model.labels = found["output_scale"], found["labels"]
     if found["total_stride"] is not None:
         model.total_stride = found["total_stride"]
     return LoadedModel(
@@ -154,6 +155,7 @@ def _build(spec: Spec, start: Mapping[str, Any]) -> tuple[LoadedModel, dict[str,
         "provenance": loaded.provenance,
         "notes": loaded.notes,
         "output_scale": frame_of(model).output_scale,
+        "labels": frame_of(model).labels,
         "total_stride": stride if isinstance(stride, int) else None,
     }
     return loaded, found, None

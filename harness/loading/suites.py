@@ -1,16 +1,19 @@
 """Suites from what users type, and the names of their cases."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from itertools import islice
+from typing import Any
 
 from torch import Tensor
 
+from equibench.cases.python_data import PythonData, is_data
 from equibench.cases.suite import ImageCases, Suite
 from equibench.errors import DataError, UsageError
 from equibench.foundation.file_names import as_text
 from equibench.foundation.foreign_code import guarded, kind_and_reason
+from equibench.metrics.chosen import metric_called
 from equibench.registry.registries import SUITES
 from equibench.registry.specs import Spec
 
@@ -30,11 +33,12 @@ def load_suite(spec: str, data: Mapping[str, str] | None = None) -> Suite:
     return build_suite(Spec.parse(spec), data or {})
 
 
-def build_suite(spec: Spec, data: Mapping[str, str]) -> Suite:
+def build_suite(spec: Spec, data: Mapping[str, str], metrics: Sequence[str] = ()) -> Suite:
     """The suite that a spec describes.
 
     Args:
         data: data roots by name of the suite.
+        metrics: what it is measured with, unless the spec says; else the suite's own.
 
     Raises:
         UsageError: an unknown name or argument, a missing extra or data root.
@@ -60,6 +64,8 @@ def build_suite(spec: Spec, data: Mapping[str, str]) -> Suite:
             f"{entry.origin} gave a {type(suite).__name__}, not an equibench Suite with a name"
         )
     suite.label = spec.chosen_label or suite.name
+    if chosen := spec.metrics or metrics:
+        suite.metrics = tuple(metric_called(name).name for name in chosen)
     return suite
 
 
@@ -90,22 +96,48 @@ def case_names(suite: Suite, limit: int | None = None) -> list[str]:
     return names
 
 
-def suite_of(suite: Suite | Tensor | str) -> Suite:
-    """A suite, from its name, from images (B, C, H, W), or as it is; one without a label is copied.
+def suite_of(
+    data: Any,
+    targets: Any = None,
+    *,
+    input_key: str | int | None = None,
+    target_key: str | int | None = None,
+    metrics: Sequence[str] = (),
+) -> Suite:
+    """A suite, from its name, from a caller's data, or as it is; one without a label is copied.
+
+    Args:
+        data: a name with arguments, an equibench suite, or images as ``PythonData`` takes them.
+        targets: ground truths of images, in the same form.
+        input_key, target_key: where an item of the data has image and ground truth.
+        metrics: what it is measured with, instead of its own.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: it is none of these, or a suite that brings its own ground truths is given some.
     """
-    if isinstance(suite, Tensor):
-        suite = ImageCases(suite)
-    elif isinstance(suite, str):
-        suite = build_suite(Spec.parse(suite), {})
-    elif not isinstance(suite, Suite):
-        raise UsageError(
-            f"{type(suite).__name__} is no suite: give a name, an equibench Suite, or images as a "
-            "tensor (B, C, H, W)"
-        )
-    if not suite.label:
+    keys = {"input_key": input_key, "target_key": target_key}
+    suite: Suite
+    images = isinstance(data, Tensor) and data.is_floating_point()
+    if images and (targets is None or isinstance(targets, Tensor)):
+        suite = ImageCases(data, targets)
+    elif is_data(data):
+        suite = PythonData(data, targets, **keys)
+    else:
+        given = {"targets": targets, **keys}
+        for name, value in given.items():
+            if value is not None:
+                raise UsageError(f"{name} is for images: a suite brings its own ground truths")
+        if isinstance(data, str):
+            suite = build_suite(Spec.parse(data), {})
+        elif isinstance(data, Suite):
+            suite = data
+        else:
+            raise UsageError(
+                f"{type(data).__name__} is no suite: give a name, an equibench Suite, or images: "
+                "a tensor or array (B, C, H, W), a list, a Dataset or a DataLoader"
+            )
+    if not suite.label or metrics:
         suite = copy(suite)  # the caller's own stays as it is
-        suite.label = suite.name
+        suite.label = suite.label or suite.name
+        suite.metrics = tuple(metric_called(name).name for name in metrics) or suite.metrics
     return suite

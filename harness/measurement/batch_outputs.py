@@ -7,11 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from equibench.measurement.image_order import Item, OpenCase
+from equibench.errors import ModelError, UsageError
+from equibench.inference.model_outputs import shape
+from equibench.measurement.batching import Item, OpenCase
+from equibench.metrics.labels import class_maps
 from equibench.metrics.metric import Prepared
 from equibench.transforms.circular_shift import align
 
-__all__ = ["BatchOutputs", "Slot", "gather", "units_of", "worked_on_at_once"]
+__all__ = ["BatchOutputs", "Slot", "gather", "truth_beside", "units_of", "worked_on_at_once"]
 
 
 class Slot(NamedTuple):
@@ -31,6 +34,7 @@ class BatchOutputs:
         images: (B, C, H, W), that were rolled by ``shifts`` (B, 2).
         ties: near-ties of each image, (B,).
         padded: whether the model padded them.
+        labels: whether they are class maps.
         added: what is to be added to outputs before they are held against a ground truth, (B, C
             or 1, 1, 1); None where nothing is.
     """
@@ -40,6 +44,7 @@ class BatchOutputs:
     shifts: Tensor
     ties: Tensor
     padded: bool
+    labels: bool
     added: Tensor | None
 
     def aligned(self, slots: Sequence[Slot]) -> Tensor:
@@ -80,6 +85,37 @@ def gather(wanted: Sequence[tuple[Prepared, int]]) -> Prepared:
     if all(prepared is first and i == image for prepared, i in wanted):
         return tuple(tensor[image : image + 1] for tensor in first)
     return tuple(torch.stack([prepared[k][i] for prepared, i in wanted]) for k in range(len(first)))
+
+
+def truth_beside(target: Tensor, outputs: Tensor, labels: bool, place: str) -> Tensor:
+    """A ground truth (N, C', H, W) in the form of outputs (N, C, H, W): an image, or class maps.
+
+    Args:
+        labels: whether the outputs are class maps.
+        place: what messages call the model and the case.
+
+    Raises:
+        ModelError: one is an image and the other is not, or there are more classes.
+    """
+    if not labels:
+        if not target.is_floating_point():
+            raise ModelError(
+                f"{place}: the ground truth is classes, and the output is none: set "
+                "out.labels=argmax, or of one channel out.labels=threshold:0.5"
+            )
+        return target
+    classes = target.long()
+    if target.shape[1] != 1 or not torch.equal(classes.to(target), target):
+        raise ModelError(
+            f"{place}: the output is labels, and the ground truth {shape(target)} no map of "
+            "classes in whole numbers: leave out.labels out, or give it labels"
+        )
+    try:
+        return class_maps(classes, outputs.shape[1])
+    except UsageError as error:
+        raise ModelError(
+            f"{place}: the ground truth has {error}: give the network as many, or ignore it"
+        ) from None
 
 
 def _numbers(slots: Sequence[Slot]) -> slice | list[int]:

@@ -24,10 +24,11 @@ from equibench.measurement.batch_outputs import (
     BatchOutputs,
     Slot,
     gather,
+    truth_beside,
     units_of,
     worked_on_at_once,
 )
-from equibench.measurement.image_order import Item, Loader, OpenCase, items
+from equibench.measurement.batching import Item, Loader, OpenCase, items
 from equibench.measurement.row_table import ClosedCase, Sums, row_table
 from equibench.measurement.settings import Settings
 from equibench.measurement.shifted_passes import filled
@@ -211,7 +212,7 @@ class Measurement:
             ties = raw.new_full((len(items),), torch.nan)
         frame = frame_of(forward.model)
         added = None if frame.added is None else frame.added.double().expand(len(images), -1, 1, 1)
-        return BatchOutputs(raw, images, shifts, ties.double(), frame.padded, added)
+        return BatchOutputs(raw, images, shifts, ties.double(), frame.padded, frame.labels, added)
 
     def _refer(self, batch: BatchOutputs, slots: Sequence[Slot]) -> None:
         """Keep unshifted outputs; the last one of a case closes it."""
@@ -220,7 +221,7 @@ class Measurement:
             moved = self._moved(outputs, batch, group)
             for (_, item, case), *pair in zip(group, outputs, moved, strict=True):
                 if case.complete(item.image, *pair):
-                    self._close(case, batch.padded)
+                    self._close(case, batch)
                     case.closed.set_result(None)
 
     def _compare(self, batch: BatchOutputs, slots: Sequence[Slot]) -> list[Sums]:
@@ -238,7 +239,8 @@ class Measurement:
         Without what an adapter adds to them: errors are relative to what the model gives.
         """
         outputs = batch.aligned(slots)
-        if self.suite.clamp is None and not any(slot.case.in_units for slot in slots):
+        units = self.suite.clamp is not None or any(slot.case.in_units for slot in slots)
+        if batch.labels or not units:
             return outputs
         scale, offset = units_of(slots)
         return in_units(outputs, self.suite.clamp, scale, offset, batch.added_to(slots))
@@ -249,13 +251,19 @@ class Measurement:
             return outputs
         return outputs + batch.added_to(slots) * units_of(slots)[0][:, None, None, None]
 
-    def _close(self, case: OpenCase, padded: bool) -> None:
+    def _close(self, case: OpenCase, batch: BatchOutputs) -> None:
         """Make references of a case's unshifted outputs, and compare them with the truth."""
         outputs, moved = (
             torch.stack([each.pop(image) for image in range(len(case.input))])
             for each in (case.outputs, case.moved)
         )
+        place = f"{self.label} on {self.suite.label}, case {case.name}"
+        for metric in self.metrics:
+            if (why := metric.unfit(outputs, batch.labels)) and metric.name in self.suite.metrics:
+                raise ModelError(f"{place}: {why}")
         target, size = case.target, case.input.shape[-2:]
+        if target is not None:
+            target = truth_beside(target, outputs, batch.labels, place)
         if target is not None and target.shape[-2:] == size != outputs.shape[-2:]:
             target = None  # of what super-resolution makes of a whole image
         if target is not None and target.shape != outputs.shape:
@@ -272,7 +280,10 @@ class Measurement:
             if target is not None:
                 target_ranges.append(data_range(rule, target))
                 truth = self._prepare(metric, target, target_ranges[-1])
-                quality.append(metric.partials(truth, moved, None).sum(dim=0))
+                sums = metric.partials(truth, moved, None).sum(dim=0)
+                # of what has ignored pixels a metric of images would count them
+                unfit = metric.unfit(outputs, batch.labels) is not None
+                quality.append(torch.full_like(sums, torch.nan) if unfit else sums)
                 if metric in self.changing:
                     case.truths.append(truth)
         none = torch.empty(0)
@@ -286,7 +297,7 @@ class Measurement:
             torch.stack(ranges),
             torch.stack(target_ranges) if target_ranges else none,
             quality,
-            padded,
+            batch.padded,
         )
 
     def _prepare(self, metric: Metric, references: Tensor, data_range: Tensor) -> Prepared:

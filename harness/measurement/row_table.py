@@ -15,8 +15,8 @@ from torch import Tensor
 
 from equibench.cases.suite import Suite
 from equibench.measurement.settings import Settings
+from equibench.metrics.chosen import metric_called
 from equibench.metrics.metric import Metric
-from equibench.registry.registries import METRICS
 from equibench.transforms.shift_plans import Shifts
 
 __all__ = ["ClosedCase", "Sums", "row_columns", "row_table", "suite_metrics"]
@@ -27,7 +27,7 @@ _ALWAYS = "nmse"
 
 def suite_metrics(suite: Suite) -> list[Metric]:
     """The metrics that a suite is measured with."""
-    return [METRICS.get(name).require() for name in dict.fromkeys((_ALWAYS, *suite.metrics))]
+    return [metric_called(name) for name in dict.fromkeys((_ALWAYS, *suite.metrics))]
 
 
 def row_columns(metrics: Sequence[Metric]) -> list[str]:

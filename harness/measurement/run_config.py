@@ -22,7 +22,7 @@ from equibench.foundation.file_names import as_texts
 from equibench.foundation.validation import checked
 from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
-__all__ = ["SPLITTING", "Block", "RunConfig", "read_config", "validated"]
+__all__ = ["SPLITTING", "Block", "Conditions", "RunConfig", "read_config", "validated"]
 
 SPLITTING = ("engine", "scheduler", "workers", "shard", "trust_pickle", "isolate")
 """Fields that say who does the work, and whom it trusts: they change no number."""
@@ -35,6 +35,30 @@ def _one_of_several(shard: str) -> str:
     return shard
 
 
+class Conditions(BaseModel):
+    """Under which conditions a model is measured on a suite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shifts: str = DEFAULT_SHIFTS
+    device: str = "auto"
+    precision: Literal["fp32", "fp64", "tf32", "bf16", "fp16"] = "fp32"
+    batch: PositiveInt | Literal["auto"] = "auto"
+    limit: PositiveInt | None = None
+    metrics: tuple[str, ...] = ()
+    frame: Literal["canonical", "reference"] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
+    exhaustive: bool = False
+    spots: PositiveInt = 6
+    seed_forward: bool = False
+    optimize: tuple[Literal["fuse", "channels-last", "compile"], ...] = ()
+
+    @property
+    def comparison_frame(self) -> Literal["canonical", "reference"]:
+        """The frame asked for; by default the paper's for its own shifts, else canonical."""
+        return self.frame or ("reference" if self.shifts.startswith("paper") else "canonical")
+
+
 class Block(BaseModel):
     """Models, each to be measured on all of these suites."""
 
@@ -44,24 +68,20 @@ class Block(BaseModel):
     suites: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class RunConfig(Block):
-    """One run; two runs with equal configurations measure the same.
-
-    ``also`` has further models with suites of their own.
-    """
+class Blocks(Block):
+    """Models and suites, and in ``also`` further models with suites of their own."""
 
     also: tuple[Block, ...] = ()
-    shifts: str = DEFAULT_SHIFTS
-    device: str = "auto"
-    precision: Literal["fp32", "fp64", "tf32", "bf16", "fp16"] = "fp32"
-    batch: PositiveInt | Literal["auto"] = "auto"
-    limit: PositiveInt | None = None
-    frame: Literal["canonical", "reference"] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
-    exhaustive: bool = False
-    spots: PositiveInt = 6
-    seed_forward: bool = False
-    optimize: tuple[Literal["fuse", "channels-last", "compile"], ...] = ()
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All models with their suites."""
+        return (self, *self.also)
+
+
+class RunConfig(Conditions, Blocks):
+    """One run; two runs with equal configurations measure the same."""
+
     engine: Literal["local", "dask"] = "local"
     scheduler: str | None = None
     workers: PositiveInt | None = None
@@ -84,16 +104,6 @@ class RunConfig(Block):
         if value is not None and info.data.get("engine") == "local":
             raise ValueError(f'{info.field_name} is for engine = "dask"')
         return value
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """All models with their suites."""
-        return (self, *self.also)
-
-    @property
-    def comparison_frame(self) -> Literal["canonical", "reference"]:
-        """The frame asked for; by default the paper's for its own shifts, else canonical."""
-        return self.frame or ("reference" if self.shifts.startswith("paper") else "canonical")
 
     @property
     def loading(self) -> dict[str, bool]:

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from equibench.inference.precision import Precision, resolve_device
-from equibench.measurement.run_config import RunConfig
+from equibench.measurement.run_config import Conditions
 from equibench.transforms.shift_plans import ShiftPlan, parse_shifts
 
 __all__ = ["Frame", "Settings"]
@@ -43,13 +43,13 @@ class Settings:
     seed_forward: bool = False
 
     @classmethod
-    def of(cls, config: RunConfig) -> "Settings":
-        """What a configuration comes to here.
+    def of(cls, config: Conditions, *, remote: bool = False) -> "Settings":
+        """What a configuration comes to here, or on machines that are ``remote``.
 
         Raises:
             UsageError: a shift plan that cannot be read, or a device that is not here.
         """
-        device = resolve_device(config.device, elsewhere=config.scheduler is not None)
+        device = resolve_device(config.device, elsewhere=remote)
         return cls(
             plan=parse_shifts(config.shifts),
             frame=config.comparison_frame,

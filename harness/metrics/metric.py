@@ -31,8 +31,8 @@ _BAND = 2**16
 class Metric(ABC):
     """A full-reference image metric and all that tables, plots and gates must know of it."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
+    name: str
+    title: str
     unit: ClassVar[str] = ""
     higher_is_better: ClassVar[bool]
     bounds: ClassVar[tuple[float, float]]
@@ -42,16 +42,36 @@ class Metric(ABC):
     delta_format: ClassVar[str | None] = None
     """Set where the change of the metric under a shift is reported (ΔPSNR): its format."""
 
-    sums: ClassVar[str | None] = None
+    sums: str | None = None
     """Metrics with the same word here add up the same, which is then done once."""
 
     single: ClassVar[bool] = False
     """Whether float32 is enough for the outputs of networks that work in it."""
 
+    labels: ClassVar[bool] = False
+    """Whether it compares class maps (B, K, H, W), and not images."""
+
     @property
     def column(self) -> str:
         """Its name as table columns carry it."""
         return self.name.replace("-", "_")
+
+    def variant(self, name: str) -> Metric | None:
+        """The metric of another name that is this one of a class, or within other bounds."""
+        return None
+
+    def unfit(self, outputs: Tensor, labels: bool) -> str | None:
+        """Why it cannot compare outputs (B, C, H, W), with what mends it; None where it can.
+
+        Args:
+            labels: whether they are class maps.
+        """
+        if labels:
+            return (
+                f"{self.name} compares images, and these are labels: choose others, --metrics "
+                "agreement,iou,dice"
+            )
+        return None
 
     def prepare(self, reference: Tensor, data_range: Tensor) -> Prepared:
         """Keep what comparisons need of references (B, C, H, W) with data ranges R (B,)."""

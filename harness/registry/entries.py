@@ -83,9 +83,9 @@ class Entry(Generic[T]):
             vars(bound)["__equibench__"] = self.info
             return bound
 
-        place = as_path(file)
+        path = as_path(file)
         return Entry(
-            self.kind, file, f"{self.name} of {self.origin}", self.distribution, resolve, place
+            self.kind, file, f"{self.name} of {self.origin}", self.distribution, resolve, path
         )
 
     def unavailable(self) -> str | None:

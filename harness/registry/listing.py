@@ -129,9 +129,9 @@ def _parameters(entry: Entry[object]) -> str | None:
     """How many a model has that is built with its defaults, if it can be without arguments."""
     import torch
 
-    for place in ("meta", "cpu"):  # without memory for them, if the library can
+    for device in ("meta", "cpu"):  # without memory for them, if the library can
         try:
-            with torch.device(place):
+            with torch.device(device):
                 network = entry.object() if callable(entry.object) else None
         except Exception:  # it needs arguments, or cannot be built there
             continue

@@ -125,7 +125,7 @@ class Repository:
                 continue
             top = name.partition(".")[0]
             if top not in owned:
-                owned[top] = _place(sys.modules.get(top), top) in folders
+                owned[top] = _defined_in(sys.modules.get(top), top) in folders
             if owned[top] or name in self.modules:
                 self.modules[name] = sys.modules.pop(name)
 
@@ -199,7 +199,7 @@ def _alone(module: str) -> bool:
     return module.startswith(_FILE_MODULE)
 
 
-def _place(module: ModuleType | None, name: str) -> Path | None:
+def _defined_in(module: ModuleType | None, name: str) -> Path | None:
     """The folder that a top-level module was found in under its own name."""
     paths = list(getattr(module, "__path__", ())) or [getattr(module, "__file__", None)]
     if not paths[0]:

@@ -81,10 +81,10 @@ def _commit() -> str | None:
     source = json.loads(text) if text else {}
     if "vcs_info" in source:
         return str(source["vcs_info"].get("commit_id"))
-    place = urlsplit(source.get("url", ""))
-    if place.scheme != "file":
+    url = urlsplit(source.get("url", ""))
+    if url.scheme != "file":
         return None
-    folder = Path(unquote(place.path))
+    folder = Path(unquote(url.path))
     folder = folder if folder.is_dir() else folder.parent
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty=-dirty", "--abbrev=12"]
     try:

@@ -75,7 +75,7 @@ class Registry(Generic[T]):
             taken = self._taken(name, module, target)
             if taken:
                 raise UsageError(
-                    f"{self.kind} {name!r} is already {taken}; {_place(target)} needs another name"
+                    f"{self.kind} {name!r} is already {taken}; {_named(target)} needs another name"
                 )
             self._decorated[name] = Entry(
                 self.kind, name, f"decorated in {module}", module.partition(".")[0], lambda: target
@@ -126,8 +126,8 @@ class Registry(Generic[T]):
             return None if mine else points[0].value
         if name not in self._decorated:
             return None
-        place = _place(self._decorated[name].object)
-        return place if place != _place(target) else None
+        elsewhere = _named(self._decorated[name].object)
+        return elsewhere if elsewhere != _named(target) else None
 
     def _external(self, reference: str, resolve: Callable[[], Any]) -> Entry[T]:
         return Entry(self.kind, reference, reference, "", resolve)
@@ -185,18 +185,18 @@ def _refuse(taken: Entry[Any], point: metadata.EntryPoint) -> Callable[[], Any]:
 
 def _points(group: str) -> metadata.EntryPoints:
     """The entry points of a group, read again where something has been installed since."""
-    places = tuple((place, _changed(place)) for place in sys.path)
-    return _installed(group, places)
+    folders = tuple((folder, _changed(folder)) for folder in sys.path)
+    return _installed(group, folders)
 
 
 @lru_cache(maxsize=16)  # one for each group
-def _installed(group: str, places: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
+def _installed(group: str, folders: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
     return metadata.entry_points(group=group)
 
 
-def _changed(place: str) -> int:
+def _changed(folder: str) -> int:
     try:
-        return os.stat(place or ".").st_mtime_ns
+        return os.stat(folder or ".").st_mtime_ns
     except OSError:
         return 0
 
@@ -226,7 +226,7 @@ def _attribute(module: ModuleType, name: str) -> Any:
         raise AttributeError(f"{source} has no {name!r}{hint}") from None
 
 
-def _place(target: object) -> str:
+def _named(target: object) -> str:
     """Where an object is defined, as messages show it."""
     name = getattr(target, "__qualname__", type(target).__qualname__)
     return f"{getattr(target, '__module__', '?')}:{name}"

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from equibench.errors import UsageError
@@ -15,16 +15,16 @@ Scalar = str | int | float | bool
 _FIELDS = re.compile(r"""((?:(?<![^,=])(?:"[^"]*"|'[^']*')|[^,])*)(?:,|$)""")
 """Parts between commas; a quote where a part or a value begins holds commas."""
 _KEY = re.compile(r"(in|out)\.[^\s=]+|[^\W\d]\w*")
-_RESERVED = ("label", "mend", "weights")
+_RESERVED = ("label", "mend", "metrics", "weights")
 
 
 @dataclass(frozen=True)
 class Spec:
     """A reference to a registered object, a ``module:attribute`` or a ``file.py:attribute``.
 
-    ``label``, ``weights`` and ``mend`` (treatments of a model) are reserved, keys that begin with
-    ``in.`` or ``out.`` adapt a model to what it is given; every other key is an argument of the
-    factory.
+    ``label``, ``weights`` and ``mend`` of a model and ``metrics`` of a suite are reserved, keys that
+    begin with ``in.`` or ``out.`` adapt a model to what it is given; every other key is an argument
+    of the factory.
     """
 
     reference: str
@@ -33,6 +33,7 @@ class Spec:
     weights: str | None = None
     adapters: Mapping[str, Scalar] = field(default_factory=dict)
     mend: str | None = None
+    metrics: Sequence[str] = ()
 
     @property
     def label(self) -> str:
@@ -76,6 +77,7 @@ class Spec:
             reference=reference,
             arguments={key: value for key, value in values.items() if "." not in key},
             adapters={key: value for key, value in values.items() if "." in key},
+            metrics=tuple(filter(None, reserved.get("metrics", "").split("/"))),
             chosen_label=reserved.get("label"),
             weights=reserved.get("weights"),
             mend=reserved.get("mend"),

@@ -151,26 +151,26 @@ class RowFiles:
         """The rows of one model on one suite after the other; the next is read meanwhile.
 
         Args:
-            suites, models: their places in the order of what is given.
+            suites, models: their positions in the order in which they were named.
         """
-        places: dict[tuple[str, str], list[Path]] = {}
+        files: dict[tuple[str, str], list[Path]] = {}
         for file in self.files():
-            for place in _places(file):
-                places.setdefault(place, []).append(file)
+            for key in _keys(file):
+                files.setdefault(key, []).append(file)
 
-        def rank(place: tuple[str, str]) -> tuple[int, int]:
-            suite, model = place
+        def rank(key: tuple[str, str]) -> tuple[int, int]:
+            suite, model = key
             return suites.get(suite, len(suites)), models.get(model, len(models))
 
-        def read(place: tuple[str, str]) -> pd.DataFrame:
-            rows = self.read(places[place], compact=True)
-            mine = (rows["suite"] == place[0]) & (rows["model"] == place[1])
+        def read(key: tuple[str, str]) -> pd.DataFrame:
+            rows = self.read(files[key], compact=True)
+            mine = (rows["suite"] == key[0]) & (rows["model"] == key[1])
             return rows if mine.all() else rows[mine]
 
         with ThreadPoolExecutor(1) as pool:
             waiting = None
-            for place in sorted(places, key=rank):
-                following = pool.submit(read, place)
+            for key in sorted(files, key=rank):
+                following = pool.submit(read, key)
                 if waiting is not None:
                     yield waiting.result()
                 waiting = following
@@ -274,7 +274,7 @@ def _checked(file: Path, modified: int, size: int) -> Sequence[str]:
     return tuple(json.loads(names)) if names else (_name(file),)
 
 
-def _places(file: Path) -> list[tuple[str, str]]:
+def _keys(file: Path) -> list[tuple[str, str]]:
     """The suites and models that a file has rows of."""
     import pyarrow.parquet as pq
 

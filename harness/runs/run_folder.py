@@ -20,8 +20,8 @@ from equibench.runs.manifest import (
     shortfall,
     signed,
 )
-from equibench.runs.records import SUMMARY, Records, as_json
 from equibench.runs.row_files import RowFiles
+from equibench.runs.summary_files import SUMMARY, SummaryFiles, as_json
 from equibench.statistics.summary import non_finite, summarize
 
 __all__ = ["RunFolder"]
@@ -48,7 +48,7 @@ class RunFolder:
                 raise UsageError(f"{self.path} exists and is no run folder: choose another --out")
         elif not self._manifest.exists():
             raise UsageError(f"{self.path} is no run folder: it has no run.json")
-        self._records = Records(self.path)
+        self._summary_files = SummaryFiles(self.path)
         self._rows = RowFiles(self.path / "rows", signed=signed(self.manifest))
         if create and not self._rows.path.exists():
             with writable(self.path):
@@ -67,8 +67,8 @@ class RunFolder:
             EquibenchError: a file of them is gone or damaged.
         """
         recorded = self._recorded()
-        self._records.verify(recorded, recorded.keys() - {SUMMARY})
-        return self._records.failures()
+        self._summary_files.verify(recorded, recorded.keys() - {SUMMARY})
+        return self._summary_files.failures()
 
     def verify(self, *, resuming: bool = False) -> None:
         """See that all that the run wrote is there, and as it was written.
@@ -82,7 +82,7 @@ class RunFolder:
         self._rows.units()
         recorded = self._recorded()
         present = [name for name in recorded if (self.path / name).exists()]
-        self._records.verify(recorded, present if resuming else None)
+        self._summary_files.verify(recorded, present if resuming else None)
         if not resuming:
             self._refuse_gaps()
 
@@ -104,7 +104,7 @@ class RunFolder:
             yield
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        content = {"schema": SCHEMA, **manifest, "files": self._records.digests()}
+        content = {"schema": SCHEMA, **manifest, "files": self._summary_files.digests()}
         with replacing(self._manifest) as temporary:
             temporary.write_bytes(as_json(content))
 
@@ -123,10 +123,10 @@ class RunFolder:
         self, failures: Sequence[Mapping[str, Any]], *, shard: str | None = None
     ) -> None:
         """Replace what failed: of the whole run, or of one shard and of any earlier split."""
-        self._records.write_failures(failures, shard)
+        self._summary_files.write_failures(failures, shard)
 
     def write_summary(self, summary: pd.DataFrame) -> None:
-        self._records.write_summary(summary)
+        self._summary_files.write_summary(summary)
 
     def write_rows(self, unit: str, rows: pd.DataFrame, *, complete: bool = True) -> None:
         """Add the rows of one unit; those of an incomplete one are measured again on resuming."""
@@ -255,9 +255,9 @@ class RunFolder:
         self._require_rows()
         if (self.path / SUMMARY).exists():
             recorded = self._recorded()
-            self._records.verify(recorded, recorded.keys() & {SUMMARY})
+            self._summary_files.verify(recorded, recorded.keys() & {SUMMARY})
             if self.manifest.get("summarized") == self._rows.digest():
-                return self._records.summary()
+                return self._summary_files.summary()
         return summarize(self._parts())
 
     def _summarize(self) -> list[dict[str, Any]]:
@@ -279,8 +279,8 @@ class RunFolder:
         """The places of suites and of models in the order in which they were named."""
         manifest = self.manifest
         suites, models = manifest["fingerprint"]["suites"], manifest["models"]
-        return {s: place for place, s in enumerate(suites)}, {
-            m: place for place, m in enumerate(models)
+        return {s: position for position, s in enumerate(suites)}, {
+            m: position for position, m in enumerate(models)
         }
 
     def _require_rows(self) -> None:

@@ -20,14 +20,15 @@ from equibench.loading.weights import weights_file
 from equibench.measurement.row_table import row_columns, suite_metrics
 from equibench.measurement.run_config import SPLITTING, RunConfig
 from equibench.measurement.settings import Settings
+from equibench.metrics.chosen import metric_called
 from equibench.registry.plugin_files import repository_of
 from equibench.registry.provenance import environment
 from equibench.registry.registries import MODELS, SUITES
 from equibench.registry.specs import Spec
-from equibench.runs.agreed_batches import Batches, in_turn
 from equibench.runs.fingerprint import fingerprint, refuse_changes
 from equibench.runs.manifest import begin, ended
 from equibench.runs.run_folder import RunFolder
+from equibench.runs.shared_batch_size import Batches, in_turn
 from equibench.runs.units import Outcome, Unit, Worker, described, split
 
 __all__ = ["run"]
@@ -57,7 +58,7 @@ class _Run:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.shard = config.shard
-        self.settings = Settings.of(config)
+        self.settings = Settings.of(config, remote=config.scheduler is not None)
         self.environment = environment(self.settings.device)
         self.failures: list[dict[str, Any]] = []
         self.specs = self._available_models()
@@ -149,10 +150,12 @@ class _Run:
         found: dict[str, tuple[Suite, Sequence[str]]] = {}
         reasons: list[EquibenchError] = []
         for label, spec in self.suite_specs.items():
+            for metric in (*self.config.metrics, *spec.metrics):
+                metric_called(metric)
             with suppress(UnavailableError):  # told below
                 SUITES.get(spec.reference).check(_given(spec, self.config.data))
             try:
-                suite = build_suite(spec, self.config.data)
+                suite = build_suite(spec, self.config.data, self.config.metrics)
                 cases = case_names(suite, self.config.limit)
             except EquibenchError as error:  # of the suite, whose name and arguments are right
                 reasons.append(error)
@@ -253,11 +256,11 @@ class _Run:
             for case, reason in outcome.measured.broken.items():
                 reasons.setdefault(str(reason), []).append(case)
             for cases in reasons.values():
-                self._fail(outcome.measured.broken[cases[0]], **job.place, cases=cases)
+                self._fail(outcome.measured.broken[cases[0]], **job.names, cases=cases)
         elif outcome.error is not None:
             missing = {} if outcome.broken else {"cases": list(outcome.unit.cases)}
-            place = job.place if outcome.broken != "model" else {"model": job.model.label}
-            self._fail(outcome.error, **place, **missing)
+            names = job.names if outcome.broken != "model" else {"model": job.model.label}
+            self._fail(outcome.error, **names, **missing)
 
     def _describe(self, folder: RunFolder, outcome: Outcome) -> None:
         """Note what identifies the model, or refuse it where the folder knows another."""
@@ -286,8 +289,8 @@ class _Run:
 
         folder.update_manifest(change)
 
-    def _fail(self, error: EquibenchError, **place: object) -> None:
-        failure = {**place, "error": type(error).__name__, "message": str(error)}
+    def _fail(self, error: EquibenchError, **names: object) -> None:
+        failure = {**names, "error": type(error).__name__, "message": str(error)}
         if failure not in self.failures:
             self.failures.append(failure)
 

@@ -21,7 +21,7 @@ from equibench.evidence.stride_probing import PROBED
 from equibench.loading.load import load_spec
 from equibench.loading.models import LoadedModel
 from equibench.loading.suites import build_suite
-from equibench.measurement.image_order import load_case
+from equibench.measurement.batching import load_case
 from equibench.measurement.measurement import Measured
 from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings
@@ -53,7 +53,7 @@ class Job:
     cases: int
 
     @property
-    def place(self) -> dict[str, str]:
+    def names(self) -> dict[str, str]:
         """Model and suite, as rows and failures name them."""
         return {"model": self.model.label, "suite": self.label}
 
@@ -125,7 +125,7 @@ class Worker:
         self, config: RunConfig, say: Say, suites: Mapping[str, Suite] | None = None
     ) -> None:
         self.config, self.say = config, say
-        self.settings = Settings.of(config)
+        self.settings = Settings.of(config, remote=config.scheduler is not None)
         self._suites = dict(suites or {})
         self._model: tuple[str, LoadedModel | EquibenchError] | None = None
         self._ready: tuple[str, Ready | EquibenchError] | None = None
@@ -209,7 +209,9 @@ class Worker:
     @contextmanager
     def _evaluation(self, loaded: LoadedModel, job: Job) -> Iterator[Ready]:
         if job.suite.label not in self._suites:
-            self._suites[job.suite.label] = build_suite(job.suite, self.config.data)
+            self._suites[job.suite.label] = build_suite(
+                job.suite, self.config.data, self.config.metrics
+            )
         suite = self._suites[job.suite.label]
         declared = loaded.provenance["details"].get("total_stride")
         model, settings = loaded.model, self.settings

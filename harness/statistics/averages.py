@@ -30,7 +30,7 @@ def mean(values: Floats, covers: NDArray[np.int64]) -> float:
 def exact_sum(values: Floats) -> float:
     """What ``math.fsum`` gives of finite values (n,), ten times as fast.
 
-    The leading bits of some values, cut off at one place for all, are added up without rounding;
+    The leading bits of some values, cut off at one position for all, are added up without rounding;
     then those that follow, until none are left.
 
     Source: Rump, Ogita & Oishi 2008, section 3.
@@ -66,8 +66,8 @@ def quantiles(
     if np.isnan(values).any():
         return np.nan, [np.nan] * len(percents)
     total = int(covers.sum())
-    places = [-(-total * percent // 100) - 1 for percent in percents]
-    ranks = [total - 1 - place if higher_is_better else place for place in places]
+    positions = [-(-total * percent // 100) - 1 for percent in percents]
+    ranks = [total - 1 - position if higher_is_better else position for position in positions]
     ranks += [(total - 1) // 2, total // 2]
     if len(values) == total:
         # one by one: NumPy has vector instructions for that alone

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from equibench.evidence.repeatability import KINDS
 from equibench.evidence.words import could_deviate, rows_of_today, weakest
 from equibench.foundation.rounding import allowance
-from equibench.metrics.metric import Metric
-from equibench.registry.registries import METRICS
+from equibench.metrics.chosen import metrics_of
 from equibench.statistics.averages import exact_sum, mean, quantiles
 from equibench.statistics.confidence_intervals import Interval, interval
 
@@ -43,6 +42,7 @@ class Column:
         shifted: over shifts; otherwise over cases, unshifted.
         best: the value that nothing is better than; infinite where there is none.
         version: of the metric's definition.
+        labels: whether it is of class maps.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Column:
     shifted: bool
     best: float
     version: int
+    labels: bool
 
     @property
     def heading(self) -> str:
@@ -63,16 +64,15 @@ class Column:
 
 def columns(names: Sequence[str]) -> list[Column]:
     """The metric columns among some column names, equivariance first."""
-    metrics: list[Metric] = [e.object for e in METRICS.entries() if e.unavailable() is None]
     equivariance, changes, quality = [], [], []
-    for m in metrics:
+    for m in metrics_of(names):
         up, best = m.higher_is_better, m.bounds[1 if m.higher_is_better else 0]
-        shown = m.title, m.unit, m.format, up
-        equivariance.append(Column(f"eq_{m.column}", *shown, True, best, m.version))
-        quality.append(Column(m.column, *shown, False, best, m.version))
+        shown, kind = (m.title, m.unit, m.format, up), (m.version, m.labels)
+        equivariance.append(Column(f"eq_{m.column}", *shown, True, best, *kind))
+        quality.append(Column(m.column, *shown, False, best, *kind))
         if m.delta_format:
             shown = f"Δ{m.title}", m.unit, m.delta_format, False
-            changes.append(Column(f"delta_{m.column}", *shown, True, 0.0, m.version))
+            changes.append(Column(f"delta_{m.column}", *shown, True, 0.0, *kind))
     return [c for c in [*equivariance, *changes, *quality] if c.name in names]
 
 
@@ -290,6 +290,6 @@ def non_finite(rows: pd.DataFrame) -> list[dict[str, object]]:
             f"{model} has an NMSE of {first['eq_nmse']} on {suite}, case {case}, {shifts}"
             f"({first['dy']}, {first['dx']}): {reason}"
         )
-        place = {"model": model, "suite": suite, "cases": [case]}
-        found.append({**place, "error": "NonFinite", "message": message})
+        names = {"model": model, "suite": suite, "cases": [case]}
+        found.append({**names, "error": "NonFinite", "message": message})
     return found

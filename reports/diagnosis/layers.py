@@ -129,13 +129,13 @@ def draw_layers(layers: pd.DataFrame) -> "Figure":
         figure = new_figure(PAGE, 2.6 + 0.055 * longest)
         panel = figure.subplots()
         _name_blocks(panel, blocks)
-        panel.plot(x, _place(cumulative, axis), color=BLUE, marker="o", markersize=2.5, linewidth=1,
+        panel.plot(x, _on(cumulative, axis), color=BLUE, marker="o", markersize=2.5, linewidth=1,
                    label="cumulative: the activation against the moved one")  # fmt: skip
-        panel.scatter(x, _place(local, axis), s=9, marker="D", color="0.45", linewidths=0, zorder=3,
+        panel.scatter(x, _on(local, axis), s=9, marker="D", color="0.45", linewidths=0, zorder=3,
                       label="local: the layer alone")  # fmt: skip
         breaks = layers["breaks"].to_numpy(dtype=bool)
         if breaks.any():
-            panel.scatter(x[breaks], _place(local, axis)[breaks], s=32, marker="D", color=ORANGE,
+            panel.scatter(x[breaks], _on(local, axis)[breaks], s=32, marker="D", color=ORANGE,
                           edgecolors="white", linewidths=0.6, zorder=4,
                           label="local, above rounding")  # fmt: skip
         if axis.has_zero:
@@ -175,7 +175,7 @@ def _name_blocks(panel: "Axes", blocks: Sequence[tuple[str, int]]) -> None:
     panel.tick_params(axis="x", labelsize=FONT - 1, pad=1)
 
 
-def _place(errors: Floats, axis: LogAxis) -> Floats:
+def _on(errors: Floats, axis: LogAxis) -> Floats:
     """Positions; what is missing or infinite has none."""
     finite = np.isfinite(errors)
     placed: Floats = np.where(finite, axis.place(np.where(finite, errors, 1.0)), np.nan)

@@ -53,8 +53,8 @@ def _readable(data: RunData) -> tuple[RunData, str]:
     """As many models as a figure can show, the most robust ones; and a note where not all are."""
     if len(data.models) <= MOST:
         return data, ""
-    places = data.summary.groupby(["suite", "group"])["eq_nmse_mean"].rank(na_option="bottom")
-    ranks = places.groupby(data.summary["model"], sort=False).mean()
+    ranked = data.summary.groupby(["suite", "group"])["eq_nmse_mean"].rank(na_option="bottom")
+    ranks = ranked.groupby(data.summary["model"], sort=False).mean()
     note = f"the {MOST} most robust of {len(ranks)} models; tables have all of them"
     return data.of_models(ranks.sort_values(kind="stable").index[:MOST]), note
 

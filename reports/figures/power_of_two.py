@@ -16,7 +16,7 @@ from equibench.reports.figures.style import (
     plain,
     style,
 )
-from equibench.reports.findings.leaderboard import network_names, place_of
+from equibench.reports.findings.leaderboard import network_names, subset_name
 from equibench.reports.findings.power_of_two import by_power_of_two
 from equibench.reports.findings.run_data import RunData, short_names, shorten
 
@@ -52,7 +52,7 @@ def power_figure(data: RunData, width: float = PAGE) -> "Figure":
                     np.log2(drawn["power"]), axis.place(drawn["mean"].to_numpy(np.float64)),
                     linewidth=1, markersize=4, label=plain(short[name]), **look[name],
                 )  # fmt: skip
-            panel.set_title(plain(shorten(place_of(str(suite), str(group)), 30)))
+            panel.set_title(plain(shorten(subset_name(str(suite), str(group)), 30)))
         for panel in grid.ravel()[len(parts) :]:
             panel.remove()
         grid[0, 0].set_xticks(np.log2(powers), [str(power) for power in powers])

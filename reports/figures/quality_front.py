@@ -17,7 +17,7 @@ from equibench.reports.figures.style import (
     plain,
     style,
 )
-from equibench.reports.findings.leaderboard import network_names, place_of
+from equibench.reports.findings.leaderboard import network_names, subset_name
 from equibench.reports.findings.run_data import RunData, short_names, shorten
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def pareto_figure(data: RunData, width: float = PAGE) -> "Figure | None":
     with style():
         figure = new_figure(width, 0.9 + 2.3 * lines)
         grid = figure.subplots(lines, columns, squeeze=False)
-        for panel, (place, part) in zip(grid.ravel(), parts.items(), strict=False):
+        for panel, (subset, part) in zip(grid.ravel(), parts.items(), strict=False):
             x, y = axis.place(_change(part)), part["psnr_mean"].to_numpy(np.float64)
             front = pareto_front(x, y)
             panel.step(x[front], y[front], where="post", color="0.6", linewidth=1, zorder=1)
@@ -70,7 +70,7 @@ def pareto_figure(data: RunData, width: float = PAGE) -> "Figure | None":
                 panel.plot(
                     at, psnr, linestyle="none", markersize=5, label=plain(short[name]), **look[name]
                 )
-            panel.set_title(plain(shorten(place, 36)))
+            panel.set_title(plain(shorten(subset, 36)))
             panel.set_xticks(*axis.ticks)
             panel.set_xlim(axis.zero - 0.06 * axis.span, axis.high + 0.04 * axis.span)
             panel.set_ylabel("PSNR [dB] ↑")
@@ -87,7 +87,7 @@ def _parts(data: RunData) -> dict[str, pd.DataFrame]:
         return {}
     both = np.isfinite(data.summary[["psnr_mean", "delta_psnr_worst"]].astype(float)).all(axis=1)
     groups = data.summary[both].groupby(["suite", "group"], sort=False)
-    return {place_of(str(suite), str(group)): part for (suite, group), part in groups}
+    return {subset_name(str(suite), str(group)): part for (suite, group), part in groups}
 
 
 def _change(part: pd.DataFrame) -> Floats:

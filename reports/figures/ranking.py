@@ -18,7 +18,7 @@ from equibench.reports.figures.style import (
     plain,
     style,
 )
-from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData, short_names, shorten
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def ranking_figure(data: RunData, width: float = PAGE) -> "Figure":
             ):
                 drawn = np.isfinite(values)
                 panel.scatter(axis.place(values[drawn]), y[drawn], s=16, zorder=3, **look)
-            panel.set_title(plain(shorten(place_of(str(suite), str(group)), 36)))
+            panel.set_title(plain(shorten(subset_name(str(suite), str(group)), 36)))
             panel.set_yticks(y, [plain(names[model]) for model in part["model"]])
             panel.set_ylim(most - 0.5, -0.5)
             panel.grid(axis="y", color="0.92")

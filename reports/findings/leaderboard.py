@@ -9,7 +9,7 @@ import pandas as pd
 from equibench.reports.findings.published_results import paper_name
 from equibench.reports.findings.run_data import RunData
 
-__all__ = ["Score", "Standing", "leaderboard", "network_names", "place_of"]
+__all__ = ["Score", "Standing", "leaderboard", "network_names", "subset_name"]
 
 _ERROR = "eq_nmse_mean"
 
@@ -55,19 +55,19 @@ def leaderboard(runs: Mapping[str, RunData]) -> list[Standing]:
     stand in one line where no suite has two of them.
     """
     found: dict[tuple[str, str], Standing] = {}
-    for place, lines in _places(runs).items():
+    for subset, lines in _by_subset(runs).items():
         errors = pd.Series([0.0 if s.rounding else s.error for _, s in lines])
         # NaN is worse than any number
         ranks = errors.fillna(float("inf")).rank(method="min").astype(int)
         for (key, score), rank in zip(lines, ranks, strict=True):
             standing = found.setdefault(key, Standing(*key))
-            standing.scores[place] = Score(
+            standing.scores[subset] = Score(
                 score.model, score.error, int(rank), len(lines), score.rounding
             )
     return sorted(found.values(), key=lambda s: (-len(s.scores), s.mean_rank))
 
 
-def place_of(suite: str, group: str) -> str:
+def subset_name(suite: str, group: str) -> str:
     """What a suite and a group are called together."""
     return suite if group == "all" else f"{suite}, {group}"
 
@@ -85,7 +85,7 @@ def network_names(data: RunData) -> dict[str, str]:
     return {label: label if name in clash else name for label, name in names.items()}
 
 
-def _places(
+def _by_subset(
     runs: Mapping[str, RunData],
 ) -> dict[str, Sequence[tuple[tuple[str, str], Score]]]:
     """Scores not yet ranked, by suite (and group), each with its run and network."""
@@ -95,6 +95,6 @@ def _places(
         for line in data.summary.to_dict("records"):
             model, rounding = str(line["model"]), line["flips"] == 0
             score = Score(model, float(line[_ERROR]), 0, 0, rounding)
-            place = place_of(str(line["suite"]), str(line["group"]))
-            found.setdefault(place, []).append(((run, names[model]), score))
+            subset = subset_name(str(line["suite"]), str(line["group"]))
+            found.setdefault(subset, []).append(((run, names[model]), score))
     return dict(found)

@@ -9,7 +9,8 @@ from torch import Tensor
 from equibench.cases.suite import Case, Suite, in_units
 from equibench.errors import UsageError
 from equibench.inference.forward_pass import call
-from equibench.inference.precision import numerics, placed, resolve_device
+from equibench.inference.placement import placed
+from equibench.inference.precision import numerics, resolve_device
 from equibench.loading.load import load_spec
 from equibench.loading.models import LoadedModel
 from equibench.loading.suites import build_suite
@@ -39,12 +40,12 @@ class Rerun:
         model = self.model(label).model
         precision = self.data.manifest["configuration"].get("precision", "fp32")
         device = resolve_device("auto")
-        place = f"{suite.label}, case {case.name}"
+        where = f"{suite.label}, case {case.name}"
 
         def forward(images: Tensor) -> Tensor:
             with placed(model, device, precision) as pass_on, numerics(precision):
                 outputs = [
-                    call(pass_on, i[None].to(device), label, place, moved=True).cpu()
+                    call(pass_on, i[None].to(device), label, where, moved=True).cpu()
                     for i in images
                 ]
             return images_in_units(case, torch.cat(outputs).double(), suite.clamp)

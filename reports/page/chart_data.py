@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from equibench.reports.findings.leaderboard import network_names, place_of
+from equibench.reports.findings.leaderboard import network_names, subset_name
 from equibench.reports.findings.power_of_two import by_power_of_two
 from equibench.reports.findings.published_results import original
 from equibench.reports.findings.run_data import RunData
@@ -81,7 +81,7 @@ def _series(
                 found.append(
                     {
                         "run": run,
-                        "place": place_of(suite, str(group)),
+                        "subset": subset_name(suite, str(group)),
                         "model": model,
                         "network": names[model],
                         "trained": str(trained),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from equibench.errors import UsageError
 from equibench.registry.registries import SUITES
-from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.values import number
 
@@ -44,7 +44,7 @@ class Card:
             changes; empty where that is no number.
     """
 
-    place: str
+    subset: str
     about: str
     measured: str
     best: Extreme
@@ -79,7 +79,7 @@ def cards(runs: Mapping[str, RunData]) -> list[Card]:
             shown = part["model"] if len(runs) == 1 else part["model"] + f" ({run})"
             parts.setdefault((str(key[0]), str(key[1])), []).append(part.assign(model=shown))
     return [
-        _card(place_of(*key), _about(names[key[0]]), pd.concat(found))
+        _card(subset_name(*key), _about(names[key[0]]), pd.concat(found))
         for key, found in parts.items()
     ]
 
@@ -104,7 +104,7 @@ def _about(suite: str) -> str:
         return ""
 
 
-def _card(place: str, about: str, part: pd.DataFrame) -> Card:
+def _card(subset: str, about: str, part: pd.DataFrame) -> Card:
     errors = part["eq_nmse_mean"].astype(float).mask(part["flips"] == 0, 0.0)
     badness = errors.fillna(float("inf"))  # NaN is worse than any number
     low, high = float(badness.min()), float(badness.max())
@@ -112,7 +112,7 @@ def _card(place: str, about: str, part: pd.DataFrame) -> Card:
     ratio = f"{sqrt(high / low):.3g}" if 0 < low < high < float("inf") else ""
     cases, shifts = (_range(part[column]) for column in ("cases", "shifts"))
     measured = f"{cases} {'case' if cases == '1' else 'cases'}, {shifts} shifted images a model"
-    return Card(place, about, measured, best, None if low == high else worst, ratio)
+    return Card(subset, about, measured, best, None if low == high else worst, ratio)
 
 
 def _range(counts: "pd.Series[int]") -> str:
@@ -130,7 +130,7 @@ def _extreme(part: pd.DataFrame, error: float) -> Extreme:
 
 
 def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:
-    same = [_place(line) for line in lines if line["flips"] == 0]
+    same = [_subset(line) for line in lines if line["flips"] == 0]
     parts = []
     if same:
         parts.append(f"On {_listed(same)} no shift changes its output beyond rounding.")
@@ -138,7 +138,7 @@ def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:
         if line["flips"] == 0:
             continue
         mean, worst = float(line["eq_nmse_mean"]), float(line["eq_nmse_worst"])
-        text = f"On {_place(line)} its output {change(mean)}"
+        text = f"On {_subset(line)} its output {change(mean)}"
         if isfinite(mean):
             at = f"({line['eq_nmse_worst_dy']:.0f}, {line['eq_nmse_worst_dx']:.0f})"
             case = line["eq_nmse_worst_case"]
@@ -159,8 +159,8 @@ def _percent(nmse: float) -> str:
     )
 
 
-def _place(line: Mapping[Any, Any]) -> str:
-    return place_of(str(line["suite"]), str(line["group"]))
+def _subset(line: Mapping[Any, Any]) -> str:
+    return subset_name(str(line["suite"]), str(line["group"]))
 
 
 def _listed(names: Sequence[str]) -> str:

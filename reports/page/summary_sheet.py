@@ -6,17 +6,22 @@ from typing import Any
 
 import pandas as pd
 
-from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.grid import Block, Cell, Name
-from equibench.reports.tables.summary_table import METRICS_SHOWN
-from equibench.reports.tables.values import NONE, applies, measured, number, place, within
+from equibench.reports.tables.values import (
+    NONE,
+    applies,
+    measured,
+    number,
+    quality_shown,
+    shown_by_default,
+    within,
+    worst_at,
+)
 from equibench.statistics.summary import Column
 
 __all__ = ["Entry", "Sheet", "sheet"]
-
-_QUALITY = ("psnr", "ssim")
-"""Columns of rows that say how good the unshifted reconstruction is."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Entry:
     """A line: one model of one run on one suite (and group)."""
 
     run: str
-    place: str
+    subset: str
     model: str
     cells: list[Cell]
 
@@ -50,7 +55,7 @@ class _Kind:
         if not applies(line, self.column):
             return Cell(NONE)
         if self.statistic == "worst at":
-            at = place(line, self.column).replace(", ", ",\N{NO-BREAK SPACE}")
+            at = worst_at(line, self.column).replace(", ", ",\N{NO-BREAK SPACE}")
             return Cell(at, left=True)
         value, spec = float(line[self.key]), self.column.format
         note = within(line, self.column) if self.statistic == "mean" else ""
@@ -63,7 +68,7 @@ def sheet(runs: Mapping[str, RunData]) -> Sheet:
     if not parts:
         return Sheet([], [])
     summary = pd.concat(parts, ignore_index=True)
-    shown, quality = measured(summary, METRICS_SHOWN), measured(summary, _QUALITY)
+    shown, quality = measured(summary, shown_by_default(summary)), quality_shown(summary)
     kinds = [kind for column in shown for kind in _kinds(column, shown[0])]
     kinds += [_Kind(column, "mean") for column in quality]
     probes = {run: data.manifest.get("probes", {}) for run, data in runs.items()}
@@ -83,7 +88,7 @@ def sheet(runs: Mapping[str, RunData]) -> Sheet:
             cells.append(Cell(number(floor, ".1e"), value=floor))
             if covering:
                 cells += _covered(line, probes[run].get(model, {}).get(suite))
-            entries.append(Entry(run, place_of(suite, str(line["group"])), model, cells))
+            entries.append(Entry(run, subset_name(suite, str(line["group"])), model, cells))
     return Sheet(blocks, entries)
 
 

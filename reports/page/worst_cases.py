@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from equibench.errors import EquibenchError
-from equibench.reports.findings.leaderboard import place_of
+from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.repeated_passes import Rerun
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.paper.figure4_scene import Image, grey
@@ -41,7 +41,7 @@ class Picture:
     """
 
     run: str
-    place: str
+    subset: str
     model: str
     case: str
     shift: tuple[int, int]
@@ -71,12 +71,12 @@ def worst_cases(run: str, data: RunData, seconds: float) -> Gallery:
     failed: dict[str, None] = {}
     started, rerun, left, used = monotonic(), Rerun(data), 0, 0
     inputs: set[str] = set()
-    for place, row in _rows(data):
+    for subset, row in _rows(data):
         if monotonic() - started > seconds or used > _BYTES:
             left += 1
             continue
         try:
-            picture = _picture(run, place, row, rerun)
+            picture = _picture(run, subset, row, rerun)
         except EquibenchError as error:
             failed[str(error)] = None
             continue
@@ -95,7 +95,7 @@ def worst_cases(run: str, data: RunData, seconds: float) -> Gallery:
 
 
 def _rows(data: RunData) -> Iterator[tuple[str, "pd.Series[Any]"]]:
-    """The row that is shown of each suite (and group) and model, with the place's name."""
+    """The row that is shown of each suite (and group) and model, with the part's name."""
     rows = data.shifted
     if rows.empty:
         return
@@ -114,10 +114,10 @@ def _rows(data: RunData) -> Iterator[tuple[str, "pd.Series[Any]"]]:
                      == [row["model"], least["case"], least["dy"], least["dx"]]).all(axis=1)
                 ]  # fmt: skip
                 row = same.iloc[0] if len(same) else row
-            yield place_of(str(suite), str(group)), row
+            yield subset_name(str(suite), str(group)), row
 
 
-def _picture(run: str, place: str, row: "pd.Series[Any]", rerun: Rerun) -> Picture:
+def _picture(run: str, subset: str, row: "pd.Series[Any]", rerun: Rerun) -> Picture:
     rerun.model(str(row["model"]))  # where it is gone, no case needs to be loaded
     suite = rerun.suite(str(row["suite"]))
     case = rerun.case(str(row["suite"]), str(row["case"]))
@@ -138,7 +138,7 @@ def _picture(run: str, place: str, row: "pd.Series[Any]", rerun: Rerun) -> Pictu
     first = _encoded(output, low, high)
     return Picture(
         run=run,
-        place=place,
+        subset=subset,
         model=str(row["model"]),
         case=str(row["case"]),
         shift=shift,

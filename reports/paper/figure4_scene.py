@@ -48,12 +48,12 @@ class Scene:
     """What a figure shows, all images (H, W) in the units of the ground truth.
 
     Args:
-        place: suite and case, and of a volume the slice.
+        where: suite and case, and of a volume the slice.
         input, truth: x and the ground truth; what is shifted is theirs, rolled.
         input_psnr: NaN where input and ground truth differ in channels.
     """
 
-    place: str
+    where: str
     shift: tuple[int, int]
     input: Image
     input_psnr: float
@@ -86,10 +86,10 @@ def reconstruct(data: RunData, choice: Choice) -> Scene:
     """
     rerun = Rerun(data)
     suite = rerun.suite(choice.suite)
-    place = f"{suite.label}, case {choice.case}"
+    where = f"{suite.label}, case {choice.case}"
     case, shift = suite.load(choice.case), choice.shift
     if case.target is None:
-        raise UsageError(f"{place} has no ground truth: choose another suite")
+        raise UsageError(f"{where} has no ground truth: choose another suite")
     shifted_input = roll(case.input, torch.tensor([shift]).expand(len(case.input), 2))
     outputs = []
     for label in choice.models:
@@ -105,7 +105,7 @@ def reconstruct(data: RunData, choice: Choice) -> Scene:
     )
     comparable = given.shape == truth.shape
     return Scene(
-        place=place if len(truth) == 1 else f"{place}, slice {i}",
+        where=where if len(truth) == 1 else f"{where}, slice {i}",
         shift=shift,
         input=grey(given[i]),
         input_psnr=_measure("psnr", truth[i], given[i], r) if comparable else nan,

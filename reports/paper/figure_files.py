@@ -34,4 +34,4 @@ def write_paper_figures(run: RunFolder, out: Path, asked: Asked) -> str:
     }
     for name, figure in drawn.items():
         write(figure, folder / name, DPI)
-    return f"{scene.place}, shift {choice.shift}, {' and '.join(choice.models)}"
+    return f"{scene.where}, shift {choice.shift}, {' and '.join(choice.models)}"

@@ -137,17 +137,17 @@ def _figure(titles: Sequence[str], lines: Sequence[Sequence[Samples]]) -> "Figur
 
 def _stems(panel: "Axes", samples: Samples) -> None:
     """Samples as stems, looking after the parity of their index in x."""
-    place = np.arange(len(samples.values))
+    x = np.arange(len(samples.values))
     panel.axhline(0, color="0.4", linewidth=0.6)
     kind = np.where(samples.origin < 0, len(_LOOKS) - 1, samples.origin % STRIDE)
     for number, look in enumerate(_LOOKS):
-        n, values = place[kind == number], samples.values[kind == number]
+        n, values = x[kind == number], samples.values[kind == number]
         if len(n):
             panel.vlines(n, 0, values, color=look["color"], linewidth=1.2)
             panel.plot(n, values, linestyle="none", markersize=3.5, **look)
-    panel.set_xlim(-0.6, len(place) - 0.4)
+    panel.set_xlim(-0.6, len(x) - 0.4)
     panel.set_ylim(-0.12, 1.15)
-    panel.set_xticks(place[:: max(1, len(place) // 4)])
+    panel.set_xticks(x[:: max(1, len(x) // 4)])
     panel.set_yticks([])
     panel.grid(visible=False)
     panel.spines[:].set_visible(False)  # the line at 0 is enough

@@ -87,12 +87,12 @@ def _drowned(line: Mapping[Any, Any]) -> str:
 
 def unrepeatable(line: Mapping[Any, Any]) -> str:
     """Why no shift of a model stands for another, nor for itself."""
-    place = f"{line['model']} on {line['suite']}"
+    subset = f"{line['model']} on {line['suite']}"
     if line["repeatability"] == "seeded":
-        return f"seeded: {place} is random, and its generators begin anew for every image"
+        return f"seeded: {subset} is random, and its generators begin anew for every image"
     differ = number(float(line["repeat_nmse"]), ".1e")
     return (
-        f"{line['repeatability']}: {place}; the same image, unshifted, gives outputs that differ "
+        f"{line['repeatability']}: {subset}; the same image, unshifted, gives outputs that differ "
         f"by an NMSE of {differ}, and nothing is known of all shifts"
     )
 

@@ -9,16 +9,22 @@ import pandas as pd
 from equibench.errors import UsageError
 from equibench.reports.tables.grid import Cell
 from equibench.reports.tables.notes import notes_of
-from equibench.reports.tables.values import NONE, applies, measured, number, place, within
+from equibench.reports.tables.values import (
+    METRICS_SHOWN,
+    NONE,
+    applies,
+    measured,
+    number,
+    shown_by_default,
+    within,
+    worst_at,
+)
 from equibench.reports.tables.writers import Heading, Table, latex, markdown, terminal
 from equibench.statistics.summary import Column, columns
 
-__all__ = ["METRICS_SHOWN", "STATISTICS", "Format", "as_table", "summary_table"]
+__all__ = ["STATISTICS", "Format", "as_table", "summary_table"]
 
 Format: TypeAlias = Literal["markdown", "csv", "latex", "text"]
-
-METRICS_SHOWN = ("eq_nmse", "eq_ssim", "delta_psnr")
-"""Columns of rows that tables show unless others are asked for."""
 
 STATISTICS = {
     "mean": "mean",
@@ -49,7 +55,7 @@ def summary_table(
     *,
     format: Format = "markdown",
     weights: Mapping[str, str] | None = None,
-    metrics: Sequence[str] = METRICS_SHOWN,
+    metrics: Sequence[str] = (),
     statistics: Sequence[str] = (),
     sort: str | None = None,
     width: int = 120,
@@ -62,7 +68,7 @@ def summary_table(
         format: ``csv`` has every column of the summary, the others mean and worst of
             ``metrics`` and where the worst of the first of them occurs.
         weights: by model; a line under the table names the untrained.
-        metrics: columns of rows.
+        metrics: columns of rows; else ``shown_by_default``.
         statistics: what is shown of each metric, and of the whole, instead (``STATISTICS``).
         sort: a column of the summary that orders the models of each suite, the best first.
         width, colour: of ``text``, in characters, and whether it has ANSI colours.
@@ -104,12 +110,12 @@ def _sorted(summary: pd.DataFrame, by: str) -> pd.DataFrame:
         close = get_close_matches(by, summary.columns, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "model or eq_nmse_mean, say"
         raise UsageError(f"cannot sort by {by!r}: the summary has no such column; {hint}")
-    place = summary.groupby(["suite", "group"], sort=False).ngroup()
+    subset = summary.groupby(["suite", "group"], sort=False).ngroup()
     falling = [c for c in columns(_metrics(summary)) if c.higher_is_better and _of(by, c)]
-    order = summary.assign(_place=place).sort_values(
-        ["_place", by], ascending=[True, not falling], kind="stable"
+    order = summary.assign(_subset=subset).sort_values(
+        ["_subset", by], ascending=[True, not falling], kind="stable"
     )
-    return order.drop(columns="_place").reset_index(drop=True)
+    return order.drop(columns="_subset").reset_index(drop=True)
 
 
 def _metrics(summary: pd.DataFrame) -> list[str]:
@@ -125,11 +131,11 @@ def _of(name: str, column: Column) -> bool:
 def as_table(
     summary: pd.DataFrame,
     weights: Mapping[str, str] | None = None,
-    metrics: Sequence[str] = METRICS_SHOWN,
+    metrics: Sequence[str] = (),
     statistics: Sequence[str] = (),
 ) -> Table:
     """A summary as a table for any writer; arguments as of ``summary_table``."""
-    chosen = measured(summary, metrics)
+    chosen = measured(summary, metrics or shown_by_default(summary))
     grouped = bool((summary["group"] != "all").any())
     keys = ["suite", *(["group"] if grouped else []), "model"]
     of_metrics = [name for name in statistics if name not in _OF_ALL]
@@ -186,7 +192,7 @@ def _cells(
     cells = []
     for statistic in statistics:
         if statistic == "at":
-            cells.append(Cell(place(line, column, _CASE_WIDTH)))
+            cells.append(Cell(worst_at(line, column, _CASE_WIDTH)))
         elif statistic == "ci":
             cells.append(Cell(within(line, column) or NONE))
         else:

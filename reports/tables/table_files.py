@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from equibench.reports.findings.leaderboard import leaderboard, place_of
+from equibench.reports.findings.leaderboard import leaderboard, subset_name
 from equibench.reports.findings.power_of_two import by_power_of_two
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.grid import Cell
@@ -42,15 +42,15 @@ def _leaderboard(data: RunData) -> dict[str, str]:
     if data.summary.empty:
         return {"csv": "", "md": _EMPTY, "tex": _EMPTY}
     standings = leaderboard({"": data})
-    places = list(dict.fromkeys(place for s in standings for place in s.scores))
+    subsets = list(dict.fromkeys(subset for s in standings for subset in s.scores))
     lines, records = [], []
     for standing in standings:
         record: dict[str, object] = {"network": standing.network}
         cells = [Cell(standing.network)]
-        for place in places:
-            score = standing.scores.get(place)
-            record[f"{place} rank"] = score.rank if score else None
-            record[f"{place} eq_nmse_mean"] = score.error if score else None
+        for subset in subsets:
+            score = standing.scores.get(subset)
+            record[f"{subset} rank"] = score.rank if score else None
+            record[f"{subset} eq_nmse_mean"] = score.error if score else None
             if score is None:
                 cells += [Cell(NONE), Cell(NONE)]
                 continue
@@ -61,7 +61,7 @@ def _leaderboard(data: RunData) -> dict[str, str]:
         lines.append([*cells, Cell(f"{standing.mean_rank:.2f}")])
         records.append(record)
     headings = [Heading("network", left=True, key=True)]
-    headings += [Heading(text, place) for place in places for text in ("rank", "NMSE ↓")]
+    headings += [Heading(text, subset) for subset in subsets for text in ("rank", "NMSE ↓")]
     table = Table([*headings, Heading("mean rank")], lines)
     return _written(table, pd.DataFrame(records))
 
@@ -77,8 +77,8 @@ def _octaves(data: RunData) -> dict[str, str]:
     for (suite, group, model), part in both.groupby(["suite", "group", "model"], sort=False):
         means = part.set_index("power")["mean"]
         cells = [number(float(means[p]), ".1e") if p in means else NONE for p in powers]
-        place = place_of(str(suite), str(group))
-        lines.append([Cell(place), Cell(str(model)), *map(Cell, cells)])
+        subset = subset_name(str(suite), str(group))
+        lines.append([Cell(subset), Cell(str(model)), *map(Cell, cells)])
     headings = [Heading(key, left=True, key=True) for key in ("suite", "model")]
     above = "mean NMSE ↓ of shifts by multiples of"
     return _written(Table([*headings, *(Heading(str(p), above) for p in powers)], lines), found)

@@ -9,7 +9,23 @@ import pandas as pd
 from equibench.reports.findings.run_data import shorten
 from equibench.statistics.summary import Column, columns
 
-__all__ = ["NONE", "applies", "measured", "number", "place", "within"]
+__all__ = [
+    "METRICS_SHOWN",
+    "NONE",
+    "applies",
+    "measured",
+    "number",
+    "quality_shown",
+    "shown_by_default",
+    "within",
+    "worst_at",
+]
+
+METRICS_SHOWN = ("eq_nmse", "eq_ssim", "delta_psnr")
+"""Columns of rows that tables of images show unless others are asked for."""
+
+QUALITY_SHOWN = ("psnr", "ssim")
+"""Columns of rows that say how good the unshifted reconstruction is."""
 
 NONE = "–"
 """Stands where a metric does not apply, such as ΔPSNR without a ground truth."""
@@ -23,6 +39,25 @@ def measured(summary: pd.DataFrame, names: Sequence[str]) -> list[Column]:
         for name in names
         if name in found and summary[f"{name}_worst_case"].notna().any()
     ]
+
+
+def shown_by_default(summary: pd.DataFrame) -> list[str]:
+    """The columns of rows that are shown of a summary unless others are asked for.
+
+    Where nothing but labels is compared, the NMSE of class maps says nothing that the agreement of
+    pixels does not.
+    """
+    names = [name.removesuffix("_worst") for name in summary.columns if name.endswith("_worst")]
+    of_labels = [c.name for c in columns(names) if c.labels and c.shifted]
+    of_images = [c.name for c in measured(summary, names) if not c.labels and c.name != "eq_nmse"]
+    return [*(METRICS_SHOWN if of_images or not of_labels else ()), *of_labels]
+
+
+def quality_shown(summary: pd.DataFrame) -> list[Column]:
+    """The columns of a summary that say how good unshifted outputs are."""
+    names = [name.removesuffix("_worst") for name in summary.columns if name.endswith("_worst")]
+    of_labels = [c.name for c in columns(names) if c.labels and not c.shifted]
+    return measured(summary, [*QUALITY_SHOWN, *of_labels])
 
 
 def applies(line: Mapping[str, object], column: Column) -> bool:
@@ -51,7 +86,7 @@ def within(line: Mapping[Any, Any], column: Column) -> str:
     return f"no interval: {reason}" if isinstance(reason, str) and reason else ""
 
 
-def place(line: Mapping[str, object], column: Column, width: int = 0) -> str:
+def worst_at(line: Mapping[str, object], column: Column, width: int = 0) -> str:
     """Where the worst of a metric occurs: ``case (dy, dx)``; a ``width`` cuts long cases.
 
     An error of exactly zero is the worst nowhere.

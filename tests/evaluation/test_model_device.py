@@ -5,7 +5,7 @@ import torch
 
 import equibench as eb
 from equibench.evaluation import model_on_suite
-from equibench.measurement import image_order
+from equibench.measurement import batching
 
 ELSEWHERE = torch.device("meta")
 """Stands for a GPU: every machine has it, and tensors of the CPU do not go with its own."""
@@ -17,7 +17,7 @@ def no_cpu(monkeypatch):
     monkeypatch.setattr(
         "equibench.measurement.settings.resolve_device", lambda name, **given: ELSEWHERE
     )
-    monkeypatch.setitem(image_order.AHEAD, ELSEWHERE.type, 1)
+    monkeypatch.setitem(batching.AHEAD, ELSEWHERE.type, 1)
     monkeypatch.setitem(model_on_suite.FORWARDS_PER_UNIT, ELSEWHERE.type, 64)
 
 

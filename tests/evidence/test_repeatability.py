@@ -13,7 +13,8 @@ import equibench as eb
 from equibench.evidence.repeatability import repeatability
 from equibench.guard.baseline import Baseline
 from equibench.guard.gate import judge
-from equibench.inference.precision import numerics, placed
+from equibench.inference.placement import placed
+from equibench.inference.precision import numerics
 from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings
 from equibench.reports.tables.summary_table import as_table

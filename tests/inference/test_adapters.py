@@ -127,7 +127,7 @@ def test_a_volume_is_made_of_copies_or_of_channels(images):
             "model 'net': there is no field 'in.chanels'; did you mean in.channels? There are: "
             "in.channels, in.range, in.mean, in.std, in.noise, in.mask, in.second, in.pad, "
             "in.pad_mode, in.volume, in.NAME, out.select, out.scale, out.channel, out.channels, "
-            "out.restore",
+            "out.labels, out.restore",
         ),
         (
             "in.range=255",

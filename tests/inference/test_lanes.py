@@ -10,7 +10,7 @@ from torch import nn
 
 import equibench as eb
 from equibench.inference.parallel_copies import Lanes, side_by_side
-from equibench.inference.precision import placed
+from equibench.inference.placement import placed
 
 CPU = torch.device("cpu")
 PATIENCE = 600

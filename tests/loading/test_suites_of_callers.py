@@ -24,8 +24,13 @@ def test_a_name_with_arguments_is_the_suite_of_the_command_line():
 
 
 def test_what_is_no_suite_is_refused_with_what_would_be():
-    with pytest.raises(eb.UsageError, match="list is no suite: give a name, an equibench Suite"):
-        suite_of([1])
+    with pytest.raises(eb.UsageError, match="int is no suite: give a name, an equibench Suite"):
+        suite_of(1)
+
+
+def test_ground_truths_for_a_suite_are_refused():
+    with pytest.raises(eb.UsageError, match="targets is for images: a suite brings its own"):
+        suite_of("noise,n=1,size=8", torch.ones(1, 1, 8, 8))
 
 
 class Odd(eb.ImageCases):

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 from equibench.cli import app
 
@@ -79,11 +81,21 @@ def test_every_help_has_an_example_of_its_own_command(name):
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """The files that pages name in the first line of a snippet, beside the one that runs."""
+    """The files that pages name in the first line of a snippet, and the images of its reader."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.DOTALL):
             (tmp_path / name).write_text(code)
+    random = np.random.default_rng(0)
+    for folder in ("photos", "sharp"):
+        (tmp_path / folder).mkdir()
+        for name in ("beach1", "beach2", "wood1"):
+            pixels = random.integers(0, 256, (72, 80), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "masks").mkdir()
+    for name in ("beach1", "beach2", "wood1"):
+        classes = random.choice([0, 1, 2, 255], (72, 80)).astype(np.uint8)
+        Image.fromarray(classes).save(tmp_path / "masks" / f"{name}.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path

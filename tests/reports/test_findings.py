@@ -17,7 +17,7 @@ def test_the_sheet_has_every_model_on_every_suite(two_suites):
         *("NMSE ↓", "SSIM ↑", "ΔPSNR [dB] ↓", "reconstruction, unshifted", ""),
     ]
     first = found.entries[0]
-    assert (first.place, first.model) == ("mri-sample", "unet-baseline")
+    assert (first.subset, first.model) == ("mri-sample", "unet-baseline")
     shown = [cell.text.replace("\N{NO-BREAK SPACE}", " ") for cell in first.cells]
     assert shown[:4] == ["6.0e-03", "6.0e-03", "8.0e-03", "c1 (-3, -3)"]
     assert first.cells[0].value == pytest.approx(6e-3)

@@ -86,7 +86,7 @@ def test_json_survives_in_a_script_and_keeps_what_is_not_finite():
 def test_charts_have_the_numbers_of_the_rows(two_suites):
     found = payload_of(render({"run": RunData.read(two_suites)}))
     baseline = found["series"][0]
-    assert (baseline["model"], baseline["place"]) == ("unet-baseline", "mri-sample")
+    assert (baseline["model"], baseline["subset"]) == ("unet-baseline", "mri-sample")
     assert baseline["stats"]["eq_nmse"]["mean"] == 6e-3
     assert len(baseline["points"]["values"]["eq_nmse"]) == 16
     heat = baseline["maps"]["eq_nmse"]

@@ -158,7 +158,7 @@ def test_a_run_without_a_ground_truth_has_no_figure_4(measured):
 def test_the_rerun_agrees_with_the_rows(measured):
     data = RunData.read(measured())
     scene = reconstruct(data, Choice("volumes", "c", (-2, 0), ("uneven", "even")))
-    assert scene.place == "volumes, case c"
+    assert scene.where == "volumes, case c"
     error = np.mean((scene.input - scene.truth) ** 2)
     assert scene.input_psnr == pytest.approx(10 * np.log10(scene.truth.max() ** 2 / error))
     rows = data.rows.set_index(["model", "case", "dy", "dx"])
@@ -176,7 +176,7 @@ def test_of_a_volume_the_slice_with_the_largest_error_is_shown(measured):
     ramp = 1 + torch.linspace(0, 0.1, 24)
     error = (x * ramp).roll(5, -1) - x.roll(5, -1) * ramp
     worst = int(error.square().sum(dim=(1, 2, 3)).argmax())
-    assert scene.place == f"volumes, case c, slice {worst}"
+    assert scene.where == f"volumes, case c, slice {worst}"
     difference = 50 * error[worst, 0].abs().numpy()
     assert scene.networks[0].difference == pytest.approx(difference, abs=1e-4)
 
@@ -326,7 +326,7 @@ def test_several_runs_share_tables_and_a_page(cli, measured, tmp_path):
     assert status == 0
     assert out.splitlines()[0] == "report: out/index.html"
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
-    assert '<tr data-run="two" data-place="' in page
+    assert '<tr data-run="two" data-subset="' in page
     assert (tmp_path / "out" / "tables" / "paper.md").exists()
     assert (tmp_path / "out" / "one" / "tables" / "summary.csv").exists()
 

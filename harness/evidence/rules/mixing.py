@@ -9,7 +9,7 @@ from torch import Tensor
 from equibench.evidence.motion.context import Context, Operand
 from equibench.evidence.motion.factors import Blame, Breaks, Dim, Still, Value
 from equibench.evidence.motion.products import normal
-from equibench.evidence.rules.regrouping import elementwise
+from equibench.evidence.rules.pointwise import elementwise
 from equibench.evidence.rules.table import rule
 
 __all__ = ["contracted"]
@@ -155,8 +155,8 @@ def contracted(
             places = [letters.index(own[d]) for d in order]
             constant = operand.permute(order)
             shape = [1] * len(letters)
-            for place, size in zip(places, constant.shape, strict=True):
-                shape[place] = size
+            for position, size in zip(places, constant.shape, strict=True):
+                shape[position] = size
             dims = c.admitted(constant.reshape(shape), dims)
     c.summed(
         [d for d, letter in zip(dims, letters, strict=True) if letter not in result], "sums over"

@@ -18,26 +18,26 @@ for (const series of data.series) {
 }
 
 const several = data.runs.length > 1;
-const places = [...new Set(data.series.map((s) => s.place))];
+const subsets = [...new Set(data.series.map((s) => s.subset))];
 const titleOf = (series) => (several ? `${series.model} (${series.run})` : series.model);
 const metricOf = (key) => data.metrics.find((m) => m.key === key);
 const heading = (metric) => `${metric.title}${metric.unit ? ` [${metric.unit}]` : ""}`;
 
 // ---- what is shown
-const state = { query: "", places: new Set(places), runs: new Set(data.runs) };
+const state = { query: "", subsets: new Set(subsets), runs: new Set(data.runs) };
 const listeners = [];
 const onChange = (listener) => listeners.push(listener);
 const changed = () => listeners.forEach((listener) => listener());
 const matches = (model) => model.toLowerCase().includes(state.query);
-const shows = ({ run, place, model }) =>
+const shows = ({ run, subset, model }) =>
   (run === undefined || state.runs.has(run)) &&
-  (place === undefined || state.places.has(place)) &&
+  (subset === undefined || state.subsets.has(subset)) &&
   (model === undefined || matches(model));
 // in the order of the models, the runs of each side by side
 const order = [...new Set(data.series.map((s) => s.model))];
-const seriesOf = (place) =>
+const seriesOf = (subset) =>
   data.series
-    .filter((s) => s.place === place && shows(s))
+    .filter((s) => s.subset === subset && shows(s))
     .sort((a, b) => order.indexOf(a.model) - order.indexOf(b.model));
 
 // ---- numbers as the tables write them: the format is Python's

@@ -6,8 +6,8 @@ const MOST_CASES = 30;
 // the same scatter each time
 const jitter = (i) => ((i * 0.6180339887498949) % 1) - 0.5;
 
-function groupsOf(place) {
-  const shown = seriesOf(place).filter((s) => s.points.values[spread.metric]);
+function groupsOf(subset) {
+  const shown = seriesOf(subset).filter((s) => s.points.values[spread.metric]);
   if (!spread.model)
     return shown.map((s) => ({ series: s, name: titleOf(s), picked: s.points.case.map((_, i) => i) }));
   const series = shown.find((s) => titleOf(s) === spread.model);
@@ -23,9 +23,9 @@ function groupsOf(place) {
   return groups.sort((a, b) => worst(b) - worst(a)).slice(0, MOST_CASES);
 }
 
-function strips(place) {
+function strips(subset) {
   return (context, width) => {
-    const metric = metricOf(spread.metric), groups = groupsOf(place);
+    const metric = metricOf(spread.metric), groups = groupsOf(subset);
     const valuesOf = (g) => g.picked.map((i) => g.series.points.values[metric.key][i]);
     const scale = new LogScale(groups.flatMap(valuesOf), metric.zero);
     const row = 24, top = 6, bottom = top + row * groups.length;
@@ -79,12 +79,12 @@ function distribution() {
   choice(controls, "Metric", data.metrics.map((m) => [m.key, heading(m)]), set("metric"));
   const models = [...new Set(data.series.map(titleOf))];
   choice(controls, "Lines", [["", "all models"], ...models.map((m) => [m, `cases of ${m}`])], set("model"));
-  for (const place of places) {
-    const box = element("div", {}, element("h3", {}, place));
+  for (const subset of subsets) {
+    const box = element("div", {}, element("h3", {}, subset));
     const host = element("div", { class: "chart" });
     box.append(host);
     charts.append(box);
-    new Chart(host, `Distribution of the error on ${place}`, strips(place));
-    onChange(() => (box.hidden = !state.places.has(place)));
+    new Chart(host, `Distribution of the error on ${subset}`, strips(subset));
+    onChange(() => (box.hidden = !state.subsets.has(subset)));
   }
 }

@@ -1,8 +1,8 @@
 // The error of every model on one suite at a glance: mean with its interval, and worst.
 
-function dotsLayout(place) {
+function dotsLayout(subset) {
   return (context, width) => {
-    const shown = seriesOf(place), metric = data.metrics[0];
+    const shown = seriesOf(subset), metric = data.metrics[0];
     const stats = shown.map((s) => s.stats[metric.key]);
     const scale = new LogScale(
       stats.flatMap((s) => [s.mean, s.worst, s.low, s.high].filter((v, i) => i < 2 || v === v)),
@@ -46,7 +46,7 @@ function dotsLayout(place) {
 
 function dots() {
   for (const host of document.querySelectorAll('[data-chart="dots"]')) {
-    const place = host.dataset.place;
-    new Chart(host, `Error of each model on ${place}`, dotsLayout(place));
+    const subset = host.dataset.subset;
+    new Chart(host, `Error of each model on ${subset}`, dotsLayout(subset));
   }
 }

@@ -26,8 +26,8 @@ function shot(picture) {
   }).filter(([, [value]]) => value !== undefined);
   return element(
     "figure",
-    { class: "shot", "data-run": picture.run, "data-place": picture.place, "data-model": picture.model },
-    element("h3", {}, name, element("small", {}, ` on ${picture.place}, ${picture.case}, shift ${shiftText(dy, dx)}`)),
+    { class: "shot", "data-run": picture.run, "data-subset": picture.subset, "data-model": picture.model },
+    element("h3", {}, name, element("small", {}, ` on ${picture.subset}, ${picture.case}, shift ${shiftText(dy, dx)}`)),
     row,
     element("figcaption", { class: "numbers" },
       ...facts.map(([title, [value, format, unit]]) =>
@@ -71,14 +71,14 @@ function gallery() {
   }, { rootMargin: "800px" });
   addEventListener("beforeprint", () => [...host.children].forEach(fill));
   data.pictures.forEach((picture, index) => {
-    const { run, place, model } = picture;
+    const { run, subset, model } = picture;
     const holder = element("figure", {
-      class: "shot", "data-run": run, "data-place": place, "data-model": model,
+      class: "shot", "data-run": run, "data-subset": subset, "data-model": model,
       style: "min-height: 16rem",
     });
     Object.assign(holder, { index });
     host.append(holder);
     make.observe(holder);
-    onChange(() => (holder.hidden = !shows({ run, place, model })));
+    onChange(() => (holder.hidden = !shows({ run, subset, model })));
   });
 }

@@ -46,7 +46,7 @@ function toolbar() {
       changed();
     });
     tools.append(search);
-    toggles(tools, "Suites", places, state.places);
+    toggles(tools, "Suites", subsets, state.subsets);
     toggles(tools, "Runs", data.runs, state.runs);
   }
   themeButton(tools);

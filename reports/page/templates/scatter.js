@@ -115,10 +115,10 @@ function label(context, point, taken, [left, top, wide, tall]) {
   caption(context, name, spot[0], spot[1] + h / 2, "left", "text");
 }
 
-function pareto(place) {
+function pareto(subset) {
   return () => {
     const metric = metricOf("delta_psnr"), quality = data.quality.find((q) => q.key === "psnr");
-    const points = seriesOf(place)
+    const points = seriesOf(subset)
       .filter((s) => s.stats[metric.key] && Number.isFinite(s.quality.psnr))
       .map((s) => {
         const x = s.stats[metric.key].worst < metric.zero ? 0 : s.stats[metric.key].worst;
@@ -144,7 +144,7 @@ function pairs(view) {
   return () => {
     const metric = data.metrics[0];
     const points = seriesOf(view.x).flatMap((a) => {
-      const b = data.series.find((s) => s.place === view.y && s.run === a.run && s.model === a.model);
+      const b = data.series.find((s) => s.subset === view.y && s.run === a.run && s.model === a.model);
       if (!b) return [];
       const [x, y] = [a.stats[metric.key].mean, b.stats[metric.key].mean];
       const lines = [
@@ -158,21 +158,21 @@ function pairs(view) {
     const yScale = new LogScale(points.map((p) => p.y), metric.zero);
     const ends = [Math.max(xScale.low, yScale.low), Math.min(xScale.high, yScale.high)];
     const diagonal = ends[0] < ends[1] ? ends.map((power) => 10 ** power) : [];
-    const title = (place) => `mean ${metric.title} on ${place}`;
+    const title = (subset) => `mean ${metric.title} on ${subset}`;
     return { points, xScale, yScale, xTitle: title(view.x), yTitle: title(view.y), diagonal };
   };
 }
 
 // an in- and an out-of-distribution suite that share models; else any two that do
 function pairOfPlaces() {
-  const models = (place, inside) =>
+  const models = (subset, inside) =>
     data.series
-      .filter((s) => s.place === place && (inside === undefined || s.inside === inside))
+      .filter((s) => s.subset === subset && (inside === undefined || s.inside === inside))
       .map((s) => `${s.run}\n${s.model}`);
   const share = (a, b) => a.some((name) => b.includes(name));
   for (const wanted of [[true, false], [undefined, undefined]])
-    for (const x of places)
-      for (const y of places)
+    for (const x of subsets)
+      for (const y of subsets)
         if (x !== y && share(models(x, wanted[0]), models(y, wanted[1])))
           return { x, y, known: wanted[0] === true };
   return null;
@@ -188,11 +188,11 @@ function scatters() {
     charts.append(box);
     return [box, host];
   };
-  for (const place of metricOf("delta_psnr") ? places : []) {
-    if (!data.series.some((s) => s.place === place && s.stats.delta_psnr)) continue;
-    const [box, host] = titled(place, "Reconstruction quality against the worst that a shift does to it. Green: no other network is better in both.");
-    new Chart(host, `Worst change of PSNR against PSNR on ${place}`, scatterLayout(pareto(place)));
-    onChange(() => (box.hidden = !state.places.has(place)));
+  for (const subset of metricOf("delta_psnr") ? subsets : []) {
+    if (!data.series.some((s) => s.subset === subset && s.stats.delta_psnr)) continue;
+    const [box, host] = titled(subset, "Reconstruction quality against the worst that a shift does to it. Green: no other network is better in both.");
+    new Chart(host, `Worst change of PSNR against PSNR on ${subset}`, scatterLayout(pareto(subset)));
+    onChange(() => (box.hidden = !state.subsets.has(subset)));
   }
   const view = pairOfPlaces();
   if (view) {
@@ -205,7 +205,7 @@ function scatters() {
       Chart.redraw();
     };
     for (const axis of ["x", "y"]) {
-      const options = places.map((place) => [place, place]);
+      const options = subsets.map((subset) => [subset, subset]);
       choice(controls, axis === "x" ? "Across" : "Up", options, set(axis)).value = view[axis];
     }
     new Chart(host, "Error on one suite against another", scatterLayout(pairs(view)));

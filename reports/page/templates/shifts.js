@@ -2,10 +2,10 @@
 
 const shiftView = { metric: "", statistic: "mean", scale: "shared", axis: "both" };
 
-function panelsLayout(place) {
+function panelsLayout(subset) {
   return (context, width) => {
     const metric = metricOf(shiftView.metric), { statistic } = shiftView;
-    const shown = seriesOf(place).filter((s) => s.maps[metric.key]);
+    const shown = seriesOf(subset).filter((s) => s.maps[metric.key]);
     const maps = shown.map((s) => s.maps[metric.key]);
     const every = maps.flatMap((map) => map[statistic]);
     const shared = new LogScale(every, metric.zero);
@@ -55,7 +55,7 @@ function panel(context, series, metric, map, scale, x, y, side) {
     const where = cell > 1 && rows > 20 ? `shifts from ${shiftText(dy, dx)}` : `shift ${shiftText(dy, dx)}`;
     const lines = [
       titleOf(series),
-      `${where} pixels, ${series.place}`,
+      `${where} pixels, ${series.subset}`,
       `mean ${metric.title} ${text(mean, metric.format)}`,
       `worst ${text(worst, metric.format)}, ${map.cases[map.case[i]]}`,
     ];
@@ -97,10 +97,10 @@ function colourBar(context, scale, metric, x, y, width) {
   caption(context, `${shiftView.statistic} ${heading(metric)}`, x + width + 12, y + 5);
 }
 
-function octavesLayout(place) {
+function octavesLayout(subset) {
   return (context, width) => {
     const metric = data.metrics[0];
-    const shown = seriesOf(place).filter((s) => s.octaves[shiftView.axis]);
+    const shown = seriesOf(subset).filter((s) => s.octaves[shiftView.axis]);
     const lines = shown.map((s) => s.octaves[shiftView.axis]);
     const scale = new LogScale(lines.flatMap((l) => l.mean), metric.zero);
     const powers = [...new Set(lines.flatMap((l) => l.power))].sort((a, b) => a - b);
@@ -151,23 +151,23 @@ function octavesLayout(place) {
   };
 }
 
-// names at the left of their lines, pushed apart; lines that start in one place share a name
+// names at the left of their lines, pushed apart; lines that start in one subset share a name
 function startLabels(context, starts, left, bottom) {
   starts.sort((a, b) => b[0] - a[0]);
   let free = bottom + 8;
   starts.forEach(([at, to, name], i) => {
     if (i && starts[i - 1][0] - at < 1) return;
     const same = starts.filter(([other], j) => j > i && at - other < 1).length;
-    const place = Math.min(at, free), more = same ? ` +${same}` : "";
+    const subset = Math.min(at, free), more = same ? ` +${same}` : "";
     context.strokeStyle = ink("none");
     context.lineWidth = 1;
     context.beginPath();
-    context.moveTo(left - 12, place);
+    context.moveTo(left - 12, subset);
     context.lineTo(to - 6, at);
     context.stroke();
     const room = left - 18 - context.measureText(more).width;
-    caption(context, fitted(context, name, room) + more, left - 16, place, "right", "text");
-    free = place - 14;
+    caption(context, fitted(context, name, room) + more, left - 16, subset, "right", "text");
+    free = subset - 14;
   });
 }
 
@@ -183,19 +183,19 @@ function shifts() {
   choice(controls, "Over cases", [["mean", "mean"], ["worst", "worst"]], set("statistic"));
   choice(controls, "Colours", [["shared", "one scale for a suite"], ["panel", "one for each panel"]], set("scale"));
   choice(controls, "Powers of two dividing", [["both", "both components"], ["dy", "dy"], ["dx", "dx"]], set("axis"));
-  for (const place of places) {
-    const words = new Set(data.series.filter((s) => s.place === place).map((s) => s.evidence));
+  for (const subset of subsets) {
+    const words = new Set(data.series.filter((s) => s.subset === subset).map((s) => s.evidence));
     words.delete("");
     const how = words.size ? ` every circular shift: ${[...words].join(", ")}` : "";
-    const box = element("div", { "data-place": place });
+    const box = element("div", { "data-subset": subset });
     const map = element("div", { class: "chart" }), octaves = element("div", { class: "chart" });
     box.append(
-      element("h3", {}, place, element("small", {}, how)),
+      element("h3", {}, subset, element("small", {}, how)),
       element("div", { class: "pair" }, map, octaves),
     );
     charts.append(box);
-    new Chart(map, `Error by shift on ${place}, a panel for each model`, panelsLayout(place));
-    new Chart(octaves, `Mean error by power of two on ${place}`, octavesLayout(place));
-    onChange(() => (box.hidden = !state.places.has(place)));
+    new Chart(map, `Error by shift on ${subset}, a panel for each model`, panelsLayout(subset));
+    new Chart(octaves, `Mean error by power of two on ${subset}`, octavesLayout(subset));
+    onChange(() => (box.hidden = !state.subsets.has(subset)));
   }
 }

@@ -40,8 +40,8 @@ def select(c: Context, self: Value, dim: int, index: Any) -> Value:
     if isinstance(index, Value):
         raise Breaks("picks a sample that depends on the input")
     d = dim % len(self.dims)
-    place = int(index) % self.shape[d]
-    one = _picked(c, self, d, range(place, place + 1))
+    position = int(index) % self.shape[d]
+    one = _picked(c, self, d, range(position, position + 1))
     c.pointwise(one.dims[d], "picks one sample of a map")
     return Value(one.dims[:d] + one.dims[d + 1 :])
 

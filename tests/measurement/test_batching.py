@@ -8,7 +8,7 @@ import torch
 
 import equibench as eb
 from equibench.errors import DataError
-from equibench.measurement.image_order import Loader, items, load_case
+from equibench.measurement.batching import Loader, items, load_case
 from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings
 from equibench.transforms.shift_plans import parse_shifts

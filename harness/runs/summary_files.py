@@ -15,13 +15,13 @@ from equibench.foundation.atomic_files import replacing
 from equibench.foundation.file_locks import shard_name
 from equibench.runs.row_files import LABELS, damaged
 
-__all__ = ["SUMMARY", "Records", "as_json"]
+__all__ = ["SUMMARY", "SummaryFiles", "as_json"]
 
 SUMMARY = "summary.csv"
 _FAILURES = "failures.json"
 
 
-class Records:
+class SummaryFiles:
     """``summary.csv``, ``failures.json`` and those of shards, ``failures-1-of-4.json``.
 
     Args:
