@@ -6,7 +6,7 @@ from typing import Any
 from equibench.errors import ModelError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.adapters import Adapted
-from equibench.inference.precision import label_of
+from equibench.inference.placement import label_of
 from equibench.registry.registries import TREATMENTS
 from equibench.registry.specs import Spec
 

@@ -12,7 +12,7 @@ from equibench.errors import ModelError
 from equibench.foundation.seeds import generator
 from equibench.inference.adapters import further_inputs
 from equibench.inference.model_outputs import Wrapper
-from equibench.inference.precision import label_of, told
+from equibench.inference.placement import label_of, told
 from equibench.mending.periods import maps_of, probe_of, scale_of, size_of
 from equibench.mending.positions import Pair, moved, position, traced
 

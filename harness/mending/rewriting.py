@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from equibench.errors import ModelError
 from equibench.inference.adapters import further_inputs
 from equibench.inference.model_outputs import Wrapper
-from equibench.inference.precision import label_of
+from equibench.inference.placement import label_of
 from equibench.mending.functions import HANDLERS
 from equibench.mending.periods import probe_of, size_of
 from equibench.mending.plans import Change, Notes, Plan

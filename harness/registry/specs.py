@@ -22,9 +22,9 @@ _RESERVED = ("label", "mend", "metrics", "weights")
 class Spec:
     """A reference to a registered object, a ``module:attribute`` or a ``file.py:attribute``.
 
-    ``label``, ``weights`` and ``mend`` of a model and ``metrics`` of a suite are reserved, keys that
-    begin with ``in.`` or ``out.`` adapt a model to what it is given; every other key is an argument
-    of the factory.
+    ``label``, ``weights`` and ``mend`` of a model and ``metrics`` of a suite are reserved; keys
+    that begin with ``in.`` or ``out.`` adapt a model to what it is given; every other key is an
+    argument of the factory.
     """
 
     reference: str
