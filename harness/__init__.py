@@ -6,7 +6,7 @@
 
 Everything that users call stands here. The rooms below import one another in one direction only:
 foundation, registry, state, cases and transforms and metrics, inference, measurement, evidence,
-loading, statistics, evaluation, layers, runs, guard, commands.
+loading, statistics, evaluation, layers, runs, guard, mending, commands.
 """
 
 from importlib import import_module
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from equibench.layers.index_flips import trace_flips
     from equibench.loading.load import load_model
     from equibench.loading.suites import load_suite
+    from equibench.loading.treatments import mend
     from equibench.measurement.run_config import RunConfig
     from equibench.metrics.metric import Metric
     from equibench.registry.listing import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         list_reports,
         list_suites,
         list_transforms,
+        list_treatments,
     )
     from equibench.registry.registries import (
         register_metric,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
         register_report,
         register_suite,
         register_transform,
+        register_treatment,
     )
     from equibench.runs.run_folder import RunFolder
     from equibench.runs.runner import run
@@ -74,14 +77,17 @@ __all__ = [
     "list_reports",
     "list_suites",
     "list_transforms",
+    "list_treatments",
     "load_model",
     "load_suite",
+    "mend",
     "prove",
     "register_metric",
     "register_model",
     "register_report",
     "register_suite",
     "register_transform",
+    "register_treatment",
     "run",
     "trace_flips",
 ]
@@ -97,6 +103,7 @@ _HOMES = {
     "layers.index_flips": ("trace_flips",),
     "loading.load": ("load_model",),
     "loading.suites": ("load_suite",),
+    "loading.treatments": ("mend",),
     "measurement.run_config": ("RunConfig",),
     "metrics.metric": ("Metric",),
     "registry.listing": (
@@ -105,6 +112,7 @@ _HOMES = {
         "list_reports",
         "list_suites",
         "list_transforms",
+        "list_treatments",
     ),
     "registry.registries": (
         "register_metric",
@@ -112,6 +120,7 @@ _HOMES = {
         "register_report",
         "register_suite",
         "register_transform",
+        "register_treatment",
     ),
     "runs.run_folder": ("RunFolder",),
     "runs.runner": ("run",),

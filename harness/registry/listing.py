@@ -11,6 +11,7 @@ from equibench.registry.registries import (
     REPORTS,
     SUITES,
     TRANSFORMS,
+    TREATMENTS,
     Entry,
     Registry,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "list_reports",
     "list_suites",
     "list_transforms",
+    "list_treatments",
     "listing",
 ]
 
@@ -30,6 +32,7 @@ _REGISTRIES: dict[str, Registry[object]] = {
     "transforms": TRANSFORMS,  # type: ignore[dict-item]
     "metrics": METRICS,
     "reports": REPORTS,  # type: ignore[dict-item]
+    "treatments": TREATMENTS,  # type: ignore[dict-item]
 }
 
 
@@ -56,6 +59,11 @@ def list_metrics() -> list[str]:
 def list_reports() -> list[str]:
     """The names of all registered reports."""
     return _names(REPORTS)
+
+
+def list_treatments() -> list[str]:
+    """The names of all registered treatments."""
+    return _names(TREATMENTS)
 
 
 def _names(registry: Registry[Any]) -> list[str]:

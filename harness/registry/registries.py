@@ -1,4 +1,4 @@
-"""One registry for models, suites, transforms, metrics and reports.
+"""One registry for models, suites, transforms, metrics, reports and treatments.
 
 An object gets into it by a decorator or by an entry point of an installed distribution;
 ``module:attribute`` and ``path/to/file.py:attribute`` reach any other, ``path/to/net.onnx`` what
@@ -31,6 +31,7 @@ __all__ = [
     "REPORTS",
     "SUITES",
     "TRANSFORMS",
+    "TREATMENTS",
     "Entry",
     "Info",
     "Registry",
@@ -39,6 +40,7 @@ __all__ = [
     "register_report",
     "register_suite",
     "register_transform",
+    "register_treatment",
 ]
 
 T = TypeVar("T")
@@ -189,7 +191,7 @@ def _points(group: str) -> metadata.EntryPoints:
     return _installed(group, folders)
 
 
-@lru_cache(maxsize=8)  # one for each group
+@lru_cache(maxsize=16)  # one for each group
 def _installed(group: str, folders: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
     return metadata.entry_points(group=group)
 
@@ -237,6 +239,7 @@ SUITES: Registry[Callable[..., Any]] = Registry("suite")
 TRANSFORMS: Registry[Callable[..., Any]] = Registry("transform")
 METRICS: Registry[Any] = Registry("metric")
 REPORTS: Registry[Callable[..., Any]] = Registry("report")
+TREATMENTS: Registry[Callable[..., Any]] = Registry("treatment")
 DISPLAYS: Registry[Callable[..., Any]] = Registry("display")
 """How a result shows itself in a notebook."""
 
@@ -245,3 +248,4 @@ register_suite = SUITES.register
 register_transform = TRANSFORMS.register
 register_metric = METRICS.register
 register_report = REPORTS.register
+register_treatment = TREATMENTS.register
