@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from equibench.registry.specs import Spec
+from equibench.registry.specs import Spec, specs_of
 from equibench.runs.run_folder import RunFolder
 from equibench.statistics.summary import kept_apart
 from equibench.transforms.transform import CIRCULAR
@@ -128,10 +128,7 @@ class RunData:
 
     def specs(self, field: str) -> dict[str, Spec]:
         """What was asked for as ``models`` or ``suites``, by label; further blocks included."""
-        configuration = self.manifest.get("configuration", {})
-        blocks = [configuration, *(configuration.get("also") or ())]
-        found = [Spec.parse(text) for block in blocks for text in block.get(field, ())]
-        return {spec.label: spec for spec in found}
+        return specs_of(self.manifest.get("configuration", {}), field)
 
     def _labels(self, column: str) -> list[str]:
         return list(self.summary[column].drop_duplicates()) if len(self.summary) else []

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from equibench.errors import EquibenchError
+from equibench.evaluation.rerun import Rerun
 from equibench.reports.findings.leaderboard import subset_name
-from equibench.reports.findings.repeated_passes import Rerun
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.paper.figure4_scene import Image, grey
 from equibench.transforms.circular_shift import align, roll
@@ -69,7 +69,7 @@ def worst_cases(run: str, data: RunData, seconds: float) -> Gallery:
     """
     pictures: list[Picture] = []
     failed: dict[str, None] = {}
-    started, rerun, left, used = monotonic(), Rerun(data), 0, 0
+    started, rerun, left, used = monotonic(), Rerun(data.manifest), 0, 0
     inputs: set[str] = set()
     for subset, row in _rows(data):
         if monotonic() - started > seconds or used > _BYTES:
