@@ -58,15 +58,15 @@ PRESETS = {
         epochs=16, batch=4, learning_rate=5e-3, lr_step=3, lr_factor=0.5, crop=128, crops=16,
         freeze_norm=2,
     ),
-    # as long as sample, from the weights of a network before its treatment
-    "finetune": Recipe(
-        epochs=16, batch=4, learning_rate=2e-3, lr_step=3, lr_factor=0.5, crop=128, crops=16,
-        warmup=50, freeze_norm=2,
-    ),
     # the patient whose slices are validated on has more noise than the other
     "sample-ct": Recipe(
         epochs=8, batch=4, learning_rate=1e-2, lr_step=2, lr_factor=0.5, warmup=100, crop=96,
         crops=28, freeze_norm=2, error_augment=1.6,
+    ),
+    # as long as sample, from the weights of a network before its treatment
+    "finetune": Recipe(
+        epochs=16, batch=4, learning_rate=2e-3, lr_step=3, lr_factor=0.5, crop=128, crops=16,
+        warmup=50, freeze_norm=2,
     ),
 }  # fmt: skip
 

@@ -21,8 +21,9 @@ from equibench.inference.precision import Precision, numerics, resolve_device
 from equibench.loading.treatments import mend, treatments_of
 from equibench.mending.moved_images import Averaged, Canonical
 from equibench.mending.periods import probe_of
-from equibench.mending.rewriting import Rewritten, survey
+from equibench.mending.rewriting.rewritten import Rewritten, survey
 from equibench.registry.registries import TREATMENTS
+from equibench.transforms.shift_plans import parse_shifts
 
 __all__ = ["Comparison", "Trial", "compare", "fitting"]
 
@@ -167,6 +168,7 @@ def compare(
         "shifts": shifts, "device": device, "precision": precision, "limit": limit, "seed": seed,
         "progress": False,
     }  # fmt: skip
+    parse_shifts(shifts)
     place = resolve_device(device)
     image = suite.load(next(iter(suite.cases()))).input[:1].to(place)
     progress("as it is")
