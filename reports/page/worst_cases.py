@@ -96,6 +96,7 @@ def worst_cases(run: str, data: RunData, seconds: float) -> Gallery:
 
 def _rows(data: RunData) -> Iterator[tuple[str, "pd.Series[Any]"]]:
     """The row that is shown of each suite (and group) and model, with the part's name."""
+    data = data.circular
     rows = data.shifted
     if rows.empty:
         return
