@@ -53,7 +53,7 @@ def _colours(classes: int) -> NDArray[np.uint8]:
     from matplotlib import colormaps
 
     shades = colormaps["viridis"](np.linspace(0, 1, max(2, classes)))[:, :3]
-    return (255 * shades).round().astype(np.uint8)
+    return np.asarray((255 * shades).round(), dtype=np.uint8)
 
 
 def _encoded(image: NDArray[np.uint8]) -> str:
