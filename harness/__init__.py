@@ -6,7 +6,7 @@
 
 Everything that users call stands here. The rooms below import one another in one direction only:
 foundation, registry, state, cases and transforms and metrics, inference, measurement, evidence,
-loading, statistics, evaluation, layers, runs, guard, commands.
+loading, statistics, evaluation, layers, runs, guard, mending, commands.
 """
 
 from importlib import import_module
@@ -31,14 +31,22 @@ if TYPE_CHECKING:
     from equibench.layers.index_flips import trace_flips
     from equibench.loading.load import load_model
     from equibench.loading.suites import load_suite
+    from equibench.loading.treatments import mend
     from equibench.measurement.run_config import RunConfig
     from equibench.metrics.metric import Metric
-    from equibench.registry.listing import list_metrics, list_models, list_reports, list_suites
+    from equibench.registry.listing import (
+        list_metrics,
+        list_models,
+        list_reports,
+        list_suites,
+        list_treatments,
+    )
     from equibench.registry.registries import (
         register_metric,
         register_model,
         register_report,
         register_suite,
+        register_treatment,
     )
     from equibench.runs.run_folder import RunFolder
     from equibench.runs.runner import run
@@ -64,13 +72,16 @@ __all__ = [
     "list_models",
     "list_reports",
     "list_suites",
+    "list_treatments",
     "load_model",
     "load_suite",
+    "mend",
     "prove",
     "register_metric",
     "register_model",
     "register_report",
     "register_suite",
+    "register_treatment",
     "run",
     "trace_flips",
 ]
@@ -86,14 +97,22 @@ _HOMES = {
     "layers.index_flips": ("trace_flips",),
     "loading.load": ("load_model",),
     "loading.suites": ("load_suite",),
+    "loading.treatments": ("mend",),
     "measurement.run_config": ("RunConfig",),
     "metrics.metric": ("Metric",),
-    "registry.listing": ("list_metrics", "list_models", "list_reports", "list_suites"),
+    "registry.listing": (
+        "list_metrics",
+        "list_models",
+        "list_reports",
+        "list_suites",
+        "list_treatments",
+    ),
     "registry.registries": (
         "register_metric",
         "register_model",
         "register_report",
         "register_suite",
+        "register_treatment",
     ),
     "runs.run_folder": ("RunFolder",),
     "runs.runner": ("run",),

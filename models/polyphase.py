@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from equibench.foundation.rounding import NEAR_TIE
 
-__all__ = ["APSDown", "APSUp", "Criterion", "aps_downsample", "aps_upsample", "polyphase_index"]
+__all__ = [
+    "APSDown",
+    "APSUp",
+    "Criterion",
+    "aps_downsample",
+    "aps_upsample",
+    "polyphase_component",
+    "polyphase_index",
+]
 
 Criterion = Literal["l2", "l1", "linf", "l2-min", "l1-min", "linf-min"]
 """Which polyphase component is kept: the one with the largest (or smallest) norm."""
@@ -38,7 +46,25 @@ def aps_downsample(
         ValueError: a size that the stride does not divide.
     """
     index, _ = polyphase_index(x, stride, criterion)
-    return _take(x, _strides(x, stride), index), index
+    return polyphase_component(x, stride, index), index
+
+
+def polyphase_component(x: Tensor, stride: int | Sequence[int], index: Tensor) -> Tensor:
+    """Component ``index`` (B,) of every sample of x (B, C, *S): (B, C, *S/stride).
+
+    Raises:
+        ValueError: a size that the stride does not divide.
+    """
+    strides = _strides(x, stride)
+    split = _split(x, strides)
+    dims = len(strides)
+    order = (0, *(3 + 2 * d for d in range(dims)), 1, *(2 + 2 * d for d in range(dims)))
+    offsets, rest = [], index
+    for side in reversed(strides):
+        offsets.append(rest % side)
+        rest = rest // side
+    sample = torch.arange(x.shape[0], device=x.device)
+    return split.permute(order)[(sample, *reversed(offsets))]
 
 
 def aps_upsample(x: Tensor, index: Tensor, stride: int | Sequence[int]) -> Tensor:
@@ -54,7 +80,7 @@ def aps_upsample(x: Tensor, index: Tensor, stride: int | Sequence[int]) -> Tenso
     """
     strides = _strides(x, stride)
     chosen = torch.arange(_count(strides), device=x.device) == index[:, None]
-    mask = chosen.reshape(len(x), 1, *(side for s in strides for side in (1, s)))
+    mask = chosen.reshape(x.shape[0], 1, *(side for s in strides for side in (1, s)))
     spread = x.reshape(*x.shape[:2], *(n for size in x.shape[2:] for n in (size, 1)))
     out = torch.where(mask, spread, torch.zeros((), dtype=x.dtype, device=x.device))
     return out.reshape(*x.shape[:2], *(n * s for n, s in zip(x.shape[2:], strides, strict=True)))
@@ -123,7 +149,7 @@ class APSDown(nn.Module):
             self.near_ties = gaps <= NEAR_TIE
         if self.record_choices:
             self.choices, self.gaps = index, gaps
-        return _take(x, _strides(x, self.stride), index), index
+        return polyphase_component(x, self.stride, index), index
 
     def extra_repr(self) -> str:
         return f"stride={self.stride}, criterion={self.criterion!r}"
@@ -179,20 +205,7 @@ def _components(magnitude: Tensor, strides: tuple[int, ...]) -> Tensor:
     dims = len(strides)
     order = (0, *(2 + 2 * d for d in range(dims)), *(1 + 2 * d for d in range(dims)))
     split = split.permute(order)
-    return split.reshape(len(magnitude), _count(strides), *split.shape[1 + dims :])
-
-
-def _take(x: Tensor, strides: tuple[int, ...], index: Tensor) -> Tensor:
-    """Component ``index`` (B,) of every sample of x (B, C, *S)."""
-    split = _split(x, strides)
-    dims = len(strides)
-    order = (0, *(3 + 2 * d for d in range(dims)), 1, *(2 + 2 * d for d in range(dims)))
-    offsets, rest = [], index
-    for stride in reversed(strides):
-        offsets.append(rest % stride)
-        rest = rest // stride
-    sample = torch.arange(len(x), device=x.device)
-    return split.permute(order)[(sample, *reversed(offsets))]
+    return split.reshape(magnitude.shape[0], _count(strides), *split.shape[1 + dims :])
 
 
 def _magnitude(x: Tensor, norm: str) -> Tensor:

@@ -16,11 +16,12 @@ from equibench.errors import ModelError, UsageError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.adapter_keys import AdapterKeys
 from equibench.inference.adapters import Adapted, further_inputs
+from equibench.loading.treatments import mend, treatments_of
 from equibench.loading.weights import load_weights
 from equibench.registry.entries import Entry, Info
 from equibench.registry.plugin_files import Repository, repository_of, visible
 from equibench.registry.provenance import source_sha256
-from equibench.registry.registries import MODELS
+from equibench.registry.registries import MODELS, TREATMENTS
 from equibench.registry.specs import Spec
 from equibench.state.object_graph import registered_modules
 from equibench.state.process_state import process_kept
@@ -90,10 +91,21 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
         inputs = further_inputs(model)
         if repository is not None:
             model = _hosted(model, repository)
+    if spec.mend:
+        model = mend(model, spec.mend)
+        provenance["mend"] = {
+            "treatments": spec.mend,
+            "source_sha256": source_sha256(_sources(spec.mend)),
+        }
     if spec.adapters:
         model = Adapted(model, AdapterKeys.of(spec.adapters, spec.label, inputs), spec.label)
         provenance["adapters"] = dict(spec.adapters)
     return LoadedModel(spec.label, model, weights, provenance, tuple(notes))
+
+
+def _sources(treatments: str) -> list[object]:
+    """The factories of treatments, whose code a network's output depends on."""
+    return [TREATMENTS.get(spec.reference).require() for spec in treatments_of(treatments)]
 
 
 def _built(entry: Entry[Any], factory: Any, spec: Spec, seed: int, trust_pickle: bool) -> Any:

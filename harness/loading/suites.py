@@ -47,6 +47,8 @@ def build_suite(spec: Spec, data: Mapping[str, str], metrics: Sequence[str] = ()
         raise UsageError(
             f"{', '.join(spec.adapters)} at suite {spec.reference!r}: adapters belong to models"
         )
+    if spec.mend:
+        raise UsageError(f"mend={spec.mend} at suite {spec.reference!r}: models are treated")
     entry = SUITES.get(spec.reference)
     arguments = dict(spec.arguments)
     if spec.reference in data:

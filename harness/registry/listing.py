@@ -5,15 +5,31 @@ import shutil
 import textwrap
 from typing import Any
 
-from equibench.registry.registries import METRICS, MODELS, REPORTS, SUITES, Entry, Registry
+from equibench.registry.registries import (
+    METRICS,
+    MODELS,
+    REPORTS,
+    SUITES,
+    TREATMENTS,
+    Entry,
+    Registry,
+)
 
-__all__ = ["list_metrics", "list_models", "list_reports", "list_suites", "listing"]
+__all__ = [
+    "list_metrics",
+    "list_models",
+    "list_reports",
+    "list_suites",
+    "list_treatments",
+    "listing",
+]
 
 _REGISTRIES: dict[str, Registry[object]] = {
     "models": MODELS,  # type: ignore[dict-item]
     "suites": SUITES,  # type: ignore[dict-item]
     "metrics": METRICS,
     "reports": REPORTS,  # type: ignore[dict-item]
+    "treatments": TREATMENTS,  # type: ignore[dict-item]
 }
 
 
@@ -35,6 +51,11 @@ def list_metrics() -> list[str]:
 def list_reports() -> list[str]:
     """The names of all registered reports."""
     return _names(REPORTS)
+
+
+def list_treatments() -> list[str]:
+    """The names of all registered treatments."""
+    return _names(TREATMENTS)
 
 
 def _names(registry: Registry[Any]) -> list[str]:

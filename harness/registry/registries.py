@@ -1,4 +1,4 @@
-"""One registry for models, suites, metrics and reports.
+"""One registry for models, suites, metrics, reports and treatments.
 
 An object gets into it by a decorator or by an entry point of an installed distribution;
 ``module:attribute`` and ``path/to/file.py:attribute`` reach any other, ``path/to/net.onnx`` what
@@ -30,6 +30,7 @@ __all__ = [
     "MODELS",
     "REPORTS",
     "SUITES",
+    "TREATMENTS",
     "Entry",
     "Info",
     "Registry",
@@ -37,6 +38,7 @@ __all__ = [
     "register_model",
     "register_report",
     "register_suite",
+    "register_treatment",
 ]
 
 T = TypeVar("T")
@@ -187,7 +189,7 @@ def _points(group: str) -> metadata.EntryPoints:
     return _installed(group, folders)
 
 
-@lru_cache(maxsize=8)  # one for each group
+@lru_cache(maxsize=16)  # one for each group
 def _installed(group: str, folders: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
     return metadata.entry_points(group=group)
 
@@ -234,6 +236,7 @@ MODELS: Registry[Callable[..., Any]] = Registry("model")
 SUITES: Registry[Callable[..., Any]] = Registry("suite")
 METRICS: Registry[Any] = Registry("metric")
 REPORTS: Registry[Callable[..., Any]] = Registry("report")
+TREATMENTS: Registry[Callable[..., Any]] = Registry("treatment")
 DISPLAYS: Registry[Callable[..., Any]] = Registry("display")
 """How a result shows itself in a notebook."""
 
@@ -241,3 +244,4 @@ register_model = MODELS.register
 register_suite = SUITES.register
 register_metric = METRICS.register
 register_report = REPORTS.register
+register_treatment = TREATMENTS.register

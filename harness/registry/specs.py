@@ -15,16 +15,16 @@ Scalar = str | int | float | bool
 _FIELDS = re.compile(r"""((?:(?<![^,=])(?:"[^"]*"|'[^']*')|[^,])*)(?:,|$)""")
 """Parts between commas; a quote where a part or a value begins holds commas."""
 _KEY = re.compile(r"(in|out)\.[^\s=]+|[^\W\d]\w*")
-_RESERVED = ("label", "weights", "metrics")
+_RESERVED = ("label", "mend", "metrics", "weights")
 
 
 @dataclass(frozen=True)
 class Spec:
     """A reference to a registered object, a ``module:attribute`` or a ``file.py:attribute``.
 
-    ``label``, ``weights`` of a model and ``metrics`` of a suite are reserved, keys that begin with
-    ``in.`` or ``out.`` adapt a model to what it is given; every other key is an argument of the
-    factory.
+    ``label``, ``weights`` and ``mend`` of a model and ``metrics`` of a suite are reserved; keys
+    that begin with ``in.`` or ``out.`` adapt a model to what it is given; every other key is an
+    argument of the factory.
     """
 
     reference: str
@@ -32,6 +32,7 @@ class Spec:
     chosen_label: str | None = None
     weights: str | None = None
     adapters: Mapping[str, Scalar] = field(default_factory=dict)
+    mend: str | None = None
     metrics: Sequence[str] = ()
 
     @property
@@ -43,6 +44,7 @@ class Spec:
         stem = re.sub(r"\.py$", "", path.replace("\\", "/").rsplit("/", 1)[-1])
         name = f"{stem}:{attribute}" if colon else self.reference
         given = {**self.arguments, **self.adapters}
+        given |= {"mend": self.mend} if self.mend else {}
         return ",".join([name, *(f"{k}={v}" for k, v in given.items())])
 
     @classmethod
@@ -78,6 +80,7 @@ class Spec:
             metrics=tuple(filter(None, reserved.get("metrics", "").split("/"))),
             chosen_label=reserved.get("label"),
             weights=reserved.get("weights"),
+            mend=reserved.get("mend"),
         )
 
 
