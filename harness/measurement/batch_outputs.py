@@ -34,6 +34,7 @@ class BatchOutputs:
         images: (B, C, H, W), that were rolled by ``shifts`` (B, 2).
         ties: near-ties of each image, (B,).
         padded: whether the model padded them.
+        resized: how the model brought them to the grid of the images; empty where it did not.
         labels: whether they are class maps.
         added: what is to be added to outputs before they are held against a ground truth, (B, C
             or 1, 1, 1); None where nothing is.
@@ -44,6 +45,7 @@ class BatchOutputs:
     shifts: Tensor
     ties: Tensor
     padded: bool
+    resized: str
     labels: bool
     added: Tensor | None
 

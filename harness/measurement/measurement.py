@@ -212,7 +212,8 @@ class Measurement:
             ties = raw.new_full((len(items),), torch.nan)
         frame = frame_of(forward.model)
         added = None if frame.added is None else frame.added.double().expand(len(images), -1, 1, 1)
-        return BatchOutputs(raw, images, shifts, ties.double(), frame.padded, frame.labels, added)
+        done = frame.padded, frame.resized, frame.labels
+        return BatchOutputs(raw, images, shifts, ties.double(), *done, added)
 
     def _refer(self, batch: BatchOutputs, slots: Sequence[Slot]) -> None:
         """Keep unshifted outputs; the last one of a case closes it."""
@@ -298,6 +299,7 @@ class Measurement:
             torch.stack(target_ranges) if target_ranges else none,
             quality,
             batch.padded,
+            batch.resized,
         )
 
     def _prepare(self, metric: Metric, references: Tensor, data_range: Tensor) -> Prepared:

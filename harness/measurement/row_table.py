@@ -40,7 +40,7 @@ def row_columns(metrics: Sequence[Metric]) -> list[str]:
         *(m.column for m in metrics),
         *(f"{m.column}_shifted" for m in changing),
         *("near_ties", "floor_nmse", "covers", "evidence", "spots", "spot_deviation"),
-        *("repeatability", "repeat_nmse", "batch", "padded"),
+        *("repeatability", "repeat_nmse", "batch", "padded", "resized"),
     ]
 
 
@@ -56,6 +56,7 @@ class ClosedCase:
         target_ranges: that of the ground truth for each metric, (M,); empty without one.
         quality: for each metric the sums (K,) of the unshifted outputs against the truth.
         padded: whether the model padded its images.
+        resized: how its outputs were brought to their grid; empty where they were not.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ClosedCase:
     target_ranges: Tensor
     quality: list[Tensor]
     padded: bool
+    resized: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +131,7 @@ def row_table(
             "repeat_nmse": np.nan,
             "batch": settings.batch,
             "padded": case.padded,
+            "resized": case.resized,
         }
         frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True).reindex(columns=row_columns(metrics))

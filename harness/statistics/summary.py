@@ -134,6 +134,7 @@ def _line(
         "repeatability": str(unshifted["repeatability"].iloc[0]),
         "repeat_nmse": float(unshifted["repeat_nmse"].iloc[0]),
         "padded": "padded" in unshifted and bool(unshifted["padded"].any()),
+        "resized": str(unshifted["resized"].iloc[0]) if "resized" in unshifted else "",
         "spot_deviation": float(shifted["spot_deviation"].max()),
     }
     floor = float(unshifted["floor_nmse"].max())
