@@ -11,6 +11,7 @@ from equibench.loading.load import load_spec
 from equibench.measurement.run_config import validated
 from equibench.measurement.settings import Settings
 from equibench.registry.specs import Spec
+from equibench.transforms.circular_shift import Circular
 from equibench.transforms.shift_plans import All, Fixed
 
 SIZE, SOME = 320, 300
@@ -27,7 +28,7 @@ def test_all_shifts_of_an_image(benchmark, report):
     def evaluation(plan):
         fields = {"models": ["m"], "suites": ["s"], "shifts": "all", "device": "cpu"}
         settings = Settings.of(validated(fields, "benchmark"))
-        return Evaluation(model, "unet", suite, replace(settings, plan=plan))
+        return Evaluation(model, "unet", suite, replace(settings, transforms=(Circular(plan),)))
 
     every = All().shifts(0, "", "", (SIZE, SIZE))
     some = Fixed(tuple(map(tuple, every[:: len(every) // SOME][:SOME])))

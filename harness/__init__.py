@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         list_models,
         list_reports,
         list_suites,
+        list_transforms,
         list_treatments,
     )
     from equibench.registry.registries import (
@@ -46,10 +47,12 @@ if TYPE_CHECKING:
         register_model,
         register_report,
         register_suite,
+        register_transform,
         register_treatment,
     )
     from equibench.runs.run_folder import RunFolder
     from equibench.runs.runner import run
+    from equibench.transforms.transform import Transform
 
 __all__ = [
     "Case",
@@ -62,6 +65,7 @@ __all__ = [
     "RunConfig",
     "RunFolder",
     "Suite",
+    "Transform",
     "UnavailableError",
     "UsageError",
     "adapt",
@@ -72,6 +76,7 @@ __all__ = [
     "list_models",
     "list_reports",
     "list_suites",
+    "list_transforms",
     "list_treatments",
     "load_model",
     "load_suite",
@@ -81,6 +86,7 @@ __all__ = [
     "register_model",
     "register_report",
     "register_suite",
+    "register_transform",
     "register_treatment",
     "run",
     "trace_flips",
@@ -105,6 +111,7 @@ _HOMES = {
         "list_models",
         "list_reports",
         "list_suites",
+        "list_transforms",
         "list_treatments",
     ),
     "registry.registries": (
@@ -112,10 +119,12 @@ _HOMES = {
         "register_model",
         "register_report",
         "register_suite",
+        "register_transform",
         "register_treatment",
     ),
     "runs.run_folder": ("RunFolder",),
     "runs.runner": ("run",),
+    "transforms.transform": ("Transform",),
 }
 
 _moved.install()

@@ -12,6 +12,7 @@ from equibench.reports.figures.style import PAGE
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables import writers
 from equibench.reports.tables.summary_table import as_table
+from equibench.statistics.summary import kept_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Drawing", "Plot", "html"]
 
 _DPI = 110
+
+_OF_SHIFTS = ("heatmap", "power-of-two")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,8 @@ class Plot:
     def _drawn(self, name: str, width: float) -> Drawing:
         figure: Any = FIGURES[name](self._data, width)
         if figure is None:
+            if name in _OF_SHIFTS:
+                raise UsageError(f"{name} needs circular shifts: name some with shifts=")
             raise UsageError(f"{name} needs a ground truth: choose a suite that has one")
         return Drawing(figure)
 
@@ -74,8 +79,8 @@ class Plot:
 @DISPLAYS.register("html")
 def html(result: Result) -> str:
     """The summary as an HTML table."""
-    return writers.html(as_table(result.summary))
+    return writers.html(as_table(kept_apart(result.summary)))
 
 
 def _data(result: Result) -> RunData:
-    return RunData(lambda: result.rows, result.summary, {}, ())
+    return RunData(lambda: kept_apart(result.rows), kept_apart(result.summary), {}, ())

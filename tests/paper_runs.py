@@ -25,7 +25,9 @@ def rows(label, suite, error=1e-3, *, group="all", cases=2, shifts=3, **more):
             line = {"draw": draw, "eq_nmse": eq, "eq_ssim": 0.9, "eq_ssim_columns": 0.95}
             lines.append(base | line | {"delta_psnr": 0.1 * draw, "floor_nmse": 1e-15} | more)
     return (
-        pd.DataFrame(lines).assign(covers=1, evidence="", repeatability="").reindex(columns=COLUMNS)
+        pd.DataFrame(lines)
+        .assign(covers=1, evidence="", repeatability="", transform="circular", element="")
+        .reindex(columns=COLUMNS)
     )
 
 

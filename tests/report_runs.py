@@ -28,6 +28,7 @@ def rows(model, suite, errors, *, shifts=GRID, cases=2, truth=True, group="all")
             "floor_nmse": 2e-15,
         }
         base |= {"covers": 1, "evidence": "", "spots": 0, "repeatability": ""}
+        base |= {"transform": "circular", "element": ""}
         if truth:
             base |= {"nmse": 0.01, "psnr": 30.0 + number, "ssim": 0.8}
         for draw, (dy, dx) in enumerate([(0, 0), *shifts]):

@@ -64,6 +64,8 @@ class Suite(ABC):
     """R by metric; a metric that is not named takes the maximum."""
     clamp: float | None = None
     """Outputs are clamped to ±clamp before scale and offset."""
+    axes: int = 2
+    """Of its images in space: 1 for signals (N, C, L), 3 for volumes (N, C, D, H, W)."""
     images_per_case: int = 1
     """About how many; a unit of work holds fewer cases where they are large."""
     parts: Mapping[str, Mapping[str, str | bool]] = {}
@@ -94,13 +96,19 @@ class Suite(ABC):
 
 @dataclass
 class ImageCases(Suite):
-    """A suite over images that are in memory: (B, C, H, W), and targets where there are any."""
+    """A suite over images that are in memory: (B, C, H, W), and targets where there are any.
+
+    Signals (B, C, L) and volumes (B, C, D, H, W) are images, too.
+    """
 
     images: Tensor
     targets: Tensor | None = None
     name: str = "images"
     metrics: tuple[str, ...] = ("nmse", "psnr", "ssim")
     data_range: Mapping[str, DataRange] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.axes = self.images.ndim - 2
 
     def cases(self) -> list[str]:
         return [f"{i:05d}" for i in range(len(self.images))]

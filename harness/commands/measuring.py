@@ -67,6 +67,14 @@ def run(
         str | None,
         typer.Option(help="random:n=10,max=16 | grid:max=16,step=4 | all | file:CSV | paper"),
     ] = None,
+    transform: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--transform",
+            metavar="NAME:PLAN",
+            help="crop:margin=16 | d4 | fourier | tile | intensity, …; repeatable.",
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:1.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = None,
     batch: Annotated[str | None, typer.Option(help="Images per forward pass, or auto.")] = None,
@@ -114,8 +122,8 @@ def run(
 ) -> None:
     """Measure models on suites, into a run folder; the same command again resumes it.
 
-    A field of the TOML file is the option's long name, but for `models` and `suites`, which
-    are lists; options on the command line win.
+    A field of the TOML file is the option's long name, but for `models`, `suites` and
+    `transforms`, which are lists; options on the command line win.
 
     \b
     Examples:
@@ -131,6 +139,7 @@ def run(
         "models": model,
         "suites": suite,
         "shifts": shifts,
+        "transforms": transform,
         "device": device,
         "precision": precision,
         "batch": int(batch) if batch and batch.lstrip("-").isdigit() else batch,

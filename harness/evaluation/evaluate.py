@@ -24,7 +24,6 @@ from equibench.measurement.settings import Frame, Settings
 from equibench.registry.registries import DISPLAYS
 from equibench.registry.specs import Spec
 from equibench.statistics.summary import summarize
-from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
 __all__ = ["Result", "evaluate"]
 
@@ -72,7 +71,8 @@ def evaluate(
     input_key: str | int | None = None,
     target_key: str | int | None = None,
     metrics: Sequence[str] = (),
-    shifts: str = DEFAULT_SHIFTS,
+    shifts: str | None = None,
+    transforms: Sequence[str] = (),
     device: str = "auto",
     precision: Precision = "fp32",
     batch: int | Literal["auto"] = "auto",
@@ -96,7 +96,9 @@ def evaluate(
         targets: ground truths of images, in the same form, where the items of ``data`` have none.
         input_key, target_key: where an item has its image and its ground truth; see ``PythonData``.
         metrics: what the outputs are compared by, ``("agreement", "iou")``; else the suite's own.
-        shifts: a shift plan, as on the command line.
+        shifts: which circular shifts, as on the command line; without other transforms, and
+            unless others are named, ten random ones.
+        transforms: ``NAME:PLAN`` each, as on the command line.
         device: ``auto`` takes the GPU where there is one; the model is put back afterwards.
         precision: ``fp32`` is IEEE float32, TF32 off.
         batch: images per forward pass.
@@ -117,7 +119,7 @@ def evaluate(
         DataError: a case cannot be loaded.
     """
     fields = {
-        "shifts": shifts,
+        "transforms": list(transforms),
         "device": device,
         "precision": precision,
         "batch": batch,
@@ -128,6 +130,7 @@ def evaluate(
         "exhaustive": exhaustive,
         "spots": spots,
         "seed_forward": seed_forward,
+        **({} if shifts is None else {"shifts": shifts}),
     }
     settings = Settings.of(checked(Conditions, fields, "evaluate()"))
     label = _label(model)
@@ -141,7 +144,7 @@ def evaluate(
     keys = {"input_key": input_key, "target_key": target_key}
     suite = suite_of(data, targets, **keys, metrics=metrics)
     cases = case_names(suite, limit)
-    todo = units(suite, settings.plan, cases, settings.device.type)
+    todo = units(suite, settings.transforms, cases, settings.device.type)
     with Evaluation(model, label, suite, settings).ready(cases[:PROBED]) as measure:
         for line in () if silent else measure.remarks(label, suite, len(cases)):
             tqdm.write(line, sys.stderr)

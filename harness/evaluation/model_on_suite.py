@@ -28,7 +28,9 @@ from equibench.measurement.batching import Loader, load_case
 from equibench.measurement.measurement import Measured, Measurement
 from equibench.measurement.row_table import suite_metrics
 from equibench.measurement.settings import Settings
-from equibench.transforms.shift_plans import DEFAULT_SHIFTS, All, ShiftPlan, parse_shifts
+from equibench.transforms.circular_shift import Circular
+from equibench.transforms.shift_plans import DEFAULT_SHIFTS, All, parse_shifts
+from equibench.transforms.transform import Transform
 
 __all__ = ["Evaluation", "Ready", "forwards_per_case", "units"]
 
@@ -39,19 +41,20 @@ FORWARDS_PER_UNIT = {"cpu": 64, "cuda": 4096}
 
 
 def units(
-    suite: Suite, plan: ShiftPlan, cases: Sequence[str], device: str = "cpu"
+    suite: Suite, transforms: Sequence[Transform], cases: Sequence[str], device: str = "cpu"
 ) -> list[Sequence[str]]:
     """Split cases into units of work; a longer list fills the last one and adds others."""
     wanted = FORWARDS_PER_UNIT[device]
-    forwards = forwards_per_case(suite, plan) or wanted
+    forwards = forwards_per_case(suite, transforms) or wanted
     size = max(1, wanted // forwards)
     return [cases[i : i + size] for i in range(0, len(cases), size)]
 
 
-def forwards_per_case(suite: Suite, plan: ShiftPlan) -> int | None:
+def forwards_per_case(suite: Suite, transforms: Sequence[Transform]) -> int | None:
     """About how many images a case passes through the model; None where its size decides."""
-    count = plan.count()
-    return (2 + count) * suite.images_per_case if count else None
+    counts = [transform.count(suite.axes) for transform in transforms]
+    each = [2 + count for count in counts if count]
+    return sum(each) * suite.images_per_case if len(each) == len(counts) else None
 
 
 @dataclass(frozen=True)
@@ -154,25 +157,24 @@ class Evaluation:
         repeats: Repeatability | None,
         tried: Sequence[str],
     ) -> Ready:
-        settings, whole = self.settings, isinstance(self.settings.plan, All)
         repeatable = repeats is None or not repeats.kind
-        if whole and not repeatable:  # no shift stands for another, nor for itself
-            settings, whole = replace(settings, plan=parse_shifts(DEFAULT_SHIFTS)), False
-        if not whole or not tried:
-            return Ready(
-                lambda cases: _told(rows(settings, cases), repeats),
-                load,
-                forward.notes,
-                repeatability=repeats,
-            )
-        found = self._probe(forward, tried)
-        measure, proof = partial(rows, settings), None
-        if found.periodic:
-            seeded = repeats is not None and repeats.seeded
-            proof = None if seeded else self._proof(found)
-            measure = partial(self._by_class, rows, found, proof)
+        ways: list[Callable[[Sequence[str]], Measured]] = []
+        found, proof = None, None
+        for transform in self.settings.transforms:
+            whole = isinstance(transform, Circular) and isinstance(transform.plan, All)
+            if whole and not repeatable:  # no shift stands for another, nor for itself
+                transform, whole = Circular(parse_shifts(DEFAULT_SHIFTS)), False
+            settings = self.settings.under(transform)
+            if whole and tried:
+                found = found or self._probe(forward, tried)
+                if found.periodic:
+                    seeded = repeats is not None and repeats.seeded
+                    proof = None if seeded else self._proof(found)
+                    ways.append(partial(self._by_class, rows, found, proof))
+                    continue
+            ways.append(partial(rows, settings))
         return Ready(
-            lambda cases: _told(measure(cases), repeats),
+            lambda cases: _told(_together([way(cases) for way in ways]), repeats),
             load,
             forward.notes,
             found,
@@ -189,7 +191,8 @@ class Evaluation:
     ) -> Measured:
         """One row for each residue class of shifts, with the evidence that it stands for all."""
         plan = Residues(found.classes, self.settings.spots)
-        measured = rows(replace(self.settings, plan=plan), cases)
+        settings = self.settings.under(Circular(plan))
+        measured = rows(settings, cases)
         if measured.rows.empty:
             return measured
         proved: list[str] = []
@@ -198,7 +201,7 @@ class Evaluation:
         table = settled(measured.rows, plan, proved, tie=bool(proof and proof.conditions))
         failed = list(table.loc[table["evidence"] == "", "case"].unique())
         if failed and self.settings.exhaustive:
-            whole = rows(self.settings, failed).rows
+            whole = rows(self.settings.under(Circular(All())), failed).rows
             whole["spot_deviation"] = whole["case"].map(
                 table.groupby("case")["spot_deviation"].first()
             )
@@ -294,6 +297,16 @@ class Evaluation:
                     "time: take a smaller model or another --device"
                 )
             batch //= 2
+
+
+def _together(parts: Sequence[Measured]) -> Measured:
+    """What was measured under one transform after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = [part.rows for part in parts if len(part.rows)] or [parts[0].rows]
+    broken = {name: error for part in parts for name, error in part.broken.items()}
+    sizes = {name: size for part in parts for name, size in part.sizes.items()}
+    return Measured(pd.concat(rows, ignore_index=True), broken, sizes)
 
 
 def _told(measured: Measured, repeats: Repeatability | None) -> Measured:

@@ -7,15 +7,16 @@ and the worst of S² is the worst of H·W.
 
 from collections.abc import Container
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from equibench.evidence.stride_probing import Pair
 from equibench.foundation.rounding import allowance
 from equibench.foundation.seeds import generator
 from equibench.transforms.shift_plans import All, ShiftPlan, Shifts
+from equibench.transforms.transform import AXES, Size
 
 __all__ = ["Residues", "settled"]
 
@@ -24,30 +25,30 @@ __all__ = ["Residues", "settled"]
 class Residues(ShiftPlan):
     """One shift for each class modulo ``stride``, then ``spots`` others of any class, at random."""
 
-    stride: Pair
+    stride: Size
     spots: int
 
-    def shifts(self, seed: int, suite: str, case: str, size: Pair) -> Shifts:
+    def shifts(self, seed: int, suite: str, case: str, size: Size) -> Shifts:
         if any(n % s for n, s in zip(size, self.stride, strict=True)):
             return All().shifts(seed, suite, case, size)  # no classes on images of this size
-        classes = np.indices(self.stride).reshape(2, -1).T
+        classes = np.indices(self.stride).reshape(len(size), -1).T
         random = generator("spots", seed, suite, case)
         turns = [n // s for n, s in zip(size, self.stride, strict=True)]
         number = self.spots if max(turns) > 1 else 0
         chosen = random.integers(len(classes), size=number)
         # any turn but the first, which is the class's own representative
-        turn = random.integers(1, turns[0] * turns[1], size=number)
-        moves = np.stack((turn // turns[1], turn % turns[1]), axis=1) * self.stride
+        turn = random.integers(1, prod(turns), size=number) if number else np.zeros(0, np.int64)
+        moves = np.stack(np.unravel_index(turn, turns), axis=1) * self.stride
         every: Shifts = np.concatenate((classes, classes[chosen] + moves)).astype(np.int64)
         return every
 
-    def count(self) -> int:
-        return self.stride[0] * self.stride[1] + self.spots
+    def count(self, axes: int = 2) -> int:
+        return prod(self.stride) + self.spots
 
-    def covers(self, size: Pair) -> int:
+    def covers(self, size: Size) -> int:
         if any(n % s for n, s in zip(size, self.stride, strict=True)):
             return 1
-        return size[0] * size[1] // (self.stride[0] * self.stride[1])
+        return prod(size) // prod(self.stride)
 
     @property
     def evidence(self) -> str:
@@ -67,15 +68,16 @@ def settled(
         proved: cases of a size at which the classes were proved.
         tie: they were proved for images without near-ties, which must then have been counted.
     """
-    number = plan.stride[0] * plan.stride[1]
+    number, axes = prod(plan.stride), AXES[-len(plan.stride) :]
     parts = []
     for _, part in rows.groupby("case", sort=False):
         if part["covers"].iloc[0] == 1:  # every shift was evaluated
             parts.append(part.assign(evidence="enumerated"))
             continue
         classes, spots = part[part["draw"] <= number], part[part["draw"] > number]
-        same = (spots["dy"] % plan.stride[0]) * plan.stride[1] + spots["dx"] % plan.stride[1]
-        theirs = classes["eq_nmse"].to_numpy()[1:][same.to_numpy()]
+        residues = spots[list(axes)].to_numpy(np.int64) % plan.stride
+        same = np.ravel_multi_index(tuple(residues.T), plan.stride)
+        theirs = classes["eq_nmse"].to_numpy()[1:][same]
         gaps = (np.sqrt(spots["eq_nmse"].to_numpy()) - np.sqrt(theirs)) ** 2
         deviation = float(gaps.max()) if len(gaps) else 0.0
         first = part.iloc[0]

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from equibench.transforms.transform import CIRCULAR
+
 __all__ = ["EVIDENCE", "Evidence", "could_deviate", "rows_of_today", "summary_of_today", "weakest"]
 
 Evidence = Literal["enumerated", "proved", "sampled", ""]
@@ -21,7 +23,7 @@ _OLD_SPOTS = 6
 """Spot checks of a case, before their number was written down."""
 
 
-_COLUMNS = ("evidence", "spots", "repeatability", "repeat_nmse")
+_COLUMNS = ("evidence", "spots", "repeatability", "repeat_nmse", "transform", "element")
 
 
 def could_deviate(checks: int) -> float:
@@ -38,7 +40,7 @@ def weakest(words: Iterable[str]) -> Evidence:
 
 
 def rows_of_today(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with the columns of today, where a folder said ``exact`` or nothing."""
+    """Rows with the columns of today, where a folder said ``exact``, less or nothing."""
     missing = [name for name in _COLUMNS if name not in rows]
     if not missing:
         return rows
@@ -48,12 +50,16 @@ def rows_of_today(rows: pd.DataFrame) -> pd.DataFrame:
         "spots": np.where(by_class, _OLD_SPOTS, 0),
         "repeatability": "",
         "repeat_nmse": np.nan,
+        "transform": CIRCULAR,
+        "element": "",
     }
     return rows.drop(columns="exact", errors="ignore").assign(**{n: found[n] for n in missing})
 
 
 def summary_of_today(summary: pd.DataFrame) -> pd.DataFrame:
     """A summary with the columns of today, where a folder said ``exact`` or nothing."""
+    if "transform" not in summary:
+        summary = summary.assign(transform=CIRCULAR)
     if "evidence" in summary:
         text = ["evidence", "repeatability"]  # a file cannot tell what is empty from what is not
         return summary.assign(**summary[text].astype(object).fillna("").astype("str"))

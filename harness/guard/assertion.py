@@ -21,6 +21,7 @@ from equibench.statistics.averages import mean, quantiles
 from equibench.statistics.summary import Column, columns, worst_at
 from equibench.transforms.circular_shift import align, roll
 from equibench.transforms.shift_plans import DEFAULT_SHIFTS
+from equibench.transforms.transform import element_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,7 +98,8 @@ def assert_shift_equivariant(
     )
     said = _not_repeated(result)
     wanted = {"eq_nmse": nmse, "eq_ssim": ssim, "delta_psnr": delta_psnr}
-    chosen = {name: limit for name, limit in wanted.items() if limit is not None} | (limits or {})
+    given = {name: limit for name, limit in wanted.items() if limit is not None}
+    chosen = given | dict(limits or {})
     broken = violations(result.rows, chosen or {"eq_nmse": default_limit(precision)})
     if not broken:
         if said:
@@ -137,7 +139,7 @@ class Violation:
         return (
             f"{self.name} equivariance {self.column.title} is {self.value:.3g}{unit}, {bound} the "
             f"limit {self.limit:.3g}{unit}; worst on {row['suite']} at case {row['case']}, shift "
-            f"({row['dy']}, {row['dx']}): {row[self.column.name]:.3g}{unit}; {self.beyond} of "
+            f"{element_name(row)}: {row[self.column.name]:.3g}{unit}; {self.beyond} of "
             f"{self.shifts} shifts are beyond the limit; floor (NMSE of rounding alone) "
             f"{row['floor_nmse']:.2g}"
         )

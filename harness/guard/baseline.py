@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equibench.errors import EquibenchError, UsageError
+from equibench.evidence.words import rows_of_today
 from equibench.runs.manifest import damaged_manifest, newer
+from equibench.transforms.transform import element_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +51,8 @@ class Baseline:
     """What was measured, and all that must be equal for a comparison to mean anything.
 
     Args:
-        conditions: frame, precision, shifts and seed.
+        conditions: frame, precision, shifts and seed; ``transforms`` by label where there are
+            others than circular shifts.
         metrics: version, direction and best value of each column.
         suites: name, version, arguments and cases of each suite, by label.
         lines: the figures of each model × suite × group.
@@ -115,6 +118,8 @@ class Baseline:
                 for label, described in same["suites"].items()
             }
             chosen = shift_conditions(same["shifts"], same["plan"], same["seed"])
+            if "transforms" in same:
+                chosen |= {"transforms": dict(same["transforms"]), "seed": same["seed"]}
             asked = {"frame": same["frame"], "precision": same["precision"], **chosen}
         except (KeyError, TypeError) as error:
             raise damaged_manifest(folder.path / "run.json", f"it lacks {error}") from None
@@ -217,7 +222,8 @@ def shift_conditions(shifts: str, plan: str, seed: int) -> dict[str, Any]:
     if shifts.startswith("file:"):
         digest = hashlib.sha256(plan.encode()).hexdigest()[:12]
         return {"shifts": f"{shifts} ({digest})", "seed": None}
-    return {"shifts": shifts, "seed": seed if parse_shifts(shifts).seeded else None}
+    seeded = bool(shifts) and parse_shifts(shifts).seeded
+    return {"shifts": shifts, "seed": seed if seeded else None}
 
 
 def over_shifts(figures: Mapping[str, Any]) -> bool:
@@ -227,12 +233,13 @@ def over_shifts(figures: Mapping[str, Any]) -> bool:
 
 def _lines(rows: "pd.DataFrame", kinds: Sequence["Column"]) -> dict[Key, Line]:
     """The figures of each model × suite × group."""
-    from equibench.statistics.summary import KEYS, summarize
+    from equibench.statistics.summary import KEYS, kept_apart, summarize
 
     lines: dict[Key, Line] = {}
-    parts = dict(list(rows.groupby(KEYS, sort=False)))
+    rows = kept_apart(rows_of_today(rows))
+    parts = dict(list(rows.groupby(KEYS[:3], sort=False)))
     for _, summary in summarize(rows).iterrows():
-        model, suite, group = (str(summary[key]) for key in KEYS)
+        model, suite, group = (str(summary[key]) for key in KEYS[:3])
         part = parts[model, suite, group]
         line: dict[str, Mapping[str, Any]] = {}
         for kind in kinds:
@@ -243,8 +250,7 @@ def _lines(rows: "pd.DataFrame", kinds: Sequence["Column"]) -> dict[Key, Line]:
             figures = {name: float(summary[f"{kind.name}_{name}"]) for name in STATISTICS}
             at = str(summary[f"{kind.name}_worst_case"])
             if kind.shifted:
-                dy, dx = (int(summary[f"{kind.name}_worst_{axis}"]) for axis in ("dy", "dx"))
-                at += f" ({dy}, {dx})"
+                at += f" {element_name(summary, f'{kind.name}_worst_')}"
                 finite = math.isfinite(figures["worst"])
                 # rounded to what is no rounding error, which would show in every diff
                 figures["sd"] = round(float(over.std(ddof=0)), 12) if finite else math.nan

@@ -19,11 +19,12 @@ from equibench.statistics.paired_tests import (
     holm,
     paired,
 )
-from equibench.statistics.summary import KEYS
+from equibench.statistics.summary import KEYS, kept_apart
+from equibench.transforms.transform import element_name
 
 __all__ = ["compare", "compare_models"]
 
-_ELEMENT = ["case", "dy", "dx"]
+_ELEMENT = ["case", "element", "dy", "dx"]
 
 
 def compare(before: RunFolder, after: RunFolder) -> list[Verdict]:
@@ -36,7 +37,7 @@ def compare(before: RunFolder, after: RunFolder) -> list[Verdict]:
     Raises:
         UsageError: a run that has not finished, or nothing is in both runs.
     """
-    sides = [_Side(Baseline.of_run(run), run.rows()) for run in (before, after)]
+    sides = [_Side(Baseline.of_run(run), kept_apart(run.rows())) for run in (before, after)]
     old, new = sides[0].named_like(sides[1]), sides[1]
     # other shifts leave nothing to pair, which is said where it happens
     conditions = [name for name in CONDITIONS if name != "shifts"]
@@ -54,7 +55,7 @@ def compare_models(run: RunFolder, reference: str) -> list[Verdict]:
     Raises:
         UsageError: a run that has not finished, or has no such model, or no other.
     """
-    whole = _Side(Baseline.of_run(run), run.rows())
+    whole = _Side(Baseline.of_run(run), kept_apart(run.rows()))
     models = list(dict.fromkeys(model for model, _, _ in whole.baseline.lines))
     if reference not in models:
         raise UsageError(f"{run.path} has no model {reference!r}; it has {', '.join(models)}")
@@ -90,7 +91,7 @@ class _Side:
     label: str = ""
 
     def part(self, key: Key) -> pd.DataFrame:
-        mine = (self.rows[KEYS] == list(key)).all(axis=1)
+        mine = (self.rows[KEYS[:3]] == list(key)).all(axis=1)
         return self.rows[mine]
 
     def of(self, model: str) -> "_Side":
@@ -188,7 +189,7 @@ def _test(key: Key, column: str, pairs: pd.DataFrame, baseline: Baseline) -> Ver
     for mark, said, values in extremes:
         if not np.isfinite(values).all():
             first = pairs.loc[~np.isfinite(values)].iloc[0]
-            note = f"{said}, first at {first['case']} ({first['dy']}, {first['dx']})"
+            note = f"{said}, first at {first['case']} {element_name(first)}"
             return Verdict(mark, *key, column, "mean", *figures, note=note)
     difference = (now - was).mask(_rounding(column, pairs, was, now, baseline), 0.0)
     units = by_cluster(difference, pairs["case"], pairs["cluster"])

@@ -16,7 +16,17 @@ from equibench.guard.baseline import STATISTICS, SUITE, Baseline, Key, Line, ove
 from equibench.guard.tolerance import Tolerance, pick, refuse_unused
 from equibench.statistics.paired_tests import Paired
 
-__all__ = ["CONDITIONS", "METRIC", "Mark", "Verdict", "changed", "failed", "judge", "worse"]
+__all__ = [
+    "CONDITIONS",
+    "METRIC",
+    "Mark",
+    "Verdict",
+    "changed",
+    "failed",
+    "judge",
+    "other_conditions",
+    "worse",
+]
 
 Mark = Literal[
     "ok", "improved", "regression", "changed", "new", "missing", "not comparable", "better", "worse"
@@ -94,7 +104,7 @@ def judge(before: Baseline, after: Baseline, tolerances: Sequence[Tolerance] = (
         UsageError: a tolerance that covers no figure, or nothing is compared.
     """
     refuse_unused(tolerances, _figures([before, after]))
-    if changes := changed(before.conditions, after.conditions, CONDITIONS):
+    if changes := other_conditions(before.conditions, after.conditions):
         return [Verdict("not comparable", "", "", "", "", note=changes)]
     verdicts = []
     for key in dict.fromkeys([*after.lines, *before.lines]):
@@ -109,6 +119,19 @@ def judge(before: Baseline, after: Baseline, tolerances: Sequence[Tolerance] = (
     if not verdicts:
         raise UsageError("nothing is compared: neither side has measurements")
     return verdicts
+
+
+def other_conditions(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """What two measurements do not have in common, as a phrase; empty where they can be compared.
+
+    A transform that one side alone has is a line that is missing.
+    """
+    names = [n for n in CONDITIONS if n != "shifts" or before.get(n) != "" != after.get(n)]
+    both = [side.get("transforms", {}) for side in (before, after)]
+    shared = [name for name in both[0] if name in both[1]]
+    return "; ".join(
+        filter(None, [changed(before, after, names), changed(both[0], both[1], shared)])
+    )
 
 
 def worse(verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -9,10 +10,10 @@ from torch import Tensor
 
 from equibench.errors import ModelError, UsageError
 from equibench.inference.model_outputs import shape
-from equibench.measurement.batching import Item, OpenCase
+from equibench.measurement.batching import Item, OpenCase, moving
 from equibench.metrics.labels import class_maps
 from equibench.metrics.metric import Prepared
-from equibench.transforms.circular_shift import align
+from equibench.transforms.transform import Transform
 
 __all__ = ["BatchOutputs", "Slot", "gather", "truth_beside", "units_of", "worked_on_at_once"]
 
@@ -31,7 +32,7 @@ class BatchOutputs:
 
     Args:
         raw: (B, C, sH, sW).
-        images: (B, C, H, W), that were rolled by ``shifts`` (B, 2).
+        images: (B, C, H, W), moved by ``elements`` (B, K) of a transform.
         ties: near-ties of each image, (B,).
         padded: whether the model padded them.
         resized: how the model brought them to the grid of the images; empty where it did not.
@@ -42,7 +43,8 @@ class BatchOutputs:
 
     raw: Tensor
     images: Tensor
-    shifts: Tensor
+    transform: Transform
+    elements: Tensor
     ties: Tensor
     padded: bool
     resized: str
@@ -50,13 +52,20 @@ class BatchOutputs:
     added: Tensor | None
 
     def aligned(self, slots: Sequence[Slot]) -> Tensor:
-        """Some outputs, rolled back, in float64."""
-        which = _numbers(slots)
-        return align(self.raw[which], self.shifts[which], self.images).to(torch.float64)
+        """Some outputs in the coordinates of the references, in float64."""
+        which, size = _numbers(slots), slots[0].case.size
+        with moving(self.transform):
+            outputs = self.transform.align(self.raw[which], self.elements[which], size)
+        return outputs.to(torch.float64)
 
     def corners(self, slots: Sequence[Slot]) -> Tensor:
-        """Where the corners of some shifted outputs lie on the unshifted ones, (N, 2)."""
-        return -self.shifts[_numbers(slots)] * (self.raw.shape[-1] // self.images.shape[-1])
+        """Where the corners of some moved outputs lie on the references, (N, 2)."""
+        return self.transform.corners(self.elements[_numbers(slots)], self.scale)
+
+    @property
+    def scale(self) -> int:
+        """What outputs are larger by than images."""
+        return self.raw.shape[-1] // self.images.shape[-1]
 
     def near_ties(self, slots: Sequence[Slot]) -> Tensor:
         """Near-ties of some images, (N,)."""
@@ -68,9 +77,10 @@ class BatchOutputs:
 
 
 def worked_on_at_once(slots: Sequence[Slot], batch: BatchOutputs) -> list[Sequence[Slot]]:
-    """Groups of slots: all of them on a GPU, one image in a CPU's cache."""
-    size = max(1, len(slots)) if batch.raw.is_cuda else 1
-    return [slots[first : first + size] for first in range(0, len(slots), size)]
+    """Groups of slots: on a GPU all that are compared alike, one image in a CPU's cache."""
+    if not batch.raw.is_cuda:
+        return [[slot] for slot in slots]
+    return [list(group) for _, group in groupby(slots, lambda s: (s.case.size, s.item.region))]
 
 
 def units_of(slots: Sequence[Slot]) -> tuple[Tensor, Tensor]:

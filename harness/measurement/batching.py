@@ -3,7 +3,9 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from threading import Lock
 
 import numpy as np
@@ -11,15 +13,17 @@ import torch
 from torch import Tensor
 
 from equibench.cases.suite import Case, Suite
-from equibench.errors import DataError, EquibenchError
+from equibench.errors import DataError, EquibenchError, UsageError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
+from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.model_outputs import shape
 from equibench.inference.parallel_copies import one_core
 from equibench.measurement.settings import Settings
 from equibench.metrics.metric import Prepared
-from equibench.transforms.shift_plans import Shifts
+from equibench.transforms.contract import prove_once
+from equibench.transforms.transform import Elements, Region, Transform
 
-__all__ = ["Item", "Loader", "OpenCase", "items", "load_case"]
+__all__ = ["Item", "Loader", "OpenCase", "items", "load_case", "moving"]
 
 AHEAD = {"cpu": 1, "cuda": 4}
 """Cases that are being loaded at a time; on a CPU they take time from the model."""
@@ -28,13 +32,23 @@ AHEAD = {"cpu": 1, "cuda": 4}
 class OpenCase:
     """A case while its images pass through the model.
 
+    Args:
+        elements: of the transform, (n, K), the identity left out.
+
     Attributes:
+        elements: of its draws, the first is the identity, (1 + n, K).
+        whole: outputs that the others are compared with, (N, C', *size), and ``truth`` the ground
+            truth beside them, kept where elements are compared in regions.
         closed: done once it has references to compare with, or will never have any.
     """
 
-    def __init__(self, case: Case, shifts: Shifts, device: torch.device) -> None:
+    def __init__(
+        self, case: Case, transform: Transform, elements: Elements, device: torch.device
+    ) -> None:
         self.name, self.group, self.cluster = case.name, case.group, case.cluster or case.name
-        self.shifts = np.concatenate((np.zeros((1, 2), dtype=np.int64), shifts))
+        self.transform, self.size = transform, tuple(case.input.shape[2:])
+        identity = np.asarray(transform.identity(self.size), dtype=elements.dtype)
+        self.elements = np.concatenate((identity[None], elements))
         self.input = case.input.to(device, non_blocking=True)
         self.target = None if case.target is None else case.target.to(device, non_blocking=True)
         self.in_units = case.scale is not None or case.offset is not None
@@ -45,6 +59,10 @@ class OpenCase:
         self.moved: dict[int, Tensor] = {}
         self.references: list[Prepared] = []
         self.truths: list[Prepared] = []
+        self.ranges: list[Tensor] = []
+        self.truth_ranges: list[Tensor] = []
+        self.whole: Tensor | None = None
+        self.truth: Tensor | None = None
 
     def complete(self, image: int, output: Tensor, moved: Tensor) -> bool:
         """Keep an unshifted output, and as it is held against the truth; is it the last one?"""
@@ -59,20 +77,20 @@ class OpenCase:
                 self.closed.set_exception(error)
 
     def items(self, batch: int) -> Iterator["Item"]:
-        """First every image unshifted, then (0, 0) once more, then the shifts."""
+        """First every image under the identity, then that once more, then the elements."""
         count = len(self.input)
         for image in range(count):
             yield Item(self, image, None)
         # the floor must not meet its reference's slot of a batch
         turn = int(count % batch == 0)
-        for draw in range(len(self.shifts)):
+        for draw in range(len(self.elements)):
             for image in range(count):
                 yield Item(self, (image + turn) % count if draw == 0 else image, draw)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Item:
-    """One image to be passed through the model: unshifted (no draw) or with a shift.
+    """One image to be passed through the model: as it is (no draw) or under an element.
 
     Without a case it is blank, and only keeps the place of an image that cannot be measured.
     """
@@ -80,19 +98,28 @@ class Item:
     case: OpenCase | None
     image: int = 0
     draw: int | None = None
-    blank: torch.Size | None = None
+    blank: tuple[int, ...] | None = None
 
-    @property
-    def shift(self) -> tuple[int, int]:
+    @cached_property
+    def element(self) -> list[float]:
+        """The numbers of its element."""
+        assert self.case is not None
+        numbers: list[float] = self.case.elements[self.draw or 0].tolist()
+        return numbers
+
+    @cached_property
+    def shape(self) -> tuple[int, ...] | None:
+        """(C, *size), which the images of a batch share; what is not known fits everywhere."""
         if self.case is None:
-            return 0, 0
-        dy, dx = self.case.shifts[self.draw or 0]
-        return int(dy), int(dx)
+            return self.blank
+        size = self.case.transform.moved_size(self.element, self.case.size)
+        return (self.case.input.shape[1], *size)
 
-    @property
-    def size(self) -> torch.Size | None:
-        """(C, H, W), which the images of a batch share; what is not known fits everywhere."""
-        return self.blank if self.case is None else self.case.input.shape[1:]
+    @cached_property
+    def region(self) -> Region | None:
+        """Where its output is compared with the reference, in pixels of the image."""
+        assert self.case is not None
+        return self.case.transform.region(self.element, self.case.size)
 
 
 class Loader:
@@ -158,21 +185,39 @@ def items(
     so that the others pass through the model in the same slots of the same batches as if it were
     whole.
     """
-    count = settings.plan.count()
+    transform = settings.transform
     for name in cases:
         case = load(name)
         if isinstance(case, DataError):
             broken[name] = case
+            count = transform.count(suite.axes)
             for _ in range(0 if count is None else 2 + count):
                 yield Item(None)
             continue
-        height, width = case.input.shape[-2:]
-        shifts = settings.plan.shifts(settings.seed, suite.name, name, (height, width))
+        size = tuple(case.input.shape[2:])
+        with moving(transform):
+            elements = transform.elements(settings.seed, suite.name, name, size)
+            prove_once(transform, size)
+        opened = OpenCase(case, transform, elements, settings.device).items(settings.batch)
         if name in broken:
-            for _ in range((2 + len(shifts)) * len(case.input)):
-                yield Item(None, blank=case.input.shape[1:])
-            continue
-        yield from OpenCase(case, shifts, settings.device).items(settings.batch)
+            opened = (Item(None, blank=item.shape) for item in opened)
+        yield from opened
+
+
+@contextmanager
+def moving(transform: Transform) -> Iterator[None]:
+    """Where a transform is at work, which anyone may have written.
+
+    Raises:
+        UsageError: it raises.
+    """
+    label = transform.label or type(transform).__name__
+    with guarded(
+        lambda error: f"transform {label} cannot move images: {kind_and_reason(error)}",
+        UsageError,
+        but=out_of_memory,
+    ):
+        yield
 
 
 def load_case(suite: Suite, name: str) -> Case | DataError:

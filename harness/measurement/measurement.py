@@ -9,6 +9,7 @@ the cases alone. Sums stay on the device until the last batch.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -28,14 +29,17 @@ from equibench.measurement.batch_outputs import (
     units_of,
     worked_on_at_once,
 )
-from equibench.measurement.batching import Item, Loader, OpenCase, items
+from equibench.measurement.batching import Item, Loader, OpenCase, items, moving
 from equibench.measurement.row_table import ClosedCase, Sums, row_table
 from equibench.measurement.settings import Settings
 from equibench.measurement.shifted_passes import filled
 from equibench.metrics.metric import Metric, Prepared
-from equibench.transforms.circular_shift import roll
+from equibench.transforms.transform import Region
 
 __all__ = ["Forward", "Measured", "Measurement"]
+
+_Box: TypeAlias = Any
+"""An index of outputs: ``...`` for all of them."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,12 @@ class Measured:
     """Rows of a unit, and why the others of its cases have none.
 
     Args:
-        sizes: (H, W) of the images of each case, in pixels.
+        sizes: of the images of each case, in pixels.
     """
 
     rows: pd.DataFrame
     broken: dict[str, EquibenchError]
-    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class _RefusedError(Exception):
@@ -141,7 +145,9 @@ class Measurement:
             case = self.load(name)
             if isinstance(case, DataError):
                 continue  # the next pass tells
-            alone = OpenCase(case, np.empty((0, 2), dtype=np.int64), self.settings.device)
+            identity = np.array(self.settings.transform.identity(tuple(case.input.shape[2:])))
+            none = np.empty((0, len(identity)), identity.dtype)
+            alone = OpenCase(case, self.settings.transform, none, self.settings.device)
             part = list(alone.items(self.settings.batch))[: self.settings.batch]
             try:
                 slots = [Slot(k, i, alone) for k, i in enumerate(part)]
@@ -173,7 +179,7 @@ class Measurement:
         """Images that pass through the model together: all of one size."""
         waiting: list[Item] = []
         for item in items(self.suite, cases, self.settings, self.load, broken):
-            sizes = {each.size for each in (*waiting, item)} - {None}
+            sizes = {each.shape for each in (*waiting, item)} - {None}
             if len(waiting) == self.settings.batch or len(sizes) > 1:
                 yield waiting
                 waiting = []
@@ -190,17 +196,35 @@ class Measurement:
             for slot in unshifted:
                 slot.case.fail(error)
             if isinstance(error, ModelError):
-                raise _RefusedError(error, [slot.case.name for slot in slots]) from error
+                told = self._refused_size(error, slots)
+                raise _RefusedError(told, [slot.case.name for slot in slots]) from error
             raise
         return self._compare(batch, [slot for slot in slots if slot.item.draw is not None])
+
+    def _refused_size(self, error: ModelError, slots: Sequence[Slot]) -> ModelError:
+        """An error that may have come of another size than the images have."""
+        for _, item, case in slots:
+            size = (item.shape or ())[1:]
+            if size != case.size and item.draw:
+                sizes = ("×".join(map(str, n)) for n in (size, case.size))
+                label = self.settings.transform.label
+                return ModelError(
+                    f"{error}; transform {label} gave it images of {' in place of '.join(sizes)}: "
+                    f"take images whose size it takes both ways, or leave --transform {label} out"
+                )
+        return error
 
     def _forward(
         self, items: Sequence[Item], slots: Sequence[Slot], forward: Forward
     ) -> BatchOutputs:
-        blank = torch.zeros_like(slots[0].case.input[0])
+        transform, first = self.settings.transform, slots[0]
+        blank = torch.zeros_like(first.case.input[0])
         inputs = [blank if i.case is None else i.case.input[i.image] for i in items]
-        shifts = torch.tensor([i.shift for i in items], device=self.settings.device)
-        images = roll(torch.stack(inputs), shifts)
+        # a blank takes the size of the others
+        each = [first.item.element if i.case is None else i.element for i in items]
+        elements = torch.from_numpy(np.array(each)).to(self.settings.device)
+        with moving(transform):
+            images = transform.apply(inputs, elements)
         if len(items) < self.settings.batch:
             images = images[filled(len(items), self.settings.batch).to(images.device)]
         names = list(dict.fromkeys(slot.case.name for slot in slots))
@@ -213,7 +237,7 @@ class Measurement:
         frame = frame_of(forward.model)
         added = None if frame.added is None else frame.added.double().expand(len(images), -1, 1, 1)
         done = frame.padded, frame.resized, frame.labels
-        return BatchOutputs(raw, images, shifts, ties.double(), *done, added)
+        return BatchOutputs(raw, images, transform, elements, ties.double(), *done, added)
 
     def _refer(self, batch: BatchOutputs, slots: Sequence[Slot]) -> None:
         """Keep unshifted outputs; the last one of a case closes it."""
@@ -262,41 +286,36 @@ class Measurement:
         for metric in self.metrics:
             if (why := metric.unfit(outputs, batch.labels)) and metric.name in self.suite.metrics:
                 raise ModelError(f"{place}: {why}")
-        target, size = case.target, case.input.shape[-2:]
+        target = _as_reference(case, batch.scale)
         if target is not None:
             target = truth_beside(target, outputs, batch.labels, place)
-        if target is not None and target.shape[-2:] == size != outputs.shape[-2:]:
-            target = None  # of what super-resolution makes of a whole image
         if target is not None and target.shape != outputs.shape:
             raise ModelError(
                 f"{self.label} returned {shape(outputs)} on {self.suite.label}, case {case.name}, "
                 f"where the ground truth is {shape(target)}: set its number of output channels, or "
                 f"out.channels={target.shape[1]}, or out.channel=0"
             )
-        ranges, target_ranges, quality = [], [], []
+        case.whole, case.truth, quality = outputs, target, []
         for metric in self.metrics:
             rule = self.suite.data_range.get(metric.name, "max")
-            ranges.append(data_range(rule, outputs))
-            case.references.append(self._prepare(metric, outputs, ranges[-1]))
+            case.ranges.append(data_range(rule, outputs))
+            case.references.append(self._prepare(metric, outputs, case.ranges[-1]))
             if target is not None:
-                target_ranges.append(data_range(rule, target))
-                truth = self._prepare(metric, target, target_ranges[-1])
-                sums = metric.partials(truth, moved, None).sum(dim=0)
+                case.truth_ranges.append(data_range(rule, target))
+                case.truths.append(self._prepare(metric, target, case.truth_ranges[-1]))
+                sums = metric.partials(case.truths[-1], moved, None).sum(dim=0)
                 # of what has ignored pixels a metric of images would count them
                 unfit = metric.unfit(outputs, batch.labels) is not None
                 quality.append(torch.full_like(sums, torch.nan) if unfit else sums)
-                if metric in self.changing:
-                    case.truths.append(truth)
         none = torch.empty(0)
         self.closed[case.name] = ClosedCase(
             case.name,
             case.group,
             case.cluster,
-            case.shifts,
-            (size[0], size[1]),
-            self.settings.plan.covers((size[0], size[1])),
-            torch.stack(ranges),
-            torch.stack(target_ranges) if target_ranges else none,
+            case.elements,
+            case.size,
+            torch.stack(case.ranges),
+            torch.stack(case.truth_ranges) if case.truth_ranges else none,
             quality,
             batch.padded,
             batch.resized,
@@ -311,18 +330,67 @@ class Measurement:
         """Sums of some outputs against the references of their cases, and against the truth."""
         outputs = self._outputs(batch, slots)
         origin = None if self.settings.frame == "canonical" else batch.corners(slots)
-        parts: dict[str, Tensor] = {}
+        parts = self._observed(outputs, slots)
+        box = _scaled(slots[0].item.region, batch.scale)
         known: dict[tuple[str, object], Tensor] = {}
         for number, metric in enumerate(self.metrics):
             kind = metric.sums or metric.name, type(metric).partials
             if kind not in known:
-                prepared = gather([(case.references[number], i.image) for _, i, case in slots])
-                known[kind] = metric.partials(prepared, outputs, origin)
+                prepared = self._references(number, slots, box)
+                known[kind] = metric.partials(prepared, outputs[box], origin)
             parts[f"eq_{metric.column}"] = known[kind]
         if slots[0].case.truths:
-            moved = self._moved(outputs, batch, slots)
-            for number, metric in enumerate(self.changing):
-                truths = gather([(case.truths[number], i.image) for _, i, case in slots])
-                parts[f"{metric.column}_shifted"] = metric.partials(truths, moved, origin)
+            moved = self._moved(outputs, batch, slots)[box]
+            for number, metric in enumerate(self.metrics):
+                if metric in self.changing:
+                    truths = self._references(number, slots, box, truth=True)
+                    parts[f"{metric.column}_shifted"] = metric.partials(truths, moved, origin)
         parts["near_ties"] = batch.near_ties(slots)[:, None]
         return Sums([(slot.case.name, slot.item.draw or 0) for slot in slots], parts)
+
+    def _references(
+        self, number: int, slots: Sequence[Slot], box: _Box, *, truth: bool = False
+    ) -> Prepared:
+        """What a metric keeps of what some outputs are compared with, all of it or in a box."""
+        if box is ...:
+            known = [(case.truths if truth else case.references, i) for _, i, case in slots]
+            return gather([(each[number], item.image) for each, item in known])
+        wholes = [case.truth if truth else case.whole for _, _, case in slots]
+        ranges = [(c.truth_ranges if truth else c.ranges)[number] for _, _, c in slots]
+        parts = [w[s.item.image][box] for w, s in zip(wholes, slots, strict=True) if w is not None]
+        return self._prepare(self.metrics[number], torch.stack(parts), torch.stack(ranges))
+
+    def _observed(self, outputs: Tensor, slots: Sequence[Slot]) -> dict[str, Tensor]:
+        """What the transform itself looks at: sums (N, K) by column."""
+        transform = self.settings.transform
+        if not transform.columns:
+            return {}
+        each = []
+        for output, (_, item, case) in zip(outputs, slots, strict=True):
+            assert case.whole is not None
+            image, reference = case.input[item.image], case.whole[item.image]
+            each.append(transform.observe(image, reference, output, item.element))
+        return {column: torch.stack([s[column] for s in each]) for column in each[0]}
+
+
+def _scaled(region: Region | None, scale: int) -> _Box:
+    """A region in pixels of the output, as an index."""
+    if region is None:
+        return ...
+    return (..., *(slice(each.start * scale, each.stop * scale) for each in region))
+
+
+def _as_reference(case: OpenCase, scale: int) -> Tensor | None:
+    """The ground truth (N, C', *size) of what passes as the reference; None where there is none."""
+    target = case.target
+    if target is None:
+        return None
+    size = tuple(target.shape[2:])
+    if size == case.size and scale > 1:
+        return None  # of what super-resolution makes of a whole image
+    identity = case.transform.identity(case.size)
+    if case.transform.moved_size(identity, case.size) == case.size:
+        return target
+    if size != case.size:
+        return None
+    return torch.stack([case.transform.move(image, identity) for image in target])

@@ -17,7 +17,7 @@ from equibench.cases.suite import Suite
 from equibench.measurement.settings import Settings
 from equibench.metrics.chosen import metric_called
 from equibench.metrics.metric import Metric
-from equibench.transforms.shift_plans import Shifts
+from equibench.transforms.transform import AXES, Elements, Transform
 
 __all__ = ["ClosedCase", "Sums", "row_columns", "row_table", "suite_metrics"]
 
@@ -30,17 +30,25 @@ def suite_metrics(suite: Suite) -> list[Metric]:
     return [metric_called(name) for name in dict.fromkeys((_ALWAYS, *suite.metrics))]
 
 
-def row_columns(metrics: Sequence[Metric]) -> list[str]:
-    """The columns of rows, in order: one row for each model × suite × case × shift."""
+def row_columns(
+    metrics: Sequence[Metric], transforms: Sequence[Transform] = (), axes: int = 2
+) -> list[str]:
+    """The columns of rows, in order: one row for each model × suite × case × element.
+
+    Args:
+        axes: the largest number of spatial axes that images have.
+    """
     changing = [m for m in metrics if m.delta_format]
     return [
-        *("model", "suite", "group", "cluster", "case", "draw", "dy", "dx", "frame", "precision"),
+        *("model", "suite", "group", "cluster", "case", "draw"),
+        *("transform", "element", *AXES[-max(2, axes) :], "frame", "precision"),
         *(f"eq_{m.column}" for m in metrics),
         *(f"delta_{m.column}" for m in changing),
         *(m.column for m in metrics),
         *(f"{m.column}_shifted" for m in changing),
         *("near_ties", "floor_nmse", "covers", "evidence", "spots", "spot_deviation"),
         *("repeatability", "repeat_nmse", "batch", "padded", "resized"),
+        *dict.fromkeys(column for transform in transforms for column in transform.columns),
     ]
 
 
@@ -49,9 +57,8 @@ class ClosedCase:
     """What is left of a case for its rows once its references are made.
 
     Args:
-        shifts: of its draws, the first is (0, 0), (draws, 2).
-        size: (H, W) of its images, in pixels.
-        covers: how many shifts each row stands for.
+        elements: of its draws, the first is the identity, (draws, K).
+        size: of its images, in pixels.
         ranges: data range of the references for each metric, (M,).
         target_ranges: that of the ground truth for each metric, (M,); empty without one.
         quality: for each metric the sums (K,) of the unshifted outputs against the truth.
@@ -62,9 +69,8 @@ class ClosedCase:
     name: str
     group: str
     cluster: str
-    shifts: Shifts
-    size: tuple[int, int]
-    covers: int
+    elements: Elements
+    size: tuple[int, ...]
     ranges: Tensor
     target_ranges: Tensor
     quality: list[Tensor]
@@ -94,8 +100,11 @@ def row_table(
     sums: Sequence[Sums],
 ) -> pd.DataFrame:
     """One row for each case and shift, from sums that now leave the device together."""
+    transform = settings.transform
+    axes = max((len(case.size) for case in cases.values()), default=2)
+    columns = row_columns(metrics, settings.transforms, axes)
     if not sums:
-        return pd.DataFrame(columns=row_columns(metrics))
+        return pd.DataFrame(columns=columns)
     widths = {column: part.shape[1] for column, part in sums[0].parts.items()}
     every = torch.cat([torch.cat(list(each.parts.values()), dim=1) for each in sums]).cpu()
     keys = [key for each in sums for key in each.of]
@@ -104,28 +113,29 @@ def row_table(
     totals = every.new_zeros(len(number), every.shape[1]).index_add_(0, lines, every)
     frames = []
     for case in (cases[name] for name in dict.fromkeys(name for name, _ in keys)):
-        mine = totals[[number[case.name, draw] for draw in range(len(case.shifts))]]
+        mine = totals[[number[case.name, draw] for draw in range(len(case.elements))]]
         parts = dict(zip(widths, torch.split(mine, list(widths.values()), dim=1), strict=True))
         values = _figures(case, metrics, parts)
         # in a batch of one there is no other slot to measure the floor in
         floor = values["eq_nmse"][0] if settings.batch > 1 else np.nan
-        dy, dx = case.shifts.T
-        columns = {
+        named = [transform.element(element) for element in case.elements.tolist()]
+        frame: dict[str, Any] = {
             "model": label,
             "suite": suite.label,
             "group": case.group,
             "cluster": case.cluster,
             "case": case.name,
-            "draw": np.arange(len(dy)),
-            "dy": dy,
-            "dx": dx,
+            "draw": np.arange(len(case.elements)),
+            "transform": transform.label,
+            "element": named,
+            **_shifts(transform.shifts(case.elements), len(case.size)),
             "frame": settings.frame,
             "precision": settings.precision,
             **values,
             "near_ties": parts["near_ties"][:, 0].numpy(),
             "floor_nmse": floor,
-            "covers": case.covers,
-            "evidence": settings.plan.evidence,
+            "covers": transform.covers(case.size),
+            "evidence": transform.evidence,
             "spots": 0,
             "repeatability": "",
             "repeat_nmse": np.nan,
@@ -133,8 +143,19 @@ def row_table(
             "padded": case.padded,
             "resized": case.resized,
         }
-        frames.append(pd.DataFrame(columns))
-    return pd.concat(frames, ignore_index=True).reindex(columns=row_columns(metrics))
+        for column in transform.columns:
+            if column in parts:
+                frame[column] = transform.observed(column, parts[column])
+        frames.append(pd.DataFrame(frame))
+    rows = pd.concat(frames, ignore_index=True).reindex(columns=columns)
+    return transform.settle(rows)
+
+
+def _shifts(shifts: Elements | None, axes: int) -> dict[str, Any]:
+    """The shift along each axis, by column; NaN along the axes that there are not."""
+    own = AXES[-axes:]
+    by_axis = {} if shifts is None else dict(zip(own, shifts.T, strict=True))
+    return {axis: by_axis.get(axis, np.nan) for axis in dict.fromkeys((*own, *AXES[-2:]))}
 
 
 def _figures(

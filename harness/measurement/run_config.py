@@ -41,6 +41,7 @@ class Conditions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     shifts: str = DEFAULT_SHIFTS
+    transforms: tuple[str, ...] = ()
     device: str = "auto"
     precision: Literal["fp32", "fp64", "tf32", "bf16", "fp16"] = "fp32"
     batch: PositiveInt | Literal["auto"] = "auto"
@@ -52,6 +53,19 @@ class Conditions(BaseModel):
     spots: PositiveInt = 6
     seed_forward: bool = False
     optimize: tuple[Literal["fuse", "channels-last", "compile"], ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _transforms_alone(cls, fields: Any) -> Any:
+        """Who names transforms and no shifts means no circular ones."""
+        if isinstance(fields, dict) and fields.get("transforms"):
+            return {"shifts": ""} | fields
+        return fields
+
+    @property
+    def unsaid(self) -> tuple[str, ...]:
+        """Fields that earlier versions did not have and that say nothing here."""
+        return tuple(name for name in ("metrics", "transforms") if not getattr(self, name))
 
     @property
     def comparison_frame(self) -> Literal["canonical", "reference"]:
@@ -113,7 +127,7 @@ class RunConfig(Conditions, Blocks):
     @property
     def digest(self) -> str:
         """Ten characters that equal configurations share; data roots do not count."""
-        content = self.model_dump_json(exclude={"data", "device", *SPLITTING})
+        content = self.model_dump_json(exclude={"data", "device", *SPLITTING, *self.unsaid})
         return hashlib.sha256(content.encode()).hexdigest()[:10]
 
 

@@ -1,13 +1,16 @@
 """How models are evaluated, resolved for this machine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
 from equibench.inference.precision import Precision, resolve_device
 from equibench.measurement.run_config import Conditions
+from equibench.transforms.circular_shift import Circular
 from equibench.transforms.shift_plans import ShiftPlan, parse_shifts
+from equibench.transforms.transform import Transform
+from equibench.transforms.transform_specs import parse_transform, told_apart
 
 __all__ = ["Frame", "Settings"]
 
@@ -23,6 +26,7 @@ class Settings:
     """What all models and suites of a run share.
 
     Args:
+        transforms: what images are put through, one after the other.
         batch: images per forward pass.
         elsewhere: a model that cannot run on the device may run on the CPU: nobody asked for it.
         exhaustive: evaluate every shift of a case whose residue classes are none.
@@ -31,7 +35,7 @@ class Settings:
         seed: of the shifts, and of networks that start untrained.
     """
 
-    plan: ShiftPlan
+    transforms: tuple[Transform, ...]
     frame: Frame
     seed: int
     device: torch.device
@@ -47,11 +51,17 @@ class Settings:
         """What a configuration comes to here, or on machines that are ``remote``.
 
         Raises:
-            UsageError: a shift plan that cannot be read, or a device that is not here.
+            UsageError: shifts or transforms that cannot be read, or a device that is not here.
         """
+        shifts = (
+            [Circular(parse_shifts(config.shifts))]
+            if config.shifts or not config.transforms
+            else []
+        )
+        others = [parse_transform(text) for text in config.transforms]
         device = resolve_device(config.device, elsewhere=remote)
         return cls(
-            plan=parse_shifts(config.shifts),
+            transforms=told_apart([*shifts, *others]),
             frame=config.comparison_frame,
             seed=config.seed,
             device=device,
@@ -62,3 +72,20 @@ class Settings:
             spots=config.spots,
             seed_forward=config.seed_forward,
         )
+
+    @property
+    def plan(self) -> ShiftPlan | None:
+        """Which circular shifts are asked for; None where none are."""
+        circular = (each.plan for each in self.transforms if isinstance(each, Circular))
+        return next(circular, None)
+
+    def under(self, transform: Transform) -> "Settings":
+        """The settings for one transform alone."""
+        frame = self.frame if transform.framed else "canonical"
+        return replace(self, transforms=(transform,), frame=frame)
+
+    @property
+    def transform(self) -> Transform:
+        """The only transform there is."""
+        (transform,) = self.transforms
+        return transform

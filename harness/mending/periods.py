@@ -14,7 +14,6 @@ from equibench.evidence.stride_probing import Probe, probe
 from equibench.inference.model_outputs import Frame
 from equibench.inference.precision import Precision
 from equibench.measurement.settings import Settings
-from equibench.transforms.shift_plans import DEFAULT_SHIFTS, parse_shifts
 
 __all__ = ["maps_of", "probe_of", "scale_of", "size_of"]
 
@@ -51,9 +50,7 @@ def probe_of(
     noise = noise * first.std().clamp(min=1e-3) + first.mean()
     others = tree_map(lambda value: _repeated(value, len(images)), (inputs, named))
     forward = _Forward(network, others, first)
-    settings = Settings(
-        parse_shifts(DEFAULT_SHIFTS), "canonical", 0, first.device, _precision(first), _BATCH
-    )
+    settings = Settings((), "canonical", 0, first.device, _precision(first), _BATCH)
     with _evaluating(network), torch.no_grad():
         forward.measure(first)
         suite = ImageCases(torch.cat((noise, first)), name="images of this size")

@@ -10,6 +10,7 @@ from equibench.registry.registries import (
     MODELS,
     REPORTS,
     SUITES,
+    TRANSFORMS,
     TREATMENTS,
     Entry,
     Registry,
@@ -20,6 +21,7 @@ __all__ = [
     "list_models",
     "list_reports",
     "list_suites",
+    "list_transforms",
     "list_treatments",
     "listing",
 ]
@@ -27,6 +29,7 @@ __all__ = [
 _REGISTRIES: dict[str, Registry[object]] = {
     "models": MODELS,  # type: ignore[dict-item]
     "suites": SUITES,  # type: ignore[dict-item]
+    "transforms": TRANSFORMS,  # type: ignore[dict-item]
     "metrics": METRICS,
     "reports": REPORTS,  # type: ignore[dict-item]
     "treatments": TREATMENTS,  # type: ignore[dict-item]
@@ -41,6 +44,11 @@ def list_models() -> list[str]:
 def list_suites() -> list[str]:
     """The names of all registered suites, also of those whose extra or data are missing."""
     return _names(SUITES)
+
+
+def list_transforms() -> list[str]:
+    """The names of all registered transforms."""
+    return _names(TRANSFORMS)
 
 
 def list_metrics() -> list[str]:

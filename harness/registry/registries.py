@@ -1,4 +1,4 @@
-"""One registry for models, suites, metrics, reports and treatments.
+"""One registry for models, suites, transforms, metrics, reports and treatments.
 
 An object gets into it by a decorator or by an entry point of an installed distribution;
 ``module:attribute`` and ``path/to/file.py:attribute`` reach any other, ``path/to/net.onnx`` what
@@ -30,6 +30,7 @@ __all__ = [
     "MODELS",
     "REPORTS",
     "SUITES",
+    "TRANSFORMS",
     "TREATMENTS",
     "Entry",
     "Info",
@@ -38,6 +39,7 @@ __all__ = [
     "register_model",
     "register_report",
     "register_suite",
+    "register_transform",
     "register_treatment",
 ]
 
@@ -234,6 +236,7 @@ def _named(target: object) -> str:
 
 MODELS: Registry[Callable[..., Any]] = Registry("model")
 SUITES: Registry[Callable[..., Any]] = Registry("suite")
+TRANSFORMS: Registry[Callable[..., Any]] = Registry("transform")
 METRICS: Registry[Any] = Registry("metric")
 REPORTS: Registry[Callable[..., Any]] = Registry("report")
 TREATMENTS: Registry[Callable[..., Any]] = Registry("treatment")
@@ -242,6 +245,7 @@ DISPLAYS: Registry[Callable[..., Any]] = Registry("display")
 
 register_model = MODELS.register
 register_suite = SUITES.register
+register_transform = TRANSFORMS.register
 register_metric = METRICS.register
 register_report = REPORTS.register
 register_treatment = TREATMENTS.register

@@ -4,11 +4,12 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from equibench.errors import UsageError
 from equibench.foundation.file_names import as_text
 
-__all__ = ["Scalar", "Spec", "slug", "weights_of"]
+__all__ = ["Scalar", "Spec", "slug", "specs_of", "weights_of"]
 
 Scalar = str | int | float | bool
 
@@ -115,3 +116,10 @@ def _scalar(text: str) -> Scalar:
 def _unquote(text: str) -> str:
     value = _scalar(text)
     return value if isinstance(value, str) else text
+
+
+def specs_of(configuration: Mapping[str, Any], field: str) -> dict[str, Spec]:
+    """What a configuration names as ``models`` or ``suites``, by label; further blocks included."""
+    blocks = [configuration, *(configuration.get("also") or ())]
+    found = [Spec.parse(text) for block in blocks for text in block.get(field, ())]
+    return {spec.label: spec for spec in found}

@@ -12,6 +12,7 @@ from equibench.measurement.settings import Settings
 from equibench.metrics.metric import Metric
 from equibench.registry.provenance import source_sha256, version_of
 from equibench.registry.registries import SUITES
+from equibench.transforms.transform import CIRCULAR
 
 __all__ = ["changes", "fingerprint", "refuse_changes"]
 
@@ -30,8 +31,9 @@ def fingerprint(
 
     Models are compared as they load, by the hashes of their tensors and sources.
     """
-    return config.model_dump(mode="json", exclude={"data", *SPLITTING}) | {
+    return config.model_dump(mode="json", exclude={"data", *SPLITTING, *config.unsaid}) | {
         "plan": repr(settings.plan),
+        **({"transforms": _transforms(settings, config.shifts)} if config.transforms else {}),
         "frame": settings.frame,
         "batch": settings.batch,
         "device": settings.device.type,
@@ -41,6 +43,15 @@ def fingerprint(
         "versions": {
             name: environment["versions"].get(name) for name in ("equibench", "torch", "numpy")
         },
+    }
+
+
+def _transforms(settings: Settings, shifts: str) -> dict[str, str]:
+    """What images are put through, in full: the shifts of a file may change under its name."""
+    return {
+        each.label: repr(each)
+        for each in settings.transforms
+        if each.label != CIRCULAR or not shifts
     }
 
 

@@ -28,7 +28,7 @@ __all__ = ["LABELS", "RowFiles", "damaged", "unit_name"]
 
 LABELS = (
     *("suite", "model", "group", "cluster", "case", "frame", "precision"),
-    *("evidence", "repeatability"),
+    *("transform", "element", "evidence", "repeatability"),
 )
 """The columns that hold text."""
 

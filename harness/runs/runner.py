@@ -249,7 +249,9 @@ class _Run:
             self._describe(folder, outcome)
         if outcome.measured is not None:
             # one schema for every file of the run, whatever its suite measures
-            rows = outcome.measured.rows.reindex(columns=row_columns(self.metrics))
+            axes = max(suite.axes for suite, _ in self.suites.values())
+            columns = row_columns(self.metrics, self.settings.transforms, axes)
+            rows = outcome.measured.rows.reindex(columns=columns)
             if len(rows):
                 folder.write_rows(outcome.unit.name, rows, complete=not outcome.measured.broken)
             reasons: dict[str, list[str]] = {}

@@ -126,7 +126,9 @@ def _read_csv(file: Path) -> pd.DataFrame:
 
     with file.open(encoding="utf-8", newline="") as stream:
         names = next(reader(stream))
-    text = [name for name in names if name in LABELS or name.endswith("_worst_case")]
+    text = [
+        name for name in names if name in LABELS or name.endswith(("_worst_case", "_worst_element"))
+    ]
     table = csv.read_csv(
         file,
         parse_options=csv.ParseOptions(newlines_in_values=True),

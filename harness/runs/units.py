@@ -104,7 +104,7 @@ def split(
     digest = hashlib.sha256(f"{model.label}\n{suite.label}".encode()).hexdigest()[:8]
     stem = f"{slug(model.label)}_{slug(suite.label)}_{digest}"
     job = Job(stem, model, spec, suite.label, tuple(cases[:PROBED]), len(cases))
-    parts = units(suite, settings.plan, cases, settings.device.type)
+    parts = units(suite, settings.transforms, cases, settings.device.type)
     return [Unit(job, unit_name(stem, number), tuple(part)) for number, part in enumerate(parts)]
 
 
@@ -218,7 +218,7 @@ class Worker:
         if self.config.optimize:
             image = self._image(suite, job)
             model = optimized(model, self.config.optimize, image, settings, loaded.label)
-        forwards = job.cases * (forwards_per_case(suite, settings.plan) or 0)
+        forwards = job.cases * (forwards_per_case(suite, settings.transforms) or 0)
         if self.config.batch == "auto" and worth_tuning(settings.device, forwards):
             if self._batch is None:
                 conditions = described(job.model, loaded) | {"optimize": self.config.optimize}

@@ -16,16 +16,17 @@ from equibench.foundation.rounding import allowance
 from equibench.metrics.chosen import metrics_of
 from equibench.statistics.averages import exact_sum, mean, quantiles
 from equibench.statistics.confidence_intervals import Interval, interval
+from equibench.transforms.transform import AXES, CIRCULAR, element_name
 
-__all__ = ["Column", "columns", "non_finite", "summarize", "worst_at"]
+__all__ = ["Column", "columns", "kept_apart", "non_finite", "summarize", "worst_at"]
 
 _THREADS = 4
 """Columns that are summed up at once."""
 
-KEYS = ["model", "suite", "group"]
+KEYS = ["model", "suite", "group", "transform"]
 """What a line of a summary is about."""
 _OF_SHIFTS = (
-    *("cluster", "case", "dy", "dx", "precision"),
+    *("cluster", "case", "element", *AXES, "precision"),
     *("near_ties", "covers", "evidence", "spots", "spot_deviation"),
 )
 """Columns that say of shifts what no metric does."""
@@ -77,7 +78,7 @@ def columns(names: Sequence[str]) -> list[Column]:
 
 
 def summarize(rows: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """One line for each model × suite × group, from rows or from parts that share no such group.
+    """One line for each model × suite × group × transform, from rows or from parts that share none.
 
     Every column has mean, 95 % confidence interval of the mean (over clusters of cases) or the
     reason why there is none, median, the value that 95 % are no worse than, worst, and the case of
@@ -100,7 +101,8 @@ def summarize(rows: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _lines(rows: pd.DataFrame, kinds: Sequence[Column]) -> Iterator[dict[str, object]]:
-    over_shifts = [*_OF_SHIFTS, *(kind.name for kind in kinds if kind.shifted)]
+    over_shifts = [name for name in _OF_SHIFTS if name in rows]
+    over_shifts += [kind.name for kind in kinds if kind.shifted]
     number = _numbered(rows)
     draw = rows["draw"].to_numpy()
     for group in range(number.max() + 1):
@@ -207,6 +209,24 @@ def _flips(shifted: pd.DataFrame, flipped: NDArray[np.bool_]) -> tuple[float, fl
     return float(covers[flipped].sum() / covers.sum()), share
 
 
+def kept_apart(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows or a summary whose groups tell transforms apart: ``crop``, or ``PD · crop``.
+
+    Circular shifts are what groups without a word for it are about.
+    """
+    if "transform" not in table or (table["transform"] == CIRCULAR).all():
+        return table
+    pairs = zip(*(table[name].astype(str) for name in KEYS[2:]), strict=True)
+    return table.assign(group=[_apart(group, transform) for group, transform in pairs])
+
+
+@cache
+def _apart(group: str, transform: str) -> str:
+    if transform == CIRCULAR or group == transform or group.endswith(f" · {transform}"):
+        return group
+    return transform if group == "all" else f"{group} · {transform}"
+
+
 def worst_at(values: NDArray[np.float64], kind: Column) -> int:
     """The position of the worst value; NaN is worse than any number."""
     undefined = np.isnan(values)
@@ -232,10 +252,20 @@ def _statistics(
         "worst_case": over["case"].iloc[worst],
     }
     if kind.shifted:
-        found |= {
-            f"worst_{axis}": int(cast("int", over[axis].iloc[worst])) for axis in ("dy", "dx")
-        }
+        found |= {f"worst_{name}": value for name, value in _place(over, worst).items()}
     return {f"{kind.name}_{name}": value for name, value in found.items()}
+
+
+def _place(over: pd.DataFrame, row: int) -> dict[str, object]:
+    """Which element a row is of: its shift along each axis, and its name where it has one."""
+    found: dict[str, object] = {}
+    for axis in AXES:
+        if axis in over:
+            value = float(cast("float", over[axis].iloc[row]))
+            found[axis] = int(value) if value.is_integer() else value
+    if element := str(over["element"].iloc[row]):
+        found["element"] = element
+    return found
 
 
 def _reduced(covers: "pd.Series[int]") -> NDArray[np.int64]:
@@ -279,7 +309,8 @@ def non_finite(rows: pd.DataFrame) -> list[dict[str, object]]:
     """A failure for each case with a normalised error that is NaN or infinite."""
     found = []
     bad = rows.loc[~np.isfinite(rows["eq_nmse"])]
-    for (model, suite, case), part in bad.groupby(["model", "suite", "case"], sort=False):
+    keys = [key for key in ("model", "suite", "case", "transform") if key in rows]
+    for (model, suite, case, *_), part in bad.groupby(keys, sort=False):
         first = part.iloc[0]
         shifts = f"{len(part)} shifts, first " if len(part) > 1 else ""
         reason = (
@@ -289,7 +320,7 @@ def non_finite(rows: pd.DataFrame) -> list[dict[str, object]]:
         )
         message = (
             f"{model} has an NMSE of {first['eq_nmse']} on {suite}, case {case}, {shifts}"
-            f"({first['dy']}, {first['dx']}): {reason}"
+            f"{element_name(first)}: {reason}"
         )
         names = {"model": model, "suite": suite, "cases": [case]}
         found.append({**names, "error": "NonFinite", "message": message})

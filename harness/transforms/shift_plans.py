@@ -17,10 +17,10 @@ from equibench.errors import UsageError
 from equibench.foundation.file_names import as_path
 from equibench.foundation.seeds import generator
 
-__all__ = ["DEFAULT_SHIFTS", "ShiftPlan", "Shifts", "parse_shifts"]
+__all__ = ["DEFAULT_SHIFTS", "PLANS", "ShiftPlan", "Shifts", "parse_shifts"]
 
 Shifts = NDArray[np.int64]
-"""(n, 2): (dy, dx) in pixels."""
+"""(n, axes): (dy, dx) in pixels of images, (dx,) of signals, (dz, dy, dx) of volumes."""
 
 LARGEST = 2**31
 """Pixels; no image is that large."""
@@ -38,15 +38,15 @@ class ShiftPlan(ABC):
     """Whether another seed draws other shifts."""
 
     @abstractmethod
-    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
-        """The shifts (n, 2) of one case with images of ``size`` (H, W)."""
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, ...]) -> Shifts:
+        """The shifts (n, axes) of one case with images of ``size``, in pixels for each axis."""
 
     @abstractmethod
-    def count(self) -> int | None:
-        """Shifts per case; None where it depends on the size of the image."""
+    def count(self, axes: int = 2) -> int | None:
+        """Shifts per case along so many axes; None where it depends on the size of the image."""
 
-    def covers(self, size: tuple[int, int]) -> int:
-        """How many circular shifts of an image of ``size`` (H, W) each of these stands for."""
+    def covers(self, size: tuple[int, ...]) -> int:
+        """How many circular shifts of an image of ``size`` each of these stands for."""
         return 1
 
     @property
@@ -75,23 +75,23 @@ class Random(ShiftPlan):
                 f"shifts other than zero on −{self.max} … {self.max - 1}"
             )
 
-    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, ...]) -> Shifts:
         rng = generator("shifts", seed, suite, case)
-        drawn: dict[tuple[int, int], None] = {}
+        drawn: dict[tuple[int, ...], None] = {}
         tries = 0
         while len(drawn) < self.n:
-            dy, dx = map(int, rng.integers(-self.max, self.max, 2))
+            shift = tuple(map(int, rng.integers(-self.max, self.max, len(size))))
             tries += 1
-            if dy % size[0] or dx % size[1]:
-                drawn[dy, dx] = None
-            elif tries > 1000 * self.n:
+            if any(k % n for k, n in zip(shift, size, strict=True)):
+                drawn[shift] = None
+            if len(drawn) < self.n and tries > 1000 * self.n:
                 raise UsageError(
-                    f"random:n={self.n},max={self.max}: images of {size[0]}×{size[1]} have too few "
-                    "shifts"
+                    f"random:n={self.n},max={self.max}: images of {'×'.join(map(str, size))} have "
+                    "too few shifts"
                 )
         return np.array(list(drawn), dtype=np.int64)
 
-    def count(self) -> int:
+    def count(self, axes: int = 2) -> int:
         return self.n
 
 
@@ -104,34 +104,35 @@ class Grid(ShiftPlan):
 
     def __post_init__(self) -> None:
         _at_least_one("grid", max=self.max, step=self.step)
-        if not len(self._grid()):
+        if not len(self._grid(2)):
             raise UsageError(f"grid:max={self.max},step={self.step} has no shift other than zero")
 
-    def _grid(self) -> Shifts:
+    def _grid(self, axes: int) -> Shifts:
         # through zero, so that the step also is the distance to the unshifted image
         axis = np.arange(-(self.max // self.step), (self.max - 1) // self.step + 1) * self.step
-        grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+        each = np.meshgrid(*[axis] * axes, indexing="ij")
+        grid = np.stack(each, axis=-1).reshape(-1, axes)
         others: Shifts = grid[grid.any(axis=1)]
         return others
 
-    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
-        grid = self._grid()
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, ...]) -> Shifts:
+        grid = self._grid(len(size))
         moving: Shifts = grid[(grid % size).any(axis=1)]
         return moving
 
-    def count(self) -> int:
-        return len(self._grid())
+    def count(self, axes: int = 2) -> int:
+        return len(self._grid(axes))
 
 
 @dataclass(frozen=True)
 class All(ShiftPlan):
-    """Every circular shift of the image, H·W of them, zero included."""
+    """Every circular shift of the image, as many as it has pixels, zero included."""
 
-    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
-        every: Shifts = np.indices(size).reshape(2, -1).T
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, ...]) -> Shifts:
+        every: Shifts = np.indices(size).reshape(len(size), -1).T
         return every
 
-    def count(self) -> None:
+    def count(self, axes: int = 2) -> None:
         return None
 
     @property
@@ -150,22 +151,25 @@ class Paper(ShiftPlan):
     def __post_init__(self) -> None:
         _at_least_one("paper", passes=self.passes)
 
-    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, ...]) -> Shifts:
         draws = [
-            generator("shifts", seed, suite, case, number).integers(-16, 16, 2)
+            generator("shifts", seed, suite, case, number).integers(-16, 16, len(size))
             for number in range(self.passes)
         ]
         return np.array(draws, dtype=np.int64)
 
-    def count(self) -> int:
+    def count(self, axes: int = 2) -> int:
         return self.passes
 
 
 @dataclass(frozen=True)
 class Fixed(ShiftPlan):
-    """The same shifts for every case, from a CSV file with the columns dy and dx."""
+    """The same shifts for every case, from a CSV file with the columns dy and dx.
 
-    pairs: tuple[tuple[int, int], ...]
+    Signals have dx alone, volumes dz as well.
+    """
+
+    pairs: tuple[tuple[int, ...], ...]
 
     @classmethod
     def read(cls, path: str) -> "Fixed":
@@ -176,9 +180,11 @@ class Fixed(ShiftPlan):
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read shifts from {path}: {error}") from None
         pairs = []
+        axes = [name for name in ("dz", "dy") if rows and name in rows[0]] or ["dy"]
+        axes = [] if rows and list(rows[0]) == ["dx"] else axes
         for number, row in enumerate(rows, start=2):
             try:
-                pair = int(row["dy"]), int(row["dx"])
+                pair = tuple(int(row[name]) for name in (*axes, "dx"))
                 if max(map(abs, pair)) > LARGEST:
                     raise ValueError
                 pairs.append(pair)
@@ -190,14 +196,23 @@ class Fixed(ShiftPlan):
             raise UsageError(f"{path} holds no shift: write 'dy,dx', then a line for each shift")
         return cls(tuple(pairs))
 
-    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, int]) -> Shifts:
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, ...]) -> Shifts:
+        if len(self.pairs[0]) != len(size):
+            raise UsageError(
+                f"the shifts in the file have {len(self.pairs[0])} components, and images of "
+                f"{'×'.join(map(str, size))} {len(size)} axes: write its columns "
+                f"{','.join(('dz', 'dy', 'dx')[-len(size) :])}"
+            )
         return np.array(self.pairs, dtype=np.int64)
 
-    def count(self) -> int:
+    def count(self, axes: int = 2) -> int:
         return len(self.pairs)
 
 
 _PLANS: dict[str, type[ShiftPlan]] = {"random": Random, "grid": Grid, "all": All, "paper": Paper}
+
+PLANS = (*_PLANS, "file")
+"""What plans of shifts begin with."""
 
 
 def parse_shifts(text: str) -> ShiftPlan:

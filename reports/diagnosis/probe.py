@@ -62,7 +62,9 @@ def layers_text(
     if not isinstance(model, nn.Module):
         raise UsageError(f"{evaluation.label} is a plain callable: it has no layers to measure")
     images = torch.cat([suite.load(case).input[:1] for case in cases])
-    shifts = settings.plan.shifts(settings.seed, suite.name, cases[0], _size(images))
+    plan = settings.plan
+    assert plan is not None
+    shifts = plan.shifts(settings.seed, suite.name, cases[0], _size(images))
     device, precision, label = str(settings.device), settings.precision, evaluation.label
     found = attribute(model, images, shifts, device=device, precision=precision, label=label)
     text = layer_table(found)
@@ -70,7 +72,7 @@ def layers_text(
         choices = trace_flips(
             model,
             images,
-            shifts=settings.plan,
+            shifts=plan,
             device=device,
             precision=precision,
             seed=settings.seed,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from equibench.reports.figures.border import border_figure
 from equibench.reports.figures.distribution import distribution_figure
 from equibench.reports.figures.heatmap import heatmap_figure
 from equibench.reports.figures.power_of_two import power_figure
@@ -17,6 +18,7 @@ __all__ = ["DPI", "FIGURES", "MOST", "save", "write", "write_figures"]
 DPI = 300
 
 FIGURES = {
+    "border": border_figure,
     "distribution": distribution_figure,
     "heatmap": heatmap_figure,
     "pareto": pareto_figure,

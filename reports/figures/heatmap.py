@@ -38,15 +38,20 @@ _TITLE = 14
 _GREY = "#bdbdbd"
 
 
-def heatmap_figure(data: RunData, width: float = PAGE) -> "Figure":
+def heatmap_figure(data: RunData, width: float = PAGE) -> "Figure | None":
     """Mean NMSE over cases at each shift (dy, dx): a line of panels a suite, a column a model.
+
+    None where no circular shifts were measured.
 
     Args:
         width: of the figure, in inches.
     """
     from matplotlib.cm import ScalarMappable
 
+    data = data.circular
     rows, suites = data.shifted, data.suites
+    if not suites:
+        return None
     models = {suite: data.models_of(suite) for suite in suites}
     lattices = {suite: ShiftLattice.of(rows[rows["suite"] == suite]) for suite in suites}
     scale = _ColourScale.of(lattices.values())

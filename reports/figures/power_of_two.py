@@ -28,12 +28,17 @@ __all__ = ["power_figure"]
 _PANELS = 3
 
 
-def power_figure(data: RunData, width: float = PAGE) -> "Figure":
+def power_figure(data: RunData, width: float = PAGE) -> "Figure | None":
     """Mean NMSE of shifts of which both components are multiples of 1, 2, 4, …, a panel a suite.
+
+    None where no circular shifts were measured.
 
     Args:
         width: of the figure, in inches.
     """
+    data = data.circular
+    if not data.suites:
+        return None
     found = by_power_of_two(data.shifted, data.total_stride)
     found = found[found["axis"] == "both"]
     parts = list(found.groupby(["suite", "group"], sort=False))

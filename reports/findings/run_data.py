@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from equibench.registry.specs import Spec
+from equibench.registry.specs import Spec, specs_of
 from equibench.runs.run_folder import RunFolder
+from equibench.statistics.summary import kept_apart
+from equibench.transforms.transform import CIRCULAR
 
 __all__ = ["UNTRAINED", "RunData", "short_names", "shorten"]
 
@@ -24,7 +26,8 @@ class RunData:
     Args:
         load: reads the rows.
         summary: one line for each model × suite × group, suite by suite, and in each suite the
-            models as they were named; empty where every unit failed.
+            models as they were named; empty where every unit failed. Groups tell transforms
+            apart.
         manifest: ``run.json``.
         failures: ``failures.json``.
         shortfall: what an unfinished run does not hold, as ``RunFolder.shortfall``.
@@ -39,8 +42,10 @@ class RunData:
     @classmethod
     def read(cls, run: RunFolder) -> "RunData":
         """Read a run folder; one without rows is no error, for its failures can be shown."""
-        summary = run.summary() if run.has_rows else pd.DataFrame()
-        return cls(run.rows, summary, run.manifest, run.failures, run.shortfall)
+        summary = kept_apart(run.summary()) if run.has_rows else pd.DataFrame()
+        return cls(
+            lambda: kept_apart(run.rows()), summary, run.manifest, run.failures, run.shortfall
+        )
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -60,6 +65,18 @@ class RunData:
         """Whether anything was asked of all circular shifts."""
         known = len(self.summary) and (self.summary["evidence"] != "").any()
         return bool(known or self.manifest.get("probes"))
+
+    @cached_property
+    def circular(self) -> "RunData":
+        """What the run says of circular shifts alone."""
+        if not len(self.summary) or (self.summary["transform"] == CIRCULAR).all():
+            return self
+        mine = self.summary["transform"] == CIRCULAR
+
+        def load() -> pd.DataFrame:
+            return self.rows[self.rows["transform"] == CIRCULAR].reset_index(drop=True)
+
+        return replace(self, load=load, summary=self.summary[mine].reset_index(drop=True))
 
     def of_models(self, models: Iterable[str]) -> "RunData":
         """The same run with some of its models only."""
@@ -111,10 +128,7 @@ class RunData:
 
     def specs(self, field: str) -> dict[str, Spec]:
         """What was asked for as ``models`` or ``suites``, by label; further blocks included."""
-        configuration = self.manifest.get("configuration", {})
-        blocks = [configuration, *(configuration.get("also") or ())]
-        found = [Spec.parse(text) for block in blocks for text in block.get(field, ())]
-        return {spec.label: spec for spec in found}
+        return specs_of(self.manifest.get("configuration", {}), field)
 
     def _labels(self, column: str) -> list[str]:
         return list(self.summary[column].drop_duplicates()) if len(self.summary) else []

@@ -16,6 +16,7 @@ from equibench.reports.findings.shift_maps import ShiftLattice
 from equibench.reports.page.distance_from_best import Distance, distances
 from equibench.reports.page.label_maps import label_facts
 from equibench.reports.tables.values import quality_shown
+from equibench.transforms.transform import CIRCULAR, element_name
 
 __all__ = ["embedded", "payload"]
 
@@ -74,8 +75,10 @@ def _series(
         lines = data.summary[data.summary["suite"] == suite]
         metrics = [d for d in shown if f"{d.key}_mean" in lines]
         for group, rows in of_suite.groupby("group", sort=False):
-            lattices = {d.key: ShiftLattice.of(rows, d.of(rows[d.key])) for d in metrics}
-            octaves = by_power_of_two(rows, data.total_stride)
+            circular = bool((rows["transform"] == CIRCULAR).all())
+            mapped = metrics if circular else []
+            lattices = {d.key: ShiftLattice.of(rows, d.of(rows[d.key])) for d in mapped}
+            octaves = by_power_of_two(rows, data.total_stride) if circular else None
             for line in lines[lines["group"] == group].to_dict("records"):
                 model = str(line["model"])
                 mine = rows[rows["model"] == model]
@@ -94,8 +97,8 @@ def _series(
                         "stats": {d.key: _stats(line, d) for d in has},
                         "quality": {n: line[f"{n}_mean"] for n in quality if f"{n}_mean" in line},
                         "points": _points(mine, has, budget),
-                        "maps": {d.key: _map(lattices[d.key], model) for d in has},
-                        "octaves": _octaves(octaves, model),
+                        "maps": {d.key: _map(lattices[d.key], model) for d in has if circular},
+                        "octaves": {} if octaves is None else _octaves(octaves, model),
                     }
                 )
     return found
@@ -130,10 +133,16 @@ def _points(rows: pd.DataFrame, shown: Sequence[Distance], budget: int) -> dict[
         "total": total,
         "cases": list(cases),
         "case": codes,
-        "dy": rows["dy"],
-        "dx": rows["dx"],
+        **_places(rows),
         "values": {d.key: d.of(rows[d.key]) for d in shown},
     }
+
+
+def _places(rows: pd.DataFrame) -> dict[str, Any]:
+    """The shifts of rows, or what their elements are called."""
+    if (rows["transform"] == CIRCULAR).all():
+        return {"dy": rows["dy"], "dx": rows["dx"]}
+    return {"names": [element_name(row) for row in rows.to_dict("records")]}
 
 
 def _map(lattice: ShiftLattice, model: str) -> dict[str, Any]:

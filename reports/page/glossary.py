@@ -61,6 +61,16 @@ _OF_SHIFTS = {
     "rare flips make most of what error such networks have, so look at the median as well.",
 }
 
+_TRANSFORMS = {
+    "crop": "Two windows of one image, displaced, compared where they overlap: what a shift means "
+    "where nothing wraps around.",
+    "tile": "What a network makes of a tile, beside that tile of what it makes of the image.",
+    "fourier": "Circular shifts by fractions of a pixel.",
+    "d4": "Rotations by 90° and flips.",
+    "intensity": "Another scale and offset of the image's values, and the same expected of the "
+    "output's.",
+}
+
 
 def glossary(summaries: Sequence[pd.DataFrame]) -> dict[str, str]:
     """Definitions by term; of metrics, those that are there. A plugin's metric names its own."""
@@ -72,4 +82,6 @@ def glossary(summaries: Sequence[pd.DataFrame]) -> dict[str, str]:
             found.setdefault(column.title, _METRICS[metric])
         elif column.name.startswith("delta_"):
             found[column.title] = _CHANGE.format(column.title.removeprefix("Δ"))
-    return found | _OF_SHIFTS
+    labels = {label for s in summaries if "transform" in s for label in s["transform"]}
+    moved = {label: text for label, text in _TRANSFORMS.items() if label in labels}
+    return found | _OF_SHIFTS | moved

@@ -12,6 +12,7 @@ from equibench.registry.registries import SUITES
 from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.values import number, of_labels
+from equibench.transforms.transform import CIRCULAR, element_name
 
 __all__ = ["Card", "Extreme", "Sentence", "cards", "change", "sentences"]
 
@@ -138,10 +139,16 @@ def _extreme(part: pd.DataFrame, error: float, labels: bool) -> Extreme:
 
 
 def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:
-    same = [_subset(line) for line in lines if line["flips"] == 0]
     parts = []
-    if same:
-        parts.append(f"On {_listed(same)} no shift changes its output beyond rounding.")
+    for word in ("shift", "motion"):
+        circular = word == "shift"
+        same = [
+            _subset(line)
+            for line in lines
+            if line["flips"] == 0 and (line["transform"] == CIRCULAR) == circular
+        ]
+        if same:
+            parts.append(f"On {_listed(same)} no {word} changes its output beyond rounding.")
     for line in lines:
         if line["flips"] == 0:
             continue
@@ -151,9 +158,10 @@ def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:
             f"On {_subset(line)} its {'labelling' if labels else 'output'} {change(mean, labels)}"
         )
         if isfinite(mean):
-            at = f"({line['eq_nmse_worst_dy']:.0f}, {line['eq_nmse_worst_dx']:.0f})"
+            at = element_name(line, "eq_nmse_worst_")
+            at = f"shift {at}" if at.startswith("(") else at
             case = line["eq_nmse_worst_case"]
-            text += f" on average and {_percent(worst, labels)} at worst ({case}, shift {at})"
+            text += f" on average and {_percent(worst, labels)} at worst ({case}, {at})"
         moved = line.get("delta_psnr_worst")
         if moved is not None and pd.notna(moved):
             text += f"; its PSNR moves by up to {number(float(moved), '.2g')} dB"

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from equibench.errors import EquibenchError
+from equibench.evaluation.rerun import Rerun
 from equibench.reports.findings.leaderboard import subset_name
-from equibench.reports.findings.repeated_passes import Rerun
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.page.label_maps import label_facts, label_views
 from equibench.reports.paper.figure4_scene import Image, grey
@@ -73,7 +73,7 @@ def worst_cases(run: str, data: RunData, seconds: float) -> Gallery:
     """
     pictures: list[Picture] = []
     failed: dict[str, None] = {}
-    started, rerun, left, used = monotonic(), Rerun(data), 0, 0
+    started, rerun, left, used = monotonic(), Rerun(data.manifest), 0, 0
     inputs: set[str] = set()
     for subset, row in _rows(data):
         if monotonic() - started > seconds or used > _BYTES:
@@ -100,6 +100,7 @@ def worst_cases(run: str, data: RunData, seconds: float) -> Gallery:
 
 def _rows(data: RunData) -> Iterator[tuple[str, "pd.Series[Any]"]]:
     """The row that is shown of each suite (and group) and model, with the part's name."""
+    data = data.circular
     rows = data.shifted
     if rows.empty:
         return

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from equibench.cases.suite import data_range
 from equibench.errors import UsageError
+from equibench.evaluation.rerun import Rerun, images_in_units
 from equibench.registry.registries import METRICS
 from equibench.reports.findings.published_results import paper_name
-from equibench.reports.findings.repeated_passes import Rerun, images_in_units
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.paper.figure4_choice import Choice
 from equibench.transforms.circular_shift import roll
@@ -84,7 +84,7 @@ def reconstruct(data: RunData, choice: Choice) -> Scene:
     Raises:
         EquibenchError: a model or the case cannot be loaded, or weights are not those of the run.
     """
-    rerun = Rerun(data)
+    rerun = Rerun(data.manifest)
     suite = rerun.suite(choice.suite)
     where = f"{suite.label}, case {choice.case}"
     case, shift = suite.load(choice.case), choice.shift

@@ -113,6 +113,7 @@ class Measured:
 
 def measurements(run: str, data: RunData) -> Iterator[Measured]:
     """The paper's networks in a run, suite by suite."""
+    data = data.circular
     if data.summary.empty:
         return
     described: Mapping[str, Mapping[str, Any]] = data.manifest.get("models", {})

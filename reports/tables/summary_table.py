@@ -20,7 +20,7 @@ from equibench.reports.tables.values import (
     worst_at,
 )
 from equibench.reports.tables.writers import Heading, Table, latex, markdown, terminal
-from equibench.statistics.summary import Column, columns
+from equibench.statistics.summary import Column, columns, kept_apart
 
 __all__ = ["STATISTICS", "Format", "as_table", "summary_table"]
 
@@ -110,7 +110,8 @@ def _sorted(summary: pd.DataFrame, by: str) -> pd.DataFrame:
         close = get_close_matches(by, summary.columns, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "model or eq_nmse_mean, say"
         raise UsageError(f"cannot sort by {by!r}: the summary has no such column; {hint}")
-    subset = summary.groupby(["suite", "group"], sort=False).ngroup()
+    keys = [key for key in ("suite", "group", "transform") if key in summary]
+    subset = summary.groupby(keys, sort=False).ngroup()
     falling = [c for c in columns(_metrics(summary)) if c.higher_is_better and _of(by, c)]
     order = summary.assign(_subset=subset).sort_values(
         ["_subset", by], ascending=[True, not falling], kind="stable"
@@ -135,6 +136,7 @@ def as_table(
     statistics: Sequence[str] = (),
 ) -> Table:
     """A summary as a table for any writer; arguments as of ``summary_table``."""
+    summary = kept_apart(summary)
     chosen = measured(summary, metrics or shown_by_default(summary))
     grouped = bool((summary["group"] != "all").any())
     keys = ["suite", *(["group"] if grouped else []), "model"]

@@ -1,10 +1,12 @@
 """The tables of a run as files: CSV, Markdown and LaTeX, under names that do not change."""
 
 from collections.abc import Callable, Sequence
+from math import isnan
 from pathlib import Path
 
 import pandas as pd
 
+from equibench.reports.findings.border_profile import DISTANCES, border_profiles
 from equibench.reports.findings.leaderboard import leaderboard, subset_name
 from equibench.reports.findings.power_of_two import by_power_of_two
 from equibench.reports.findings.run_data import RunData
@@ -68,7 +70,8 @@ def _leaderboard(data: RunData) -> dict[str, str]:
 
 def _octaves(data: RunData) -> dict[str, str]:
     """Mean NMSE of the shifts of which both components are multiples of 1, 2, 4, …"""
-    if data.rows.empty:
+    data = data.circular
+    if not data.suites:
         return {"csv": "", "md": _EMPTY, "tex": _EMPTY}
     found = by_power_of_two(data.shifted, data.total_stride)
     both = found[found["axis"] == "both"]
@@ -84,6 +87,28 @@ def _octaves(data: RunData) -> dict[str, str]:
     return _written(Table([*headings, *(Heading(str(p), above) for p in powers)], lines), found)
 
 
+def _border(data: RunData) -> dict[str, str]:
+    """Of crops, the error by distance to the border: what is boundary, and what is sampling."""
+    profiles = border_profiles(data.shifted)
+    if not profiles:
+        return {}
+    lines, records = [], []
+    for profile in profiles:
+        place = subset_name(profile.suite, profile.group)
+        near = [profile.at(distance) for distance in DISTANCES]
+        shares = [f"{share:.0%}" for share in (profile.boundary, profile.sampling)]
+        values = [NONE if isnan(value) else number(value, ".1e") for value in near]
+        texts = [place, profile.model, *values, number(profile.inside, ".1e"), profile.reached]
+        lines.append([Cell(text) for text in [*texts, *shares]])
+        for distance, error in enumerate(profile.errors):
+            record = {"model": profile.model, "suite": profile.suite, "group": profile.group}
+            records.append(record | {"distance": distance, "nmse": error})
+    headings = [Heading(key, left=True, key=True) for key in ("suite", "model")]
+    headings += [Heading(f"{distance} px", "error by distance ↓") for distance in DISTANCES]
+    headings += [Heading("inside"), Heading("reach [px]"), Heading("boundary"), Heading("sampling")]
+    return _written(Table(headings, lines), pd.DataFrame(records))
+
+
 def _written(table: Table, numbers: pd.DataFrame) -> dict[str, str]:
     return {"csv": numbers.to_csv(index=False), "md": markdown(table), "tex": latex(table)}
 
@@ -92,5 +117,6 @@ TABLES: dict[str, Callable[[RunData], dict[str, str]]] = {
     "summary": _summary,
     "leaderboard": _leaderboard,
     "power-of-two": _octaves,
+    "border": _border,
 }
 """What makes each table, by the stem of its files: text by suffix."""

@@ -8,6 +8,7 @@ import pandas as pd
 
 from equibench.reports.findings.run_data import shorten
 from equibench.statistics.summary import Column, columns
+from equibench.transforms.transform import element_name
 
 __all__ = [
     "METRICS_SHOWN",
@@ -104,5 +105,4 @@ def worst_at(line: Mapping[str, object], column: Column, width: int = 0) -> str:
     shown = shorten(case, width) if width else case
     if not column.shifted:
         return shown
-    dy, dx = (int(cast("float", line[f"{column.name}_worst_{axis}"])) for axis in ("dy", "dx"))
-    return f"{shown} ({dy}, {dx})"
+    return f"{shown} {element_name(line, f'{column.name}_worst_')}"

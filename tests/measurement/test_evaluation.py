@@ -15,6 +15,7 @@ from equibench.evaluation.model_on_suite import Evaluation, units
 from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings
 from equibench.models.unet import UNet
+from equibench.transforms.circular_shift import Circular
 from equibench.transforms.shift_plans import parse_shifts
 
 
@@ -152,7 +153,9 @@ def test_no_number_depends_on_how_the_work_is_split(images):
     network = UNet(width=0.05, levels=2)
     shifts, batch = "random:n=9,max=16", 4  # batches that mix cases
     images = images.repeat(4, 1, 1, 1) + 0.1 * torch.arange(12.0)[:, None, None, None]
-    (first, *_) = units(eb.ImageCases(images), parse_shifts(shifts), [str(i) for i in range(12)])
+    (first, *_) = units(
+        eb.ImageCases(images), [Circular(parse_shifts(shifts))], [str(i) for i in range(12)]
+    )
     together = eb.evaluate(network, images, shifts=shifts, batch=batch).rows
     limited = eb.evaluate(network, images, shifts=shifts, batch=batch, limit=len(first)).rows
     assert 1 < len(first) < 12
@@ -163,7 +166,7 @@ def test_units_hold_fewer_cases_the_more_shifts_and_slices_there_are(images):
     cases = [str(i) for i in range(100)]
 
     def sizes(suite, plan):
-        return [len(unit) for unit in units(suite, parse_shifts(plan), cases)]
+        return [len(unit) for unit in units(suite, [Circular(parse_shifts(plan))], cases)]
 
     small = eb.ImageCases(images)
     assert sizes(small, "paper")[0] == 21

@@ -16,6 +16,7 @@ from equibench.metrics.structural_similarity import ssim
 from equibench.registry.plugin_files import load_file
 from equibench.registry.registries import SUITES, register_suite
 from equibench.runs.fingerprint import changes, fingerprint, refuse_changes
+from equibench.transforms.circular_shift import Circular
 from equibench.transforms.shift_plans import parse_shifts
 
 ENVIRONMENT = {
@@ -97,8 +98,8 @@ def test_how_the_work_is_done_and_where_data_lie_make_no_other_run(fields):
         ("device", torch.device("cuda:1"), "device was 'cpu' and is 'cuda'"),
         ("frame", "reference", "frame was 'canonical' and is 'reference'"),
         (
-            "plan",
-            parse_shifts("random:n=2,max=4"),
+            "transforms",
+            (Circular(parse_shifts("random:n=2,max=4")),),
             "plan was 'Random(n=10, max=16)' and is 'Random(n=2, max=4)'",
         ),
     ],

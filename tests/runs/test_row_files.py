@@ -16,6 +16,8 @@ def rows(case, model="net", suite="images", **columns):
         "frame": "canonical",
         "precision": "fp32",
         "evidence": "sampled",
+        "transform": "circular",
+        "element": "",
         "repeatability": "exact",
     }
     constant |= {"covers": 1, "exact": False, "draw": range(3), "eq_nmse": 0.5}

@@ -20,7 +20,8 @@ def test_a_run_folder_holds_rows_manifest_summary_and_failures(cli, tmp_path):
     rows = pd.read_parquet(folder / "rows")
     assert len(rows) == 3 * (1 + 4)
     assert list(rows.columns) == [
-        "model", "suite", "group", "cluster", "case", "draw", "dy", "dx", "frame", "precision",
+        "model", "suite", "group", "cluster", "case", "draw", "transform", "element",
+        "dy", "dx", "frame", "precision",
         "eq_nmse", "eq_psnr", "eq_ssim", "delta_psnr", "nmse", "psnr", "ssim", "psnr_shifted",
         "near_ties", "floor_nmse", "covers", "evidence", "spots", "spot_deviation",
         "repeatability", "repeat_nmse", "batch", "padded", "resized",

@@ -29,6 +29,7 @@ def rows(unit, model="net", suite="images", error=None):
     random = np.random.default_rng(abs(hash((unit, model))) % 2**32)
     constant = {"model": model, "suite": suite, "group": "all", "cluster": unit, "case": unit}
     constant |= {"frame": "canonical", "precision": "fp32", "covers": 1, "evidence": ""}
+    constant |= {"transform": "circular", "element": ""}
     constant |= {"spots": 0, "repeatability": "", "repeat_nmse": np.nan}
     constant |= {"near_ties": 0.0, "floor_nmse": 1e-15, "spot_deviation": np.nan, "batch": 8}
     errors = random.random(4) if error is None else np.full(4, error)

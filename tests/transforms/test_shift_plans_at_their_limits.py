@@ -110,4 +110,17 @@ def test_a_file_of_a_spreadsheet_is_read(file, monkeypatch, tmp_path):
 def test_what_is_no_text_or_lacks_a_column_is_refused(file):
     assert "cannot read shifts from " in refusal(file(b"dy,dx\n\xff\xfe\n"))
     assert ", line 2: not two integers dy,dx" in refusal(file(b"dy,dx\n1\n"))
-    assert ", line 2: not two integers dy,dx" in refusal(file(b"dx\n1\n"))
+    assert ", line 2: not two integers dy,dx" in refusal(file(b"dy\n1\n"))
+
+
+def test_a_file_of_shifts_has_as_many_columns_as_images_have_axes(file):
+    assert parse_shifts(file(b"dx\n1\n")).shifts(0, "noise", "a", (32,)).tolist() == [[1]]
+    volumes = parse_shifts(file(b"dz,dy,dx\n1,2,3\n"))
+    assert volumes.shifts(0, "noise", "a", (8, 8, 8)).tolist() == [[1, 2, 3]]
+    with pytest.raises(UsageError, match=r"32×48 2 axes: write its columns dy,dx"):
+        drawn(file(b"dx\n1\n"))
+
+
+def test_random_shifts_that_a_signal_cannot_have_are_refused():
+    with pytest.raises(UsageError, match="images of 64 have too few shifts"):
+        parse_shifts("random:n=10,max=4").shifts(0, "noise", "a", (64,))

@@ -183,7 +183,8 @@ function shifts() {
   choice(controls, "Over cases", [["mean", "mean"], ["worst", "worst"]], set("statistic"));
   choice(controls, "Colours", [["shared", "one scale for a suite"], ["panel", "one for each panel"]], set("scale"));
   choice(controls, "Powers of two dividing", [["both", "both components"], ["dy", "dy"], ["dx", "dx"]], set("axis"));
-  for (const subset of subsets) {
+  const shiftedCircularly = (subset) => data.series.some((s) => s.subset === subset && Object.keys(s.maps).length);
+  for (const subset of subsets.filter(shiftedCircularly)) {
     const words = new Set(data.series.filter((s) => s.subset === subset).map((s) => s.evidence));
     words.delete("");
     const how = words.size ? ` every circular shift: ${[...words].join(", ")}` : "";

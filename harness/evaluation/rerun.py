@@ -1,7 +1,8 @@
 """Running a run's models again: its suites and models from what the manifest says of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from equibench.inference.precision import numerics, resolve_device
 from equibench.loading.load import load_spec
 from equibench.loading.models import LoadedModel
 from equibench.loading.suites import build_suite
-from equibench.reports.findings.run_data import RunData
+from equibench.registry.specs import specs_of
 
 __all__ = ["Rerun", "images_in_units"]
 
@@ -24,10 +25,14 @@ class Rerun:
     """The models, suites and cases of one run, each made once, when it is first asked for.
 
     ``suite`` and ``model`` take labels, ``case`` a suite's label and a case's name.
+
+    Args:
+        manifest: the run's ``run.json``.
     """
 
-    def __init__(self, data: RunData) -> None:
-        self.data = data
+    def __init__(self, manifest: Mapping[str, Any]) -> None:
+        self.manifest = manifest
+        self.configuration: Mapping[str, Any] = manifest.get("configuration", {})
         self.suite = cache(self._suite)
         self.model = cache(self._model)
         self.case = cache(self._case)
@@ -39,7 +44,7 @@ class Rerun:
             EquibenchError: the model cannot be loaded, or its weights are not those of the run.
         """
         model = self.model(label).model
-        precision = self.data.manifest["configuration"].get("precision", "fp32")
+        precision = self.configuration.get("precision", "fp32")
         device = resolve_device("auto")
         where = f"{suite.label}, case {case.name}"
 
@@ -59,9 +64,10 @@ class Rerun:
         return frame_of(self.model(label).model).labels
 
     def _suite(self, label: str) -> Suite:
-        roots = self.data.manifest.get("configuration", {}).get("data", {})
-        specs = self.data.specs("suites").values()
-        name = self.data.suite_names[label]
+        roots = self.configuration.get("data", {})
+        specs = specs_of(self.configuration, "suites").values()
+        described = self.manifest.get("fingerprint", {}).get("suites", {})
+        name = described.get(label, {}).get("name", label)
         for spec in sorted(specs, key=lambda spec: spec.reference != name):
             if spec.chosen_label in (None, label):
                 suite = build_suite(spec, roots)
@@ -73,13 +79,13 @@ class Rerun:
         return self.suite(suite).load(name)
 
     def _model(self, label: str) -> LoadedModel:
-        spec = self.data.specs("models").get(label)
+        spec = specs_of(self.configuration, "models").get(label)
         if spec is None:
             raise UsageError(
                 f"the configuration of this run names no model {label!r}: repeat the run"
             )
-        loaded = load_spec(spec, int(self.data.manifest["configuration"].get("seed", 0)))
-        before = self.data.manifest["models"].get(label, {}).get("state_sha256")
+        loaded = load_spec(spec, int(self.configuration.get("seed", 0)))
+        before = self.manifest["models"].get(label, {}).get("state_sha256")
         if before != loaded.provenance.get("state_sha256"):
             raise UsageError(f"the weights of {label} are not those of the run: repeat the run")
         return loaded
