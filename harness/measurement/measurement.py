@@ -286,6 +286,11 @@ class Measurement:
         for metric in self.metrics:
             if (why := metric.unfit(outputs, batch.labels)) and metric.name in self.suite.metrics:
                 raise ModelError(f"{place}: {why}")
+        if batch.labels and not batch.transform.lossless:
+            raise ModelError(
+                f"{place}: {batch.transform.label} changes values, and labels have none: take "
+                "another --transform (circular, crop, tile or d4), or leave out.labels out"
+            )
         target = _as_reference(case, batch.scale)
         if target is not None:
             target = truth_beside(target, outputs, batch.labels, place)

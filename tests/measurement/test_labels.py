@@ -271,3 +271,24 @@ def test_a_baseline_holds_labels_of_a_run_to_what_they_were(folders, cli):
     status, out, _ = cli("check", "new", "--against", "base.json")
     assert status == 1
     assert "eq_iou" in out
+
+
+@pytest.mark.parametrize("transform", ["crop:random:n=3,max=4,window=16,margin=1", "d4"])
+def test_labels_are_compared_under_other_motions_where_both_are_defined(transform):
+    images = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    truth = torch.randint(0, CLASSES, (2, 32, 32), generator=torch.Generator().manual_seed(1))
+    model, data = eb.adapt(Net(), "out.labels=argmax"), TensorDataset(images, truth)
+    rows = eb.evaluate(
+        model, data, metrics=METRICS, shifts="", transforms=[transform], progress=False
+    ).rows
+    assert (rows["eq_agreement"] < 1).any()
+    twice = 2 * (1 - rows["eq_agreement"])
+    assert rows["eq_nmse"].tolist() == pytest.approx(twice.tolist(), abs=1e-12)
+    assert rows["delta_dice"].notna().all()
+
+
+def test_a_transform_that_changes_values_is_refused_for_labels():
+    images = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    model = eb.adapt(Net(), "out.labels=argmax")
+    with pytest.raises(eb.ModelError, match="intensity changes values, and labels have none: take"):
+        eb.evaluate(model, images, metrics=METRICS, transforms=["intensity"], progress=False)
