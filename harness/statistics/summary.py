@@ -136,6 +136,7 @@ def _line(
         "repeatability": str(unshifted["repeatability"].iloc[0]),
         "repeat_nmse": float(unshifted["repeat_nmse"].iloc[0]),
         "padded": "padded" in unshifted and bool(unshifted["padded"].any()),
+        "resized": _text(unshifted["resized"].iloc[0]) if "resized" in unshifted else "",
         "spot_deviation": float(shifted["spot_deviation"].max()),
     }
     floor = float(unshifted["floor_nmse"].max())
@@ -166,6 +167,11 @@ def _line(
     line["floor_nmse"] = floor
     line["flips"], line["flips_error"] = _flips(shifted, flipped)
     return line
+
+
+def _text(value: object) -> str:
+    """Of a column that rows of old runs lack."""
+    return value if isinstance(value, str) else ""
 
 
 def _evidence(shifted: pd.DataFrame) -> dict[str, object]:

@@ -34,12 +34,16 @@ def notes_of(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
     if "padded" in summary and summary["padded"].any():
         who = ", ".join(summary.loc[summary["padded"], "model"].unique())
         notes.append(f"padded and cropped back, which changes equivariance: {who}")
+    resized = [(line["resized"], line["model"]) for line in _where(summary, "resized")]
+    for how in dict.fromkeys(how for how, _ in resized):
+        who = ", ".join(dict.fromkeys(model for mine, model in resized if mine == how))
+        notes.append(f"output resized to the grid of the input ({how}): {who}")
     return notes
 
 
 def _where(summary: pd.DataFrame, column: str) -> list[Mapping[Any, Any]]:
     """The lines in which a column has something to say."""
-    lines = summary.to_dict("records")
+    lines = summary.to_dict("records") if column in summary else []
     return [line for line in lines if line.get(column) and pd.notna(line[column])]
 
 
