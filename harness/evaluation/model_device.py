@@ -1,5 +1,6 @@
 """Where a model runs that cannot be moved: a closure over tensors, an export for the CPU alone."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,13 +9,15 @@ from torch import Tensor
 
 from equibench.errors import EquibenchError, ModelError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
+from equibench.foundation.validation import checked
 from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.model_outputs import frame_of, mismatch
 from equibench.inference.placement import placed
 from equibench.inference.precision import numerics
+from equibench.measurement.run_config import Conditions
 from equibench.measurement.settings import Settings
 
-__all__ = ["where_it_runs"]
+__all__ = ["device_of", "where_it_runs"]
 
 
 def where_it_runs(
@@ -37,6 +40,24 @@ def where_it_runs(
     if fault is None or _fault(model, one, there) is not None:
         return settings, []  # what it raises everywhere, its first unit tells
     return there, [f"it runs on the CPU, as it cannot on {settings.device} ({fault})"]
+
+
+def device_of(
+    model: Callable[[Tensor], Tensor],
+    image: Callable[[], Tensor],
+    label: str,
+    **conditions: object,
+) -> torch.device:
+    """Where a model runs under some conditions; a warning says where that is no choice of its own.
+
+    Raises:
+        UsageError: the device does not exist here, or a condition is none.
+    """
+    settings = Settings.of(checked(Conditions, conditions, label))
+    settings, notes = where_it_runs(model, image, settings)
+    for note in notes:
+        warnings.warn(f"{label}: {note}", stacklevel=3)
+    return settings.device
 
 
 def _fault(model: Callable[[Tensor], Tensor], image: Tensor, settings: Settings) -> str | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError, ModelError
+from equibench.evaluation.inner_stride import UNITS, InnerStride, inner_stride
 from equibench.evaluation.model_device import where_it_runs
 from equibench.evaluation.model_in_lanes import ModelInLanes, warm_up
 from equibench.evidence.certificate import Proof
@@ -251,6 +252,32 @@ class Evaluation:
         here, _ = self._where_it_runs(cases)
         with placed(self.model, here.settings.device, here.settings.precision) as forward:
             return here._probe(forward, cases)
+
+    def inner_stride(self, cases: Sequence[str]) -> InnerStride | None:
+        """What commutes with the model where its borders are left out.
+
+        Returns:
+            None where images are too small to tell, or the model takes no windows of them.
+        """
+        here, _ = self._where_it_runs(cases)
+        with placed(self.model, here.settings.device, here.settings.precision) as forward:
+            return here._inner_stride(forward, cases)
+
+    def _inner_stride(
+        self, forward: Callable[[Tensor], Tensor], cases: Sequence[str]
+    ) -> InnerStride | None:
+        loaded = [load_case(self.suite, name) for name in cases]
+        images = [c.input[:1] for c in loaded if not isinstance(c, DataError)]
+        alike = [i.to(self.settings.device) for i in images if i.shape == images[0].shape]
+        place = f"{self.suite.label}, windows"
+        for unit in UNITS:
+
+            def displaced(settings: Settings, unit: int = unit) -> InnerStride | None:
+                return inner_stride(forward, alike, settings, self.label, place, unit)
+
+            with suppress(ModelError):  # it takes no images of such sizes
+                return self._within_memory(self.settings, displaced)
+        return None
 
     def _where_it_runs(self, cases: Sequence[str]) -> tuple["Evaluation", list[str]]:
         """The evaluation on a device that the model runs on, and a note where that is another."""

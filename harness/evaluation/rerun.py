@@ -10,6 +10,7 @@ from torch import Tensor
 from equibench.cases.suite import Case, Suite, in_units
 from equibench.errors import UsageError
 from equibench.inference.forward_pass import call
+from equibench.inference.model_outputs import frame_of
 from equibench.inference.placement import placed
 from equibench.inference.precision import numerics, resolve_device
 from equibench.loading.load import load_spec
@@ -53,9 +54,14 @@ class Rerun:
                     call(pass_on, i[None].to(device), label, where, moved=True).cpu()
                     for i in images
                 ]
-            return images_in_units(case, torch.cat(outputs).double(), suite.clamp)
+            images = torch.cat(outputs).double()
+            return images if self.labels(label) else images_in_units(case, images, suite.clamp)
 
         return forward
+
+    def labels(self, label: str) -> bool:
+        """Whether a model gives class maps (N, K, H, W), and no images."""
+        return frame_of(self.model(label).model).labels
 
     def _suite(self, label: str) -> Suite:
         roots = self.configuration.get("data", {})

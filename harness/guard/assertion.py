@@ -1,7 +1,7 @@
 """A limit on shift equivariance, as one line of somebody's test."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,6 +42,8 @@ def assert_shift_equivariant(
     nmse: Limit | None = None,
     ssim: Limit | None = None,
     delta_psnr: Limit | None = None,
+    limits: Mapping[str, Limit] | None = None,
+    metrics: Sequence[str] = (),
     shifts: str = DEFAULT_SHIFTS,
     device: str = "auto",
     precision: Precision = "fp32",
@@ -61,6 +63,9 @@ def assert_shift_equivariant(
             a number bounds the worst shift, a mapping bounds ``worst``, ``mean``, ``median`` or a
             quantile such as ``q95``. Without any, the worst NMSE is held to the rounding of the
             precision, ``default_limit(precision)``.
+        limits: on other columns of rows, ``{"eq_iou": 0.95, "delta_dice": 0.01}``: what is better
+            above is bounded from below.
+        metrics: what outputs are compared by, as for ``evaluate``.
         shifts: a shift plan, as on the command line.
         batch: images per forward pass.
         seed_forward: let the generators of a random model begin anew for every image.
@@ -78,7 +83,8 @@ def assert_shift_equivariant(
         ModelError: the model raises, or returns what cannot be measured.
     """
     __tracebackhide__ = True
-    suite = suite_of(images, targets, input_key=input_key, target_key=target_key)
+    keys = {"input_key": input_key, "target_key": target_key}
+    suite = suite_of(images, targets, **keys, metrics=metrics)
     result = evaluate(
         model,
         suite,
@@ -92,8 +98,9 @@ def assert_shift_equivariant(
     )
     said = _not_repeated(result)
     wanted = {"eq_nmse": nmse, "eq_ssim": ssim, "delta_psnr": delta_psnr}
-    limits = {name: limit for name, limit in wanted.items() if limit is not None}
-    broken = violations(result.rows, limits or {"eq_nmse": default_limit(precision)})
+    given = {name: limit for name, limit in wanted.items() if limit is not None}
+    chosen = given | dict(limits or {})
+    broken = violations(result.rows, chosen or {"eq_nmse": default_limit(precision)})
     if not broken:
         if said:
             warnings.warn(said, stacklevel=2)
@@ -150,7 +157,10 @@ def violations(rows: pd.DataFrame, limits: Mapping[str, Limit]) -> list[Violatio
     for name, limit in limits.items():
         column = known.get(name)
         if column is None or (name != "eq_nmse" and shifted[name].isna().all()):
-            raise UsageError(f"{name} was not measured: ΔPSNR needs targets")
+            if column is not None and name.startswith("delta_"):
+                raise UsageError(f"{name} was not measured: {column.title} needs targets")
+            found = [k for k, c in known.items() if c.shifted and shifted[k].notna().any()]
+            raise UsageError(f"{name} was not measured, but {', '.join(found)}")
         values = shifted[name].to_numpy(dtype=np.float64)
         for wanted, bound in (limit if isinstance(limit, Mapping) else {"worst": limit}).items():
             value = statistic(values, wanted, column, shifted["covers"].to_numpy(np.int64))

@@ -53,6 +53,8 @@ class AdapterKeys(BaseModel):
         out_scale: the output is larger than the input by this factor (super-resolution).
         out_channel: the one channel that counts, from 0.
         out_channels: as ``in_channels``.
+        out_resize: ``bilinear`` or ``nearest``, an output of another size is brought to the grid of
+            the input, before labels are made of it. Results are marked.
         out_labels: the output becomes class maps (B, K, H, W), 1 where a pixel is of a class:
             ``argmax`` gives a pixel the class whose channel is largest, of several the first;
             ``threshold:0.5`` of one channel gives class 1 above it, and class 0 otherwise.
@@ -83,6 +85,7 @@ class AdapterKeys(BaseModel):
     out_scale: PositiveInt = 1
     out_channel: Annotated[int, Field(ge=0)] | None = None
     out_channels: PositiveInt | None = None
+    out_resize: Literal["bilinear", "nearest"] | None = None
     out_labels: str | None = None
     out_restore: bool | None = None
 
@@ -90,6 +93,8 @@ class AdapterKeys(BaseModel):
     def _consistent(self) -> "AdapterKeys":
         if self.in_noise is not None and self.in_mask is not None:
             raise ValueError("in.noise and in.mask are both a second input: take one")
+        if self.out_resize is not None and self.out_scale != 1:
+            raise ValueError("out.resize and out.scale are two grids to compare on: take one")
         if self.out_labels is not None and self.out_restore:
             raise ValueError("out.labels are no image: leave out.restore out")
         # each refuses what it cannot read

@@ -65,7 +65,7 @@ class Adapted(nn.Module, Frame):
             expected.
     """
 
-    changes_no_output = ("padded", "added", "unmoved", "_similar")
+    changes_no_output = ("padded", "resized", "added", "unmoved", "_similar")
     """Attributes that a measurement need not put back."""
 
     def __init__(
@@ -240,6 +240,11 @@ class Adapted(nn.Module, Frame):
                 output = output.flatten(1, 2)
             else:
                 output = output[:, :, output.shape[2] // 2]
+        self.resized = ""
+        if a.out_resize is not None and output.ndim == 4 and list(output.shape[-2:]) != wanted:
+            self.resized = a.out_resize
+            mode = "bilinear" if a.out_resize == "bilinear" else "nearest-exact"
+            output = interpolate(output, wanted, mode=mode)
         if output.ndim != 4 or list(output.shape[-2:]) != wanted:
             self._fail(
                 f"it returned {described(output)} for an input {tuple(given)}, not "

@@ -30,6 +30,7 @@ class Frame:
         output_scale: the output is larger than the input by this factor.
         labels: whether the output is class maps: 1 where a pixel is of a class.
         padded: whether the last images were padded and their output cropped.
+        resized: how the last output was brought to the grid of its images; empty where it was not.
         added: what the last output was moved by to come into the units of the input, (B or 1, C
             or 1, 1, 1); None where it was not. Errors are relative to the output without it.
         unmoved: the last output without it, (B, C, H, W); None where nothing was added.
@@ -38,6 +39,7 @@ class Frame:
     output_scale: int = 1
     labels: bool = False
     padded: bool = False
+    resized: str = ""
     added: Tensor | None = None
     unmoved: Tensor | None = None
 

@@ -146,6 +146,8 @@ def _for_output(output: object, images: Tensor) -> Iterator[Keys]:
         (factor,) = factors if len(factors) == 1 else (0.0,)
         if factor > 1 and factor.is_integer():
             yield {"out.scale": int(factor)}
+        if 0 < factor < 1:
+            yield {"out.resize": "bilinear"}
         yield from _pads(images)
 
 
@@ -202,11 +204,6 @@ def _about_output(output: object, images: Tensor) -> str:
         return "wrap it so that it returns real numbers"
     if output.ndim == 4 and output.shape[1:3] == (height, width):
         return "its channels come last: wrap it to return output.permute(0, 3, 1, 2)"
-    if output.ndim == 4 and (factor := _smaller(output.shape[-2:], images)):
-        return (
-            f"shifts of its smaller output are no whole pixels: put "
-            f"torch.nn.Upsample(scale_factor={factor}) behind it"
-        )
     if output.ndim == 3 and output.shape[1:] == (height, width):
         return "it lacks the channels: wrap it to return output[:, None]"
     if output.ndim == 3 and (grid := _grid(output.shape[1], images)):
@@ -222,13 +219,6 @@ def _about_output(output: object, images: Tensor) -> str:
             "maps"
         )
     return "wrap it so that it returns that"
-
-
-def _smaller(size: torch.Size, images: Tensor) -> int | None:
-    """By which factor an output is smaller than its images."""
-    factors = {m / n for n, m in zip(size, images.shape[-2:], strict=True) if n}
-    (factor,) = factors if len(factors) == 1 else (0.0,)
-    return int(factor) if factor > 1 and factor.is_integer() else None
 
 
 def _grid(tokens: int, images: Tensor) -> tuple[int, int, int] | None:

@@ -20,12 +20,13 @@ from torch.jit import ScriptModule
 from torch.utils._pytree import tree_leaves, tree_map
 
 from equibench.errors import ModelError, UsageError
+from equibench.evaluation.model_device import device_of
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.rounding import allowance, default_limit
 from equibench.inference.adapters import Adapted
 from equibench.inference.forward_pass import attempt, out_of_memory
 from equibench.inference.placement import placed
-from equibench.inference.precision import Precision, numerics, resolve_device
+from equibench.inference.precision import Precision, numerics
 from equibench.layers.layer_calls import LayerCall, LayerCalls
 from equibench.layers.map_alignment import (
     Displacement,
@@ -100,7 +101,8 @@ def attribute(
     name = label or type(model).__name__
     pairs = [(int(dy), int(dx)) for dy, dx in np.asarray(shifts).reshape(-1, 2)]
     _check(model, images, pairs, batch)
-    resolved = resolve_device(device)
+    conditions = {"device": device, "precision": precision, "batch": batch}
+    resolved = device_of(model, lambda: images[:1], name, **conditions)
     trace = _Trace(model, pairs, precision)
     with (
         guarded(lambda error: f"{name} cannot be attributed to: {kind_and_reason(error)}"),

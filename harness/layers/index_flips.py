@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from equibench.cases.suite import Case, Suite, in_units
 from equibench.errors import UsageError
+from equibench.evaluation.model_device import device_of
 from equibench.foundation.rounding import NEAR_TIE
 from equibench.inference.placement import placed
-from equibench.inference.precision import Precision, numerics, resolve_device
+from equibench.inference.precision import Precision, numerics
 from equibench.layers.adaptive_choices import Choice, Pair, adaptive_layers, flips, recording
 from equibench.loading.suites import case_names, suite_of
 from equibench.measurement.shifted_passes import shifted_outputs
@@ -97,11 +98,13 @@ def trace_flips(
         )
     suite = suite_of(suite)
     plan = parse_shifts(shifts) if isinstance(shifts, str) else shifts
-    resolved = resolve_device(device)
+    cases = case_names(suite, limit)
+    conditions = {"device": device, "precision": precision, "batch": batch}
+    resolved = device_of(model, lambda: suite.load(cases[0]).input[:1], name, **conditions)
     found = _Findings()
     with placed(model, resolved, precision) as forward, recording(model) as recorded:
         network = _Network(forward, recorded, name, suite, resolved, batch)
-        for case_name in case_names(suite, limit):
+        for case_name in cases:
             case = suite.load(case_name)
             size: Pair = (case.input.shape[-2], case.input.shape[-1])
             drawn = plan.shifts(seed, suite.name, case.name, size)

@@ -83,7 +83,7 @@ class Isolated(Frame):
         answer, output = self._ask(request, images, f" on an input {shape(images)}")
         assert output is not None
         output = output.to(images.device)
-        self.padded = answer["padded"]
+        self.padded, self.resized = answer["padded"], answer["resized"]
         self.added = self.unmoved = None
         if answer["added"] is None:
             return output
@@ -180,7 +180,7 @@ def _forward(
         # what stands in the frame is put back with all else
         added = None if frame.added is None else frame.added.tolist()
         own = output if frame.unmoved is None else frame.unmoved
-        return None, {"padded": frame.padded, "added": added}, own
+        return None, {"padded": frame.padded, "resized": frame.resized, "added": added}, own
 
 
 def _answer(

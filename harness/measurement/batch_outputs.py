@@ -35,6 +35,7 @@ class BatchOutputs:
         images: (B, C, H, W), moved by ``elements`` (B, K) of a transform.
         ties: near-ties of each image, (B,).
         padded: whether the model padded them.
+        resized: how the model brought them to the grid of the images; empty where it did not.
         labels: whether they are class maps.
         added: what is to be added to outputs before they are held against a ground truth, (B, C
             or 1, 1, 1); None where nothing is.
@@ -46,6 +47,7 @@ class BatchOutputs:
     elements: Tensor
     ties: Tensor
     padded: bool
+    resized: str
     labels: bool
     added: Tensor | None
 

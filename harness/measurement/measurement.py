@@ -236,9 +236,8 @@ class Measurement:
             ties = raw.new_full((len(items),), torch.nan)
         frame = frame_of(forward.model)
         added = None if frame.added is None else frame.added.double().expand(len(images), -1, 1, 1)
-        return BatchOutputs(
-            raw, images, transform, elements, ties.double(), frame.padded, frame.labels, added
-        )
+        done = frame.padded, frame.resized, frame.labels
+        return BatchOutputs(raw, images, transform, elements, ties.double(), *done, added)
 
     def _refer(self, batch: BatchOutputs, slots: Sequence[Slot]) -> None:
         """Keep unshifted outputs; the last one of a case closes it."""
@@ -287,6 +286,11 @@ class Measurement:
         for metric in self.metrics:
             if (why := metric.unfit(outputs, batch.labels)) and metric.name in self.suite.metrics:
                 raise ModelError(f"{place}: {why}")
+        if batch.labels and not batch.transform.lossless:
+            raise ModelError(
+                f"{place}: {batch.transform.label} changes values, and labels have none: take "
+                "another --transform (circular, crop, tile or d4), or leave out.labels out"
+            )
         target = _as_reference(case, batch.scale)
         if target is not None:
             target = truth_beside(target, outputs, batch.labels, place)
@@ -319,6 +323,7 @@ class Measurement:
             torch.stack(case.truth_ranges) if case.truth_ranges else none,
             quality,
             batch.padded,
+            batch.resized,
         )
 
     def _prepare(self, metric: Metric, references: Tensor, data_range: Tensor) -> Prepared:

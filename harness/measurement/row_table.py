@@ -47,7 +47,7 @@ def row_columns(
         *(m.column for m in metrics),
         *(f"{m.column}_shifted" for m in changing),
         *("near_ties", "floor_nmse", "covers", "evidence", "spots", "spot_deviation"),
-        *("repeatability", "repeat_nmse", "batch", "padded"),
+        *("repeatability", "repeat_nmse", "batch", "padded", "resized"),
         *dict.fromkeys(column for transform in transforms for column in transform.columns),
     ]
 
@@ -63,6 +63,7 @@ class ClosedCase:
         target_ranges: that of the ground truth for each metric, (M,); empty without one.
         quality: for each metric the sums (K,) of the unshifted outputs against the truth.
         padded: whether the model padded its images.
+        resized: how its outputs were brought to their grid; empty where they were not.
     """
 
     name: str
@@ -74,6 +75,7 @@ class ClosedCase:
     target_ranges: Tensor
     quality: list[Tensor]
     padded: bool
+    resized: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +141,7 @@ def row_table(
             "repeat_nmse": np.nan,
             "batch": settings.batch,
             "padded": case.padded,
+            "resized": case.resized,
         }
         for column in transform.columns:
             if column in parts:

@@ -47,7 +47,10 @@ class _SquaredError(Metric):
 
 
 class NMSE(_SquaredError):
-    """‖a − b‖² / ‖a‖², with no epsilon; 0 where both are zero, ``inf`` where only a is."""
+    """‖a − b‖² / ‖a‖², with no epsilon; 0 where both are zero, ``inf`` where only a is.
+
+    NaN where a value of a or b is no number or infinite, so that ``inf`` has one meaning.
+    """
 
     name = "nmse"
     title = "NMSE"
@@ -57,7 +60,8 @@ class NMSE(_SquaredError):
 
     def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
         error, energy, _ = totals.unbind(-1)
-        return torch.where(error == 0, error, error / energy)
+        ratio = torch.where(error == 0, error, error / energy)
+        return ratio.where(error.isfinite(), torch.nan)
 
 
 class PSNR(_SquaredError):

@@ -136,6 +136,7 @@ def _line(
         "repeatability": str(unshifted["repeatability"].iloc[0]),
         "repeat_nmse": float(unshifted["repeat_nmse"].iloc[0]),
         "padded": "padded" in unshifted and bool(unshifted["padded"].any()),
+        "resized": _text(unshifted["resized"].iloc[0]) if "resized" in unshifted else "",
         "spot_deviation": float(shifted["spot_deviation"].max()),
     }
     floor = float(unshifted["floor_nmse"].max())
@@ -166,6 +167,11 @@ def _line(
     line["floor_nmse"] = floor
     line["flips"], line["flips_error"] = _flips(shifted, flipped)
     return line
+
+
+def _text(value: object) -> str:
+    """Of a column that rows of old runs lack."""
+    return value if isinstance(value, str) else ""
 
 
 def _evidence(shifted: pd.DataFrame) -> dict[str, object]:
@@ -305,21 +311,19 @@ class _Clusters:
 
 
 def non_finite(rows: pd.DataFrame) -> list[dict[str, object]]:
-    """A failure for each case with a normalised error that is NaN or infinite."""
+    """A failure for each case with an output that is not finite, which makes its NMSE NaN.
+
+    An infinite NMSE is a result: it says that the unshifted output is zero.
+    """
     found = []
-    bad = rows.loc[~np.isfinite(rows["eq_nmse"])]
+    bad = rows.loc[rows["eq_nmse"].isna()]
     keys = [key for key in ("model", "suite", "case", "transform") if key in rows]
     for (model, suite, case, *_), part in bad.groupby(keys, sort=False):
         first = part.iloc[0]
         shifts = f"{len(part)} shifts, first " if len(part) > 1 else ""
-        reason = (
-            "its output is not finite there"
-            if np.isnan(first["eq_nmse"])
-            else "an infinite output, or an unshifted one that is zero"
-        )
         message = (
-            f"{model} has an NMSE of {first['eq_nmse']} on {suite}, case {case}, {shifts}"
-            f"{element_name(first)}: {reason}"
+            f"{model} has an NMSE of nan on {suite}, case {case}, {shifts}"
+            f"{element_name(first)}: its output is not finite there"
         )
         names = {"model": model, "suite": suite, "cases": [case]}
         found.append({**names, "error": "NonFinite", "message": message})

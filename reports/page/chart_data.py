@@ -14,7 +14,8 @@ from equibench.reports.findings.published_results import original
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.findings.shift_maps import ShiftLattice
 from equibench.reports.page.distance_from_best import Distance, distances
-from equibench.reports.tables.values import measured
+from equibench.reports.page.label_maps import label_facts
+from equibench.reports.tables.values import quality_shown
 from equibench.transforms.transform import CIRCULAR, element_name
 
 __all__ = ["embedded", "payload"]
@@ -22,7 +23,6 @@ __all__ = ["embedded", "payload"]
 _POINTS = 40_000
 """Over all models and suites; more are thinned, the worst of each metric kept."""
 
-_QUALITY = ("psnr", "ssim")
 _DIGITS = 4
 
 
@@ -42,7 +42,8 @@ def payload(runs: Mapping[str, RunData]) -> dict[str, Any]:
     summaries = [data.summary for data in runs.values() if len(data.summary)]
     shown = distances(pd.concat(summaries)) if summaries else []
     budget = _POINTS // max(1, sum(map(len, summaries)))
-    quality = measured(pd.concat(summaries), _QUALITY) if summaries else []
+    quality = quality_shown(pd.concat(summaries)) if summaries else []
+    columns = dict.fromkeys(name for data in runs.values() for name in data.rows.columns)
     return {
         "runs": list(runs),
         "metrics": [
@@ -53,14 +54,17 @@ def payload(runs: Mapping[str, RunData]) -> dict[str, Any]:
         "quality": [
             {"key": c.name, "title": c.title, "unit": c.unit, "format": c.format} for c in quality
         ],
+        "labels": label_facts(list(columns)),
         "series": [
-            series for run, data in runs.items() for series in _series(run, data, shown, budget)
+            series
+            for run, data in runs.items()
+            for series in _series(run, data, shown, [c.name for c in quality], budget)
         ],
     }  # fmt: skip
 
 
 def _series(
-    run: str, data: RunData, shown: Sequence[Distance], budget: int
+    run: str, data: RunData, shown: Sequence[Distance], quality: Sequence[str], budget: int
 ) -> list[dict[str, Any]]:
     if data.summary.empty:
         return []
@@ -91,7 +95,7 @@ def _series(
                         "inside": inside if trained else None,
                         "evidence": str(line["evidence"]),
                         "stats": {d.key: _stats(line, d) for d in has},
-                        "quality": {n: line[f"{n}_mean"] for n in _QUALITY if f"{n}_mean" in line},
+                        "quality": {n: line[f"{n}_mean"] for n in quality if f"{n}_mean" in line},
                         "points": _points(mine, has, budget),
                         "maps": {d.key: _map(lattices[d.key], model) for d in has if circular},
                         "octaves": {} if octaves is None else _octaves(octaves, model),

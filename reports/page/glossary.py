@@ -1,5 +1,6 @@
 """What the words and numbers of a report mean."""
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -31,13 +32,23 @@ _GENERAL = {
 }
 _METRICS = {
     "nmse": "Squared difference divided by the squared norm of the unshifted output. 0 is "
-    "perfect; 1e-2 means that the difference has a tenth of the output's norm.",
+    "perfect; 1e-2 means that the difference has a tenth of the output's norm. Of labels it is "
+    "twice the share of pixels whose class changes.",
     "ssim": "Structural similarity of the two outputs, at most 1. Charts show 1 − SSIM.",
     "ssim_columns": "The variant that the paper's CT table reports: 1-D windows along rows, "
     "averaged over columns.",
     "psnr": "Peak signal-to-noise ratio, of the unshifted reconstruction against the ground truth.",
+    "agreement": "The share of pixels of the same class in both label maps.",
+    "iou": "Intersection over union of the pixels that each label map gives to a class, the mean "
+    "over the classes that one of them has.",
+    "dice": "Twice the pixels that both label maps give to a class over those of each, the mean "
+    "over the classes that one of them has.",
+    "boundary_dice": "The share of the pixels on boundaries of both label maps that are within a "
+    "tolerance (1 pixel, unless named) of the other's, the mean over classes.",
 }
-_DELTA = "How much a reconstruction's PSNR changes under the shift. It needs a ground truth."
+_CHANGE = "How much an output's {} changes under the shift. It needs a ground truth."
+_VARIANT = re.compile(r"(_\d+px)?(_class_\d+)?$")
+"""What follows the name of a metric of labels in that of one of its variants."""
 _OF_SHIFTS = {
     "Residue classes": "Where a network's total stride is S and its boundaries are circular, "
     "shifts that are equal modulo S have equal errors: S × S shifts stand for all. The spot check "
@@ -66,11 +77,11 @@ def glossary(summaries: Sequence[pd.DataFrame]) -> dict[str, str]:
     names = {n.removesuffix("_worst") for s in summaries for n in s.columns if n.endswith("_worst")}
     found = dict(_GENERAL)
     for column in columns(sorted(names)):
-        metric = column.name.removeprefix("eq_")
+        metric = _VARIANT.sub("", column.name.removeprefix("eq_"))
         if metric in _METRICS:
             found.setdefault(column.title, _METRICS[metric])
-        elif column.name == "delta_psnr":
-            found[column.title] = _DELTA
+        elif column.name.startswith("delta_"):
+            found[column.title] = _CHANGE.format(column.title.removeprefix("Δ"))
     labels = {label for s in summaries if "transform" in s for label in s["transform"]}
     moved = {label: text for label, text in _TRANSFORMS.items() if label in labels}
     return found | _OF_SHIFTS | moved

@@ -11,7 +11,7 @@ from equibench.errors import UsageError
 from equibench.registry.registries import SUITES
 from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData
-from equibench.reports.tables.values import number
+from equibench.reports.tables.values import number, of_labels
 from equibench.transforms.transform import CIRCULAR, element_name
 
 __all__ = ["Card", "Extreme", "Sentence", "cards", "change", "sentences"]
@@ -63,9 +63,12 @@ class Sentence:
     robust: bool
 
 
-def change(nmse: float) -> str:
-    """An NMSE as a share of the output's norm, in words."""
-    return f"changes by {_percent(nmse)}" if isfinite(nmse) else "is not finite"
+def change(nmse: float, labels: bool = False) -> str:
+    """An NMSE as a share of the output's norm, or of pixels where it is of labels, in words."""
+    if not isfinite(nmse):
+        return "is not finite"
+    share = _percent(nmse, labels)
+    return f"changes in {share} of the pixels" if labels else f"changes by {share}"
 
 
 def cards(runs: Mapping[str, RunData]) -> list[Card]:
@@ -109,8 +112,11 @@ def _card(subset: str, about: str, part: pd.DataFrame) -> Card:
     errors = part["eq_nmse_mean"].astype(float).mask(part["flips"] == 0, 0.0)
     badness = errors.fillna(float("inf"))  # NaN is worse than any number
     low, high = float(badness.min()), float(badness.max())
-    best, worst = (_extreme(part[badness == end], end) for end in (low, high))
-    ratio = f"{sqrt(high / low):.3g}" if 0 < low < high < float("inf") else ""
+    labels = of_labels(part.iloc[0].to_dict())
+    best, worst = (_extreme(part[badness == end], end, labels) for end in (low, high))
+    ratio = (
+        f"{_share(high, labels) / _share(low, labels):.3g}" if 0 < low < high < float("inf") else ""
+    )
     cases, shifts = (_range(part[column]) for column in ("cases", "shifts"))
     measured = f"{cases} {'case' if cases == '1' else 'cases'}, {shifts} shifted images a model"
     return Card(subset, about, measured, best, None if low == high else worst, ratio)
@@ -122,11 +128,13 @@ def _range(counts: "pd.Series[int]") -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _extreme(part: pd.DataFrame, error: float) -> Extreme:
+def _extreme(part: pd.DataFrame, error: float, labels: bool) -> Extreme:
     models = tuple(str(model) for model in part["model"])
-    says = "does not change beyond rounding" if error == 0 else f"{change(error)} on average"
+    says = (
+        "does not change beyond rounding" if error == 0 else f"{change(error, labels)} on average"
+    )
     if 0 < error < float("inf"):
-        says += f", {_percent(float(part['eq_nmse_worst'].iloc[0]))} at worst"
+        says += f", {_percent(float(part['eq_nmse_worst'].iloc[0]), labels)} at worst"
     return Extreme(models[:_NAMED], len(models[_NAMED:]), says)
 
 
@@ -145,12 +153,15 @@ def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:
         if line["flips"] == 0:
             continue
         mean, worst = float(line["eq_nmse_mean"]), float(line["eq_nmse_worst"])
-        text = f"On {_subset(line)} its output {change(mean)}"
+        labels = of_labels(line)
+        text = (
+            f"On {_subset(line)} its {'labelling' if labels else 'output'} {change(mean, labels)}"
+        )
         if isfinite(mean):
             at = element_name(line, "eq_nmse_worst_")
             at = f"shift {at}" if at.startswith("(") else at
             case = line["eq_nmse_worst_case"]
-            text += f" on average and {_percent(worst)} at worst ({case}, {at})"
+            text += f" on average and {_percent(worst, labels)} at worst ({case}, {at})"
         moved = line.get("delta_psnr_worst")
         if moved is not None and pd.notna(moved):
             text += f"; its PSNR moves by up to {number(float(moved), '.2g')} dB"
@@ -158,8 +169,13 @@ def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:
     return " ".join(parts)
 
 
-def _percent(nmse: float) -> str:
-    percent = 100 * sqrt(nmse)
+def _share(nmse: float, labels: bool) -> float:
+    """Of the output's norm, or of pixels: one that changes is two differences of class maps."""
+    return nmse / 2 if labels else sqrt(nmse)
+
+
+def _percent(nmse: float, labels: bool) -> str:
+    percent = 100 * _share(nmse, labels)
     return (
         f"{percent:.0f}\N{NO-BREAK SPACE}%"
         if percent >= 10

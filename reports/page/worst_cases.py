@@ -16,6 +16,7 @@ from equibench.errors import EquibenchError
 from equibench.evaluation.rerun import Rerun
 from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData
+from equibench.reports.page.label_maps import label_facts, label_views
 from equibench.reports.paper.figure4_scene import Image, grey
 from equibench.transforms.circular_shift import align, roll
 
@@ -36,8 +37,10 @@ class Picture:
     Args:
         input, output, shifted: x, G(x) and the aligned T⁻¹ G(T x), as data URIs.
         difference: the magnitude of the last two's difference; empty where it is zero.
-        largest: of the difference, in units of the output, but for one pixel in a thousand.
-        numbers: of the row: NMSE, and PSNR where there is a ground truth.
+        largest: of the difference, in units of the output, but for one pixel in a thousand; of
+            labels the share of pixels that change.
+        numbers: of the row, by column.
+        labels: the outputs are label maps, and the difference is one with changed pixels in red.
     """
 
     run: str
@@ -51,6 +54,7 @@ class Picture:
     difference: str
     largest: float
     numbers: dict[str, float]
+    labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,14 +133,9 @@ def _picture(run: str, subset: str, row: "pd.Series[Any]", rerun: Rerun) -> Pict
     aligned = _aligned(forward, case.input, shift) if float(row["eq_nmse"]) else plain
     error = (plain - aligned).square()
     i = int(error.sum(dim=(1, 2, 3)).argmax())  # of a volume, the worst slice
-    output, shifted, given = grey(plain[i]), grey(aligned[i]), grey(case.input[i])
-    difference = np.abs(output - shifted)
-    visible, top = bool(difference.any()), float(np.quantile(difference, 0.999))
-    top = top or float(difference.max())
-    low, high = float(output.min()), float(output.max())
-    keys = ("eq_nmse", "eq_ssim", "delta_psnr", "psnr", "psnr_shifted")
-    numbers = {key: float(row[key]) for key in keys if key in row and pd.notna(row[key])}
-    first = _encoded(output, low, high)
+    given = grey(case.input[i])
+    labels = rerun.labels(str(row["model"]))
+    shown = label_views(plain[i], aligned[i]) if labels else _image_views(plain[i], aligned[i])
     return Picture(
         run=run,
         subset=subset,
@@ -144,12 +143,34 @@ def _picture(run: str, subset: str, row: "pd.Series[Any]", rerun: Rerun) -> Pict
         case=str(row["case"]),
         shift=shift,
         input=_encoded(given, float(given.min()), float(given.max())),
-        output=first,
-        shifted=_encoded(shifted, low, high) if visible else first,
-        difference=_encoded(difference, 0.0, top) if visible else "",
-        largest=top,
-        numbers=numbers,
+        numbers=_numbers(row, labels),
+        labels=labels,
+        **shown,
     )
+
+
+def _image_views(plain: Tensor, aligned: Tensor) -> dict[str, Any]:
+    """Two outputs (C, H, W) in one range of grey, and their difference."""
+    output, shifted = grey(plain), grey(aligned)
+    difference = np.abs(output - shifted)
+    visible, top = bool(difference.any()), float(np.quantile(difference, 0.999))
+    top = top or float(difference.max())
+    low, high = float(output.min()), float(output.max())
+    first = _encoded(output, low, high)
+    return {
+        "output": first,
+        "shifted": _encoded(shifted, low, high) if visible else first,
+        "difference": _encoded(difference, 0.0, top) if visible else "",
+        "largest": top,
+    }
+
+
+def _numbers(row: "pd.Series[Any]", labels: bool) -> dict[str, float]:
+    """What was measured of a row, by column."""
+    keys = ["eq_nmse", "eq_ssim", "delta_psnr", "psnr", "psnr_shifted"]
+    if labels:
+        keys = [key for key, *_ in label_facts(list(row.index))]
+    return {key: float(row[key]) for key in keys if key in row and pd.notna(row[key])}
 
 
 def _aligned(forward: Callable[[Tensor], Tensor], images: Tensor, shift: tuple[int, int]) -> Tensor:

@@ -28,17 +28,22 @@ def notes_of(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
     notes += _evidence(summary)
     notes += [_contradicted(line) for line in _where(summary, "contradicted")]
     notes += [_tied(line) for line in _where(summary, "tied")]
+    notes += [_immeasurable(line) for line in _where(summary, "eq_nmse_worst") if _is_zero(line)]
     notes += [_drowned(line) for line in _where(summary, "floor_nmse") if _is_drowned(line)]
     notes += [unrepeatable(line) for line in _where(summary, "repeatability")]
     if "padded" in summary and summary["padded"].any():
         who = ", ".join(summary.loc[summary["padded"], "model"].unique())
         notes.append(f"padded and cropped back, which changes equivariance: {who}")
+    resized = [(line["resized"], line["model"]) for line in _where(summary, "resized")]
+    for how in dict.fromkeys(how for how, _ in resized):
+        who = ", ".join(dict.fromkeys(model for mine, model in resized if mine == how))
+        notes.append(f"output resized to the grid of the input ({how}): {who}")
     return notes
 
 
 def _where(summary: pd.DataFrame, column: str) -> list[Mapping[Any, Any]]:
     """The lines in which a column has something to say."""
-    lines = summary.to_dict("records")
+    lines = summary.to_dict("records") if column in summary else []
     return [line for line in lines if line.get(column) and pd.notna(line[column])]
 
 
@@ -71,6 +76,18 @@ def _tied(line: Mapping[Any, Any]) -> str:
 def _is_drowned(line: Mapping[Any, Any]) -> bool:
     return not line.get("repeatability") and far_above(
         str(line["precision"]), float(line["floor_nmse"])
+    )
+
+
+def _is_zero(line: Mapping[Any, Any]) -> bool:
+    return bool(line["eq_nmse_worst"] == float("inf"))
+
+
+def _immeasurable(line: Mapping[Any, Any]) -> str:
+    """An infinite NMSE, by its definition."""
+    return (
+        f"inf: {line['model']} on {line['suite']}, first in case {line['eq_nmse_worst_case']}; the "
+        "unshifted output is zero, and an error has nothing to be held against"
     )
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "applies",
     "measured",
     "number",
+    "of_labels",
     "quality_shown",
     "shown_by_default",
     "within",
@@ -61,6 +62,12 @@ def quality_shown(summary: pd.DataFrame) -> list[Column]:
     return measured(summary, [*QUALITY_SHOWN, *of_labels])
 
 
+def of_labels(line: Mapping[Any, Any]) -> bool:
+    """Whether a line of a summary is of a model that labels pixels."""
+    names = [str(name).removesuffix("_worst") for name in line if str(name).endswith("_worst")]
+    return any(column.labels and applies(line, column) for column in columns(names))
+
+
 def applies(line: Mapping[str, object], column: Column) -> bool:
     """Whether a line of a summary has that metric at all; it may still be NaN."""
     return bool(pd.notna(cast("str", line.get(f"{column.name}_worst_case"))))
@@ -90,9 +97,9 @@ def within(line: Mapping[Any, Any], column: Column) -> str:
 def worst_at(line: Mapping[str, object], column: Column, width: int = 0) -> str:
     """Where the worst of a metric occurs: ``case (dy, dx)``; a ``width`` cuts long cases.
 
-    An error of exactly zero is the worst nowhere.
+    What nothing is better than is the worst nowhere.
     """
-    if line[f"{column.name}_worst"] == 0:
+    if line[f"{column.name}_worst"] == column.best:
         return NONE
     case = str(line[f"{column.name}_worst_case"])
     shown = shorten(case, width) if width else case

@@ -69,3 +69,21 @@ def test_the_command_line_says_which_model_ran_on_the_cpu(no_cpu, cli, plugin):
     status, _, err = cli("run", *command, "--device", "cuda", "--out", "apart")
     assert status == 1
     assert "failed: ours raised" in err
+
+
+class Held(torch.nn.Module):
+    """A layer, and a tensor that no ``to`` reaches."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular")
+        self.scale = torch.tensor([2.0])
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+def test_layers_are_attributed_to_where_the_model_runs(no_cpu, images):
+    with pytest.warns(UserWarning, match=f"Held: it runs on the CPU, as it cannot on {ELSEWHERE}"):
+        lines = eb.attribute(Held(), torch.rand(1, 1, 16, 16), [(1, 0)])
+    assert not lines["breaks"].any()

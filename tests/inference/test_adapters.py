@@ -13,6 +13,7 @@ import equibench as eb
 from equibench.errors import ModelError, UsageError
 from equibench.inference.adapters import Adapted
 from equibench.registry.specs import Spec
+from equibench.reports.tables.summary_table import summary_table
 
 
 def seen(adapters, images, give=lambda x, *second: x):
@@ -127,7 +128,7 @@ def test_a_volume_is_made_of_copies_or_of_channels(images):
             "model 'net': there is no field 'in.chanels'; did you mean in.channels? There are: "
             "in.channels, in.range, in.mean, in.std, in.noise, in.mask, in.second, in.pad, "
             "in.pad_mode, in.volume, in.NAME, out.select, out.scale, out.channel, out.channels, "
-            "out.labels, out.restore",
+            "out.resize, out.labels, out.restore",
         ),
         (
             "in.range=255",
@@ -300,3 +301,48 @@ def test_layers_and_tensors_of_an_adapted_network_stay_where_the_harness_finds_t
     adapted = eb.adapt(nn.Conv2d(1, 1, 3), "in.pad=2")
     assert isinstance(adapted, Adapted)
     assert [name for name, _ in adapted.named_parameters()] == ["network.weight", "network.bias"]
+
+
+def half(x):
+    return torch.nn.functional.avg_pool2d(x, 2)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_a_smaller_output_is_brought_to_the_grid_of_its_input_and_marked(mode):
+    images = torch.randn(2, 1, 16, 24, generator=torch.Generator().manual_seed(0))
+    model = eb.adapt(half, f"out.resize={mode}")
+    by_hand = torch.nn.functional.interpolate(
+        half(images), scale_factor=2, mode="bilinear" if mode == "bilinear" else "nearest-exact"
+    )
+    assert torch.equal(model(images), by_hand)
+    result = eb.evaluate(model, images, shifts="random:n=2,max=4", progress=False)
+    assert set(result.rows["resized"]) == {mode}
+    text = summary_table(result.summary)
+    assert f"output resized to the grid of the input ({mode}): half" in text
+    whole = eb.evaluate(
+        eb.adapt(lambda x: x, f"out.resize={mode}"), images, shifts="random:n=1,max=4"
+    )
+    assert set(whole.rows["resized"]) == {""}
+
+
+def test_labels_are_made_of_what_was_resized():
+    images = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    model = eb.adapt(half, "out.resize=bilinear,out.labels=threshold:0")
+    resized = eb.adapt(half, "out.resize=bilinear")(images)
+    assert torch.equal(model(images)[:, 1:], (resized > 0).float())
+
+
+def test_two_grids_to_compare_on_are_refused():
+    with pytest.raises(UsageError, match=r"out\.resize and out\.scale are two grids to compare on"):
+        eb.adapt(half, "out.resize=bilinear,out.scale=2")
+
+
+def test_an_isolated_model_says_that_its_output_was_resized(cli, tmp_path):
+    (tmp_path / "net.py").write_text("import torch\ndef build(): return torch.nn.AvgPool2d(2)\n")
+    model = "net.py:build,out.resize=nearest,label=net"
+    status, out, err = cli(
+        "run", "-m", model, "-s", "noise,n=1,size=32", "--isolate", "--shifts", "random:n=1,max=4",
+        "--out", "run",
+    )  # fmt: skip
+    assert status == 0, err
+    assert "output resized to the grid of the input (nearest): net" in out

@@ -183,9 +183,8 @@ def test_an_adapter_is_advised_beside_those_that_are_there(grey):
         ),
         (
             lambda x: max_pool2d(x, 2),
-            "not one tensor (2, C, 24, 36): shifts of its smaller output are no whole pixels: put "
-            "torch.nn.Upsample(scale_factor=2) behind it",
-            lambda x: nn.Upsample(scale_factor=2)(max_pool2d(x, 2)),
+            "not one tensor (2, C, 24, 36): set out.resize=bilinear",
+            eb.adapt(lambda x: max_pool2d(x, 2), "out.resize=bilinear"),
         ),
         (
             lambda x: x[:, 0],

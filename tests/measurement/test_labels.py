@@ -245,3 +245,50 @@ def test_metrics_of_a_model_are_refused(cli):
     status, _, err = cli("run", "-m", "unet-baseline,metrics=iou", "-s", "noise,n=1,size=32")
     assert status != 0
     assert "metrics=iou at model 'unet-baseline': metrics belong to suites" in err
+
+
+def test_one_line_of_a_test_holds_labels_to_a_limit(data):
+    shifts = "random:n=2,max=8"
+    net = torch.nn.Conv2d(1, CLASSES, 3, padding=1, padding_mode="circular")
+    good = eb.adapt(net, "out.labels=argmax")
+    limits = {"eq_iou": 0.99, "delta_dice": 0.01}
+    eb.assert_shift_equivariant(good, data, metrics=METRICS, limits=limits, shifts=shifts)
+    bad = eb.adapt(Net(), "out.labels=argmax")
+    with pytest.raises(AssertionError, match=r"worst equivariance IoU is 0\.\d+, below the limit"):
+        eb.assert_shift_equivariant(bad, data, metrics=METRICS, limits=limits, shifts=shifts)
+    with pytest.raises(eb.UsageError, match="eq_ssim was not measured, but eq_agreement, eq_dic"):
+        eb.assert_shift_equivariant(good, data, metrics=METRICS, ssim=0.9, shifts=shifts)
+
+
+def test_a_baseline_holds_labels_of_a_run_to_what_they_were(folders, cli):
+    shared = ("-s", "folder,path=photos,labels=masks", "--shifts", "random:n=2,max=8")
+    model = "smp-unet,out_channels=2,label=net,out.labels=argmax"
+    assert cli("run", "-m", model, *shared, "--out", "old")[0] == 0
+    assert cli("check", "old", "--against", "base.json", "--update")[0] == 0
+    assert cli("check", "old", "--against", "base.json")[0] == 0
+    worse = "smp-unet,out_channels=2,label=net,out.labels=argmax,encoder=resnet34"
+    assert cli("run", "-m", worse, *shared, "--out", "new", "--seed", 1)[0] == 0
+    status, out, _ = cli("check", "new", "--against", "base.json")
+    assert status == 1
+    assert "eq_iou" in out
+
+
+@pytest.mark.parametrize("transform", ["crop:random:n=3,max=4,window=16,margin=1", "d4"])
+def test_labels_are_compared_under_other_motions_where_both_are_defined(transform):
+    images = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    truth = torch.randint(0, CLASSES, (2, 32, 32), generator=torch.Generator().manual_seed(1))
+    model, data = eb.adapt(Net(), "out.labels=argmax"), TensorDataset(images, truth)
+    rows = eb.evaluate(
+        model, data, metrics=METRICS, shifts="", transforms=[transform], progress=False
+    ).rows
+    assert (rows["eq_agreement"] < 1).any()
+    twice = 2 * (1 - rows["eq_agreement"])
+    assert rows["eq_nmse"].tolist() == pytest.approx(twice.tolist(), abs=1e-12)
+    assert rows["delta_dice"].notna().all()
+
+
+def test_a_transform_that_changes_values_is_refused_for_labels():
+    images = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    model = eb.adapt(Net(), "out.labels=argmax")
+    with pytest.raises(eb.ModelError, match="intensity changes values, and labels have none: take"):
+        eb.evaluate(model, images, metrics=METRICS, transforms=["intensity"], progress=False)

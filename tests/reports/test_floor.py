@@ -1,5 +1,7 @@
 """A floor far above the scale of the output: what is added and taken away drowns the output."""
 
+import inspect
+import json
 import warnings
 
 import pytest
@@ -47,3 +49,14 @@ def test_an_infinite_error_is_a_number_and_gives_no_warning():
         result = eb.evaluate(Zero(), SUITE, shifts=SHIFTS, progress=False)
     assert result.summary["eq_nmse_worst"].iloc[0] == float("inf")
     assert "∞" in summary_table(result.summary)
+
+
+def test_a_run_with_an_infinite_error_is_no_failed_run_and_says_why_below_the_table(cli, tmp_path):
+    source = inspect.getsource(Zero)
+    (tmp_path / "net.py").write_text(f"import torch\n{source}\n")
+    status, out, err = cli(
+        "run", "-m", "net.py:Zero", "-s", SUITE, "--shifts", SHIFTS, "--out", "run"
+    )
+    failures = json.loads((tmp_path / "run" / "failures.json").read_text())
+    assert (status, failures) == (0, []), err
+    assert "the unshifted output is zero, and an error has nothing to be held against" in out

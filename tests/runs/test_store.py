@@ -216,10 +216,10 @@ def test_units_that_failed_are_not_missed(whole):
 
 
 def test_the_summary_of_a_finished_run_is_read_and_equals_what_its_rows_give(whole):
-    whole.write_rows("other", rows("other", model="other", error=np.inf))
+    whole.write_rows("other", rows("other", model="other", error=np.nan))
     computed = whole.summary(whole.rows())
     (failure,) = whole.conclude(state="finished")
-    assert failure["message"].startswith("other has an NMSE of inf on images, case other, 4 shifts")
+    assert failure["message"].startswith("other has an NMSE of nan on images, case other, 4 shifts")
     pd.testing.assert_frame_equal(whole.summary(), computed, check_exact=True)
     whole.write_summary(computed.assign(cases=7))
     whole.update_manifest(lambda manifest: None)

@@ -11,11 +11,14 @@ function shot(picture) {
   put(rolled, `input, shifted by ${shiftText(dy, dx)}`);
   put(image(picture.output, "output"), "output");
   put(image(picture.shifted, "output of the shifted input"), "output of the shifted, shifted back");
-  if (picture.difference) {
+  if (picture.difference && picture.labels) {
+    const share = text(num(100 * picture.largest), ".2g");
+    put(image(picture.difference, "changed pixels"), `red: another class, ${share} % of the pixels`);
+  } else if (picture.difference) {
     const map = element("canvas", { role: "img", "aria-label": `difference, ${name}` });
     put(map, `difference, yellow from ${text(num(picture.largest), ".2g")}`);
     painted(picture.difference, (source) => coloured(map, source));
-  } else put(element("div", { class: "blank" }, "nothing"), "difference: 0");
+  } else put(element("div", { class: "blank" }, "nothing"), picture.labels ? "no pixel changes" : "difference: 0");
   painted(picture.input, (source) => roll(rolled, source, dy, dx));
   const facts = Object.entries({
     NMSE: [numbers.eq_nmse, ".2e", ""],
@@ -23,6 +26,7 @@ function shot(picture) {
     "ΔPSNR": [numbers.delta_psnr, ".2g", " dB"],
     PSNR: [numbers.psnr, ".2f", " dB"],
     "PSNR, shifted": [numbers.psnr_shifted, ".2f", " dB"],
+    ...Object.fromEntries(data.labels.map(([key, title, format, unit]) => [title, [numbers[key], format, unit]])),
   }).filter(([, [value]]) => value !== undefined);
   return element(
     "figure",

@@ -115,26 +115,37 @@ function label(context, point, taken, [left, top, wide, tall]) {
   caption(context, name, spot[0], spot[1] + h / 2, "left", "text");
 }
 
+const bracketed = (unit) => (unit ? ` [${unit}]` : "");
+
+// quality and its change under shifts, of the last metric that a suite has both of: of labels Dice
+function changeOn(subset) {
+  const has = (name, key) => data.series.some((s) => s.subset === subset && s[name][key] != null);
+  const found = data.quality
+    .map((quality) => ({ quality, metric: metricOf(`delta_${quality.key}`) }))
+    .filter(({ quality, metric }) => metric && has("quality", quality.key) && has("stats", metric.key));
+  return found.at(-1);
+}
+
 function pareto(subset) {
   return () => {
-    const metric = metricOf("delta_psnr"), quality = data.quality.find((q) => q.key === "psnr");
+    const { metric, quality } = changeOn(subset), unit = metric.unit ? ` ${metric.unit}` : "";
     const points = seriesOf(subset)
-      .filter((s) => s.stats[metric.key] && Number.isFinite(s.quality.psnr))
+      .filter((s) => s.stats[metric.key] && Number.isFinite(s.quality[quality.key]))
       .map((s) => {
         const x = s.stats[metric.key].worst < metric.zero ? 0 : s.stats[metric.key].worst;
         const lines = [
           titleOf(s),
-          `worst ΔPSNR ${text(x, ".2g")} dB, ${s.stats[metric.key].case}`,
-          `mean PSNR ${text(s.quality.psnr, quality.format)} dB`,
+          `worst ${metric.title} ${text(x, ".2g")}${unit}, ${s.stats[metric.key].case}`,
+          `mean ${quality.title} ${text(s.quality[quality.key], quality.format)}${unit}`,
         ];
-        return { x, y: s.quality.psnr, name: s.model, run: s.run, lines };
+        return { x, y: s.quality[quality.key], name: s.model, run: s.run, lines };
       });
     return {
       points,
       xScale: new LogScale(points.map((p) => p.x), metric.zero),
       yScale: new LinearScale(points.map((p) => p.y)),
-      xTitle: "← robust: worst ΔPSNR [dB]",
-      yTitle: "PSNR [dB], better above",
+      xTitle: `← robust: worst ${metric.title}${bracketed(metric.unit)}`,
+      yTitle: `${quality.title}${bracketed(quality.unit)}, better above`,
       front: true,
     };
   };
@@ -188,10 +199,12 @@ function scatters() {
     charts.append(box);
     return [box, host];
   };
-  for (const subset of metricOf("delta_psnr") ? subsets : []) {
-    if (!data.series.some((s) => s.subset === subset && s.stats.delta_psnr)) continue;
-    const [box, host] = titled(subset, "Reconstruction quality against the worst that a shift does to it. Green: no other network is better in both.");
-    new Chart(host, `Worst change of PSNR against PSNR on ${subset}`, scatterLayout(pareto(subset)));
+  for (const subset of subsets) {
+    const change = changeOn(subset);
+    if (!change) continue;
+    const [box, host] = titled(subset, "Quality against the worst that a shift does to it. Green: no other network is better in both.");
+    const { title } = change.quality;
+    new Chart(host, `Worst change of ${title} against ${title} on ${subset}`, scatterLayout(pareto(subset)));
     onChange(() => (box.hidden = !state.subsets.has(subset)));
   }
   const view = pairOfPlaces();

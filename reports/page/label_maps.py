@@ -1,0 +1,65 @@
+"""Label maps as the page shows them, with the pixels marked whose class a shift changes."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from equibench.statistics.summary import columns
+
+__all__ = ["label_facts", "label_views"]
+
+_CHANGED = (214, 39, 40)
+"""Red, which the colours of classes do not have."""
+_FADED = 0.7
+"""How far unchanged pixels are moved towards white where changed ones are marked."""
+
+
+def label_views(plain: Tensor, aligned: Tensor) -> dict[str, Any]:
+    """Two class maps (K, H, W) in colours, and the first, faded, with changed pixels in red."""
+    labels, moved = (maps.argmax(dim=0).numpy() for maps in (plain, aligned))
+    changed = labels != moved
+    colours = _colours(len(plain))
+    marked = (255 * _FADED + (1 - _FADED) * colours[labels]).astype(np.uint8)
+    marked[changed] = _CHANGED
+    first = _encoded(colours[labels])
+    return {
+        "output": first,
+        "shifted": _encoded(colours[moved]) if changed.any() else first,
+        "difference": _encoded(marked) if changed.any() else "",
+        "largest": float(changed.mean()),
+    }
+
+
+def label_facts(names: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """The columns of rows that metrics of labels have among some: key, title, format, unit."""
+    found = []
+    for column in (column for column in columns(names) if column.labels):
+        key, title, shown = column.name, column.title, (column.format, column.unit)
+        if column.shifted:
+            found.append((key, title, *shown))
+        else:
+            found.append((key, f"{title} with the truth", *shown))
+            found.append((f"{key}_shifted", f"{title} with the truth, shifted", *shown))
+    return found
+
+
+def _colours(classes: int) -> NDArray[np.uint8]:
+    """From dark to light, (K, 3)."""
+    from matplotlib import colormaps
+
+    shades = colormaps["viridis"](np.linspace(0, 1, max(2, classes)))[:, :3]
+    return np.asarray((255 * shades).round(), dtype=np.uint8)
+
+
+def _encoded(image: NDArray[np.uint8]) -> str:
+    """An image (H, W, 3) as a WebP data URI, every pixel as it is."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "webp", lossless=True, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
