@@ -14,6 +14,7 @@ from equibench.cases.suite import Suite
 from equibench.errors import UsageError
 from equibench.evaluation.evaluate import Result, evaluate
 from equibench.foundation.rounding import default_limit
+from equibench.guard.blame import blame
 from equibench.inference.placement import placed
 from equibench.inference.precision import Precision, numerics
 from equibench.loading.suites import suite_of
@@ -78,7 +79,7 @@ def assert_shift_equivariant(
 
     Raises:
         AssertionError: a limit does not hold; the message names limit, value, image, shift and
-            floor.
+            floor, and, of a module, the layer to blame and a treatment that mends it.
         UsageError: a limit that cannot be read, or on a metric that was not measured.
         ModelError: the model raises, or returns what cannot be measured.
     """
@@ -105,7 +106,8 @@ def assert_shift_equivariant(
         if said:
             warnings.warn(said, stacklevel=2)
         return result
-    message = "\n".join([*map(str, broken), *filter(None, [said])])
+    remedy = blame(model, suite, broken[0].row, precision)
+    message = "\n".join([*map(str, broken), *filter(None, [said, remedy])])
     if save is not None:
         file = save_worst(model, suite, broken[0].row, Path(save))
         message += f"\nsaved: {file}"

@@ -132,7 +132,7 @@ def fitting(model: Callable[..., Any], images: Tensor) -> list[str]:
     probed = probe_of(model, "the network", images)
     names = [entry.name for entry in TREATMENTS.entries() if entry.unavailable() is None]
     names = ["average:n=8" if name == "average" else name for name in names]
-    if probed.periodic:
+    if all(s != n for s, n in zip(probed.stride, probed.size, strict=True)) or probed.verified:
         return [name for name in names if name != "circular"]
     return ["circular", *(f"circular+{name}" for name in names if name != "circular")]
 

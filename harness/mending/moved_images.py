@@ -26,7 +26,7 @@ class _Moving(nn.Module, Wrapper):
     The stride is found by trying, once for every size of images: when the first of them comes.
 
     Raises:
-        ModelError: from ``forward``, a network that commutes with no shift at that size but
+        ModelError: from ``forward``, a network that commutes with no shift along an axis but
             whole turns.
     """
 
@@ -58,8 +58,9 @@ class _Moving(nn.Module, Wrapper):
                 self.model, self.label, images, *inputs,
                 declared=told(self.model, "total_stride", 0) or None, **named,
             )  # fmt: skip
-            if not found.periodic:
-                raise _not_periodic(self.name, self.label, found.size, found.deviation)
+            whole = any(s == n > 1 for s, n in zip(found.stride, found.size, strict=True))
+            if whole and not found.verified:
+                raise _not_periodic(self.name, self.label, found.size)
             self.strides[key] = found.classes
         return self.strides[key]
 
@@ -137,10 +138,10 @@ class Averaged(_Moving):
         return [every[0], *(every[1 + int(i)] for i in sorted(chosen))]
 
 
-def _not_periodic(treatment: str, label: str, size: Pair, deviation: float) -> ModelError:
+def _not_periodic(treatment: str, label: str, size: Pair) -> ModelError:
     at = "×".join(map(str, size))
     return ModelError(
-        f"mend={treatment} cannot make {label} exact at {at}: no shift commutes with it but whole "
-        f"turns (NMSE {deviation:.2g} at best), as with padding that does not wrap around: "
-        f"try mend=circular+{treatment}"
+        f"mend={treatment} cannot make {label} exact at {at}: along an axis no shift commutes with "
+        "it but whole turns, as with padding that does not wrap around: try "
+        f"mend=circular+{treatment}"
     )
