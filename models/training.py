@@ -4,6 +4,7 @@ Whatever is random follows from the seed, the epoch and the number of the batch,
 interrupted training that is resumed ends in the same weights as one that was not.
 """
 
+import hashlib
 import logging
 import sys
 import warnings
@@ -23,11 +24,11 @@ from equibench.cases.suite import Suite, data_range, in_units
 from equibench.errors import EquibenchError, ModelError, UsageError
 from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import call, out_of_memory
-from equibench.inference.model_outputs import shape
+from equibench.inference.model_outputs import Wrapper, shape
 from equibench.inference.precision import resolve_device
 from equibench.loading.load import load_spec
 from equibench.loading.models import seeded
-from equibench.loading.weights import as_half, save_weights
+from equibench.loading.weights import as_half, save_weights, weights_file
 from equibench.measurement.row_table import suite_metrics
 from equibench.models.recipes import Recipe
 from equibench.models.training_data import TrainingData
@@ -108,6 +109,7 @@ def train(
     trained: dict[str, Any] = {
         "model": model.reference,
         "arguments": dict(model.arguments),
+        **_origin(model),
         "suite": images.training.name,
         "data": {
             "train": images.training.configuration,
@@ -147,7 +149,7 @@ def train(
     here = environment(trainer.strategy.root_device)
     trained |= {"validation": measured, "versions": here["versions"], "commit": here["commit"]}
     if trainer.is_global_zero:
-        save_weights(loaded.model, out, trained, half=half)
+        save_weights(_bare(loaded.model), out, trained, half=half)
         checkpoint.unlink(missing_ok=True)
     return trained
 
@@ -303,6 +305,25 @@ class _Lines(pl.Callback):
             shown = " · ".join(f"{name} {float(values[name]):.4g}" for name in sorted(values))
             epochs = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
             print(f"epoch {epochs}: {shown}", file=sys.stderr, flush=True)
+
+
+def _origin(model: Spec) -> dict[str, str]:
+    """What a network is beside its registered name: treated, and from which weights."""
+    origin = {} if model.mend is None else {"mend": model.mend}
+    if model.weights is not None:
+        content = weights_file(model).read_bytes()
+        origin |= {"from": model.weights, "from_sha256": hashlib.sha256(content).hexdigest()}
+    return origin
+
+
+def _bare(network: nn.Module) -> nn.Module:
+    """The network inside treatments: weights keep the names that they have without them."""
+    inner: Any = network
+    while isinstance(inner, Wrapper):
+        inner = inner.model
+    if not isinstance(inner, nn.Module):
+        raise UsageError(f"{type(inner).__name__} is a plain callable: nothing in it is trained")
+    return inner
 
 
 def _accelerator(name: str) -> str:
