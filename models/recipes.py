@@ -1,7 +1,8 @@
-"""How the variants are trained: the paper's recipes, and two sized for the embedded data.
+"""How the variants are trained: the paper's recipes, and three sized for the embedded data.
 
 Source: Chaman and Dokmanić, Asilomar 2021, section 5, and its public reference code. Every recipe
-minimises the mean squared error with Adam from the initialisation of seed 0.
+minimises the mean squared error with Adam; all but ``finetune`` are meant to start from the
+initialisation of seed 0.
 """
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -61,6 +62,11 @@ PRESETS = {
     "sample-ct": Recipe(
         epochs=8, batch=4, learning_rate=1e-2, lr_step=2, lr_factor=0.5, warmup=100, crop=96,
         crops=28, freeze_norm=2, error_augment=1.6,
+    ),
+    # as long as sample, from the weights of a network before its treatment
+    "finetune": Recipe(
+        epochs=16, batch=4, learning_rate=2e-3, lr_step=3, lr_factor=0.5, crop=128, crops=16,
+        warmup=50, freeze_norm=2,
     ),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ Whatever is random follows from the seed, the epoch and the number of the batch,
 interrupted training that is resumed ends in the same weights as one that was not.
 """
 
+import hashlib
 import logging
 import sys
 import warnings
@@ -21,10 +22,11 @@ from equibench.errors import EquibenchError, ModelError, UsageError
 from equibench.foundation.atomic_files import writable
 from equibench.foundation.file_locks import locked
 from equibench.inference.forward_pass import out_of_memory
+from equibench.inference.model_outputs import Wrapper
 from equibench.inference.precision import resolve_device
 from equibench.loading.load import load_spec
 from equibench.loading.models import seeded
-from equibench.loading.weights import as_half, save_weights
+from equibench.loading.weights import as_half, save_weights, weights_file
 from equibench.models.recipes import Recipe
 from equibench.models.training_data import TrainingData
 from equibench.models.training_module import AtomicCheckpoints, Checkpoint, Lines, TrainingModule
@@ -103,6 +105,7 @@ def train(
     trained: dict[str, Any] = {
         "model": model.reference,
         "arguments": dict(model.arguments),
+        **_origin(model),
         "suite": images.training.name,
         "data": {
             "train": images.training.configuration,
@@ -157,7 +160,7 @@ def _fit(
     done = {"validation": measured, "versions": here["versions"], "commit": here["commit"]}
     trained = {**module.described, **done}
     if trainer.is_global_zero:
-        save_weights(module.network, out, trained, half=half)
+        save_weights(_bare(module.network), out, trained, half=half)
         checkpoint.unlink(missing_ok=True)
     return trained
 
@@ -181,6 +184,25 @@ def _alone(out: Path) -> Iterator[None]:
                     f"another training writes {out}: wait for it or choose another --out"
                 ) from None
         yield
+
+
+def _origin(model: Spec) -> dict[str, str]:
+    """What a network is beside its registered name: treated, and from which weights."""
+    origin = {} if model.mend is None else {"mend": model.mend}
+    if model.weights is not None:
+        content = weights_file(model).read_bytes()
+        origin |= {"from": model.weights, "from_sha256": hashlib.sha256(content).hexdigest()}
+    return origin
+
+
+def _bare(network: nn.Module) -> nn.Module:
+    """The network inside treatments: weights keep the names that they have without them."""
+    inner: Any = network
+    while isinstance(inner, Wrapper):
+        inner = inner.model
+    if not isinstance(inner, nn.Module):
+        raise UsageError(f"{type(inner).__name__} is a plain callable: nothing in it is trained")
+    return inner
 
 
 def _resumable(checkpoint: Path, described: Mapping[str, Any]) -> Path | None:

@@ -223,7 +223,8 @@ def probe(
     evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)
     cases = case_names(images, PROBED)
     found = evaluation.probe(cases)
-    typer.echo(probe_text(found, loaded.label, images.label))
+    inside = None if found.periodic else evaluation.inner_stride(cases)
+    typer.echo(probe_text(found, loaded.label, images.label, inside))
     written = error_map(found, out) if out is not None and found.error is not None else []
     if layers:
         text, more = layers_text(evaluation, cases, out)

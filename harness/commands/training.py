@@ -20,9 +20,17 @@ def train(
     suite: Annotated[
         str, typer.Option("-s", "--suite", metavar="SUITE", help="What it is trained on.")
     ],
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="WEIGHTS", help="Begin with these: a file, or packaged ones."
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="paper-mri, paper-ct, sample or sample-ct; by default the suite's."),
+        typer.Option(
+            help="paper-mri, paper-ct, sample, sample-ct, finetune; by default what fits."
+        ),
     ] = None,
     width: Annotated[str | None, typer.Option(help="Short for VARIANT,width=….")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
@@ -61,6 +69,7 @@ def train(
     Examples:
       equibench train unet-aps-3 -s mri-sample --preset sample --width 0.125
       equibench train unet-baseline -s fastmri --shift-augment 16 -o baseline-da.safetensors
+      equibench train unet-baseline,width=0.125,mend=aps -s mri-sample --from mri-sample
     """
     from equibench.registry.registries import MODELS
     from equibench.registry.specs import Spec, slug
@@ -80,8 +89,12 @@ def train(
     if width is not None:
         given = Spec.parse(f"{network.reference},width={width}").arguments
         network = replace(network, arguments={**network.arguments, **given})
+    if origin is not None:
+        if network.weights is not None:
+            raise UsageError(f"--from {origin} and weights={network.weights}: name one of them")
+        network = replace(network, weights=origin)
     MODELS.get(network.reference).check(network.arguments)
-    preset = preset or preset_for(images.reference)
+    preset = preset or ("finetune" if network.weights else preset_for(images.reference))
     chosen = recipe(
         preset,
         epochs=epochs,
@@ -98,7 +111,8 @@ def train(
         freeze_norm=freeze_norm,
     )
     augmented = "-da" if chosen.shift_augment else ""
-    name = f"{slug(network.reference)}{augmented}.safetensors"
+    treated = f"-{slug(network.mend)}" if network.mend else ""
+    name = f"{slug(network.reference)}{treated}{augmented}.safetensors"
     out = out or Path("weights") / slug(images.reference) / name
     hardware = Hardware(device, devices, strategy, precision, workers)
     try:

@@ -80,6 +80,9 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
             loaded = load_weights(model, spec, trust_pickle=trust_pickle)
             weights, trained = spec.weights, loaded.trained
             notes += [loaded.taken] if loaded.taken else []
+            treated = loaded.trained.get("mend")
+            if treated and treated != spec.mend:
+                notes.append(f"weights were trained with mend={treated}")
         with guarded(lambda error: f"{spec.label} cannot be described: {kind_and_reason(error)}"):
             provenance = _provenance(model, factory, entry.info)
     provenance |= {"trained": trained} if trained else {}

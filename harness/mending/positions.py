@@ -113,5 +113,4 @@ def traced() -> bool:
     """Whether operators are being written down, for a file or a proof."""
     from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return tracing or torch.compiler.is_compiling() or get_proxy_mode() is not None
+    return torch.compiler.is_compiling() or get_proxy_mode() is not None

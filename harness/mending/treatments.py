@@ -76,8 +76,8 @@ def average(n: int = 0) -> Treat:
 
 
 def _rewritten(model: Any, **changes: Any) -> Any:
-    from equibench.mending.plans import Plan
-    from equibench.mending.rewriting import Rewritten
+    from equibench.mending.rewriting.plans import Plan
+    from equibench.mending.rewriting.rewritten import Rewritten
 
     if isinstance(model, Rewritten):
         return model.also(**changes)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from equibench.errors import UsageError
+from equibench.evaluation.inner_stride import InnerStride
 from equibench.evaluation.model_on_suite import Evaluation
 from equibench.evidence.stride_probing import Probe
 from equibench.layers.adaptive_choices import adaptive_layers
@@ -19,7 +20,7 @@ from equibench.reports.tables.values import number
 __all__ = ["error_map", "layers_text", "probe_text"]
 
 
-def probe_text(found: Probe, label: str, suite: str) -> str:
+def probe_text(found: Probe, label: str, suite: str, inside: InnerStride | None = None) -> str:
     """A few lines: total stride, boundaries, rounding, and what all shifts cost."""
     height, width = found.size
     at = f"({found.at[0]}, {found.at[1]})"
@@ -38,12 +39,27 @@ def probe_text(found: Probe, label: str, suite: str) -> str:
             f"not circular, or the size does not divide: NMSE {deviation} at {at}, the best shift "
             f"tried; near the borders {found.border:.1f} times the error inside; floor {floor}"
         )
+        if inside is not None:
+            lines["inside"] = _inside(inside)
         lines["all shifts"] = (
             f"{height * width} evaluations an image, "
             f"about {number(height * width * found.seconds / 60, '.3g')} min"
         )
     longest = max(map(len, lines))
     return "\n".join(f"{name:{longest}}  {text}" for name, text in lines.items())
+
+
+def _inside(found: InnerStride) -> str:
+    """The stride with the borders left out, or that there is none."""
+    window = "×".join(map(str, found.window))
+    if not found.found:
+        return (
+            f"no displacement up to {found.tried} pixels commutes in the middle of windows of "
+            f"{window}: error {number(found.least, '.1e')} there, of sampling, of a receptive "
+            "field that is larger, or of what looks at the whole image"
+        )
+    stride = " × ".join(map(str, found.stride))
+    return f"stride {stride}; borders reach {found.reach} pixels (windows of {window}, displaced)"
 
 
 def layers_text(

@@ -7,8 +7,9 @@ from torch.nn import functional
 import equibench as eb
 from equibench.errors import UsageError
 from equibench.loading.load import load_spec
-from equibench.mending.plans import Plan
-from equibench.mending.rewriting import Rewritten, survey
+from equibench.loading.weights import read_weights
+from equibench.mending.rewriting.plans import Plan
+from equibench.mending.rewriting.rewritten import Rewritten, survey
 from equibench.registry.listing import listing
 from equibench.registry.specs import Spec
 
@@ -175,3 +176,51 @@ def test_and_by_a_decorator():
 
     network = Net()
     assert eb.mend(network, "nothing+nothing") is network
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_treated_network_is_fine_tuned_from_old_weights_and_what_is_written_fits_either(
+    cli, tmp_path
+):
+    (tmp_path / "suite.py").write_text(SUITE)
+    spec = "unet-baseline,width=0.03125"
+    common = ("-s", "suite.py:Tiny", "--epochs", 1, "--crops", 1, "--crop", 0)
+    assert cli("train", spec, *common, "-o", "old.safetensors")[0] == 0
+    status, _, said = cli(
+        "train", f"{spec},mend=aps", *common, "--from", "old.safetensors", "-o", "new.safetensors"
+    )
+    assert status == 0, said
+    described = read_weights(tmp_path / "new.safetensors").trained
+    assert described["preset"] == "finetune"
+    assert described["mend"] == "aps"
+    assert described["from"] == "old.safetensors"
+    plain = load_spec(Spec.parse(f"{spec},weights=new.safetensors"))
+    assert plain.notes == ("weights were trained with mend=aps",)
+    treated = load_spec(Spec.parse(f"{spec},mend=aps,weights=new.safetensors"))
+    assert treated.notes == ()
+    old = load_spec(Spec.parse(f"{spec},weights=old.safetensors")).model.state_dict()
+    new = plain.model.state_dict()
+    assert old.keys() == new.keys()
+    moved = [(new[k] - old[k]).norm() / old[k].norm() for k in new if k.endswith("weight")]
+    assert 0 < max(moved) < 0.5  # it began where the old ones ended
+
+
+SUITE = """
+import torch
+import equibench as eb
+
+
+class Tiny(eb.Suite):
+    name = "tiny"
+    parts = {"train": {"part": "train"}, "validation": {"part": "val"}}
+
+    def __init__(self, part="val"):
+        self.part = part
+
+    def cases(self):
+        return ["a", "b"]
+
+    def load(self, name):
+        image = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(ord(name)))
+        return eb.Case(name, image, image)
+"""

@@ -1,6 +1,7 @@
 """The model is what its registration says, and the suite can be measured."""
 
 import equibench as eb
+from equibench.testing import check_model, check_suite
 
 
 def test_the_circular_network_is_equivariant_and_the_other_is_not():
@@ -11,6 +12,11 @@ def test_the_circular_network_is_equivariant_and_the_other_is_not():
         for padding in ("circular", "zeros")
     }
     assert worst["circular"] < 1e-12 < worst["zeros"]
+
+
+def test_the_model_and_the_suite_keep_their_contracts():
+    check_model("example-resnet,padding=circular", size=(1, 32, 32))
+    check_suite("example-stripes")
 
 
 def test_every_case_has_a_ground_truth():

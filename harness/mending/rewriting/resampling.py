@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from equibench.errors import ModelError
-from equibench.mending.plans import Notes, Plan
 from equibench.mending.positions import moved
-from equibench.mending.sampling_grids import Grids, Unpaired
-from equibench.mending.wrapping import Sizes, Window
+from equibench.mending.rewriting.plans import Notes, Plan
+from equibench.mending.rewriting.sampling_grids import Grids, Unpaired
+from equibench.mending.rewriting.wrapping import Sizes, Window
 from equibench.models.blur import Blur
 from equibench.models.polyphase import polyphase_component, polyphase_index
 

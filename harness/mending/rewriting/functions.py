@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from equibench.mending.resampling import Resampling
-from equibench.mending.wrapping import Sizes, Window, each, enlarged, resized, wrapped
+from equibench.mending.rewriting.resampling import Resampling
+from equibench.mending.rewriting.wrapping import Sizes, Window, each, enlarged, resized, wrapped
 
 __all__ = ["HANDLERS"]
 

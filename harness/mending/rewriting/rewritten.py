@@ -20,11 +20,11 @@ from equibench.errors import ModelError
 from equibench.inference.adapters import further_inputs
 from equibench.inference.model_outputs import Wrapper
 from equibench.inference.placement import label_of
-from equibench.mending.functions import HANDLERS
 from equibench.mending.periods import probe_of, size_of
-from equibench.mending.plans import Change, Notes, Plan
 from equibench.mending.positions import traced
-from equibench.mending.resampling import Resampling
+from equibench.mending.rewriting.functions import HANDLERS
+from equibench.mending.rewriting.plans import Change, Notes, Plan
+from equibench.mending.rewriting.resampling import Resampling
 
 __all__ = ["Rewritten", "survey"]
 
