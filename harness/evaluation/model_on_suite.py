@@ -24,6 +24,7 @@ from equibench.evidence.residue_classes import Residues, settled
 from equibench.evidence.stride_probing import Probe, probe
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.forward_pass import out_of_memory
+from equibench.inference.model_outputs import frame_of
 from equibench.inference.placement import Placed, placed, told
 from equibench.inference.precision import numerics
 from equibench.measurement.batching import Loader, load_case
@@ -307,11 +308,16 @@ class Evaluation:
         settings, notes = where_it_runs(
             self.model,
             lambda: self._image(cases or list(islice(self.suite.cases(), 1))),
-            self.settings,
+            self.settings.on_grid(frame_of(self.model).output_scale, self.label),
         )
         return replace(self, settings=settings), notes
 
     def _probe(self, forward: Callable[[Tensor], Tensor], cases: Sequence[str]) -> Probe:
+        if frame_of(self.model).output_scale < 1:
+            raise ModelError(
+                f"{self.label}: of an output smaller than its input no total stride is found: give "
+                "it out.resize=bilinear in the place of out.scale"
+            )
         declared = told(self.model, "total_stride", 0) or self.declared
         declared = declared if isinstance(declared, int) and declared > 0 else None
         return self._within_memory(
