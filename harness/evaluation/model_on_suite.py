@@ -277,10 +277,11 @@ class Evaluation:
         place = f"{self.suite.label}, tiles"
         with placed(self.model, here.settings.device, here.settings.precision) as forward:
             return here._within_memory(
-                here.settings, lambda s: tiling(forward, here._alike(cases), s, self.label, place)
+                here.settings,
+                lambda s: tiling(forward, here.first_images(cases), s, self.label, place),
             )
 
-    def _alike(self, cases: Sequence[str]) -> list[Tensor]:
+    def first_images(self, cases: Sequence[str]) -> list[Tensor]:
         """The first images (1, C, H, W) of some cases, as far as they are of one size."""
         loaded = [load_case(self.suite, name) for name in cases]
         images = [case.input[:1] for case in loaded if not isinstance(case, DataError)]
@@ -291,7 +292,7 @@ class Evaluation:
     def _inner_stride(
         self, forward: Callable[[Tensor], Tensor], cases: Sequence[str]
     ) -> InnerStride | None:
-        alike = self._alike(cases)
+        alike = self.first_images(cases)
         place = f"{self.suite.label}, windows"
         for unit in UNITS:
 
