@@ -11,6 +11,7 @@ from equibench.commands.measuring import probe, quickstart, run
 from equibench.commands.mending import mend
 from equibench.commands.proving import prove
 from equibench.commands.reporting import report, table
+from equibench.commands.tiling import halo
 from equibench.commands.training import train
 from equibench.errors import EquibenchError
 from equibench.foundation.standard_streams import guard_streams
@@ -63,7 +64,7 @@ def _options(
 
 app.command()(quickstart)
 app.command("ls")(list_entries)
-for command in (run, table, report, probe, prove, mend, train, check):
+for command in (run, table, report, probe, prove, halo, mend, train, check):
     app.command()(command)
 app.command("compare")(compare_runs)
 app.add_typer(data_app, name="data")

@@ -2,10 +2,12 @@
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from tqdm import tqdm
 
 from equibench.commands.common_options import (
     Data,
@@ -20,6 +22,7 @@ from equibench.commands.reporting import finish, report, show
 from equibench.errors import UsageError
 
 if TYPE_CHECKING:
+    from equibench.evaluation.model_on_suite import Evaluation
     from equibench.runs.run_folder import RunFolder
 
 __all__ = ["probe", "quickstart", "run"]
@@ -181,6 +184,10 @@ def probe(
     layers: Annotated[
         bool, typer.Option("--layers", help="Measure every layer: which one is to blame.")
     ] = False,
+    sizes: Annotated[
+        str | None,
+        typer.Option("--sizes", metavar="A..B", help="At which sizes which shifts commute."),
+    ] = None,
     shifts: Annotated[
         str, typer.Option(help="For --layers; a handful, as for run.")
     ] = "random:n=4,max=16",
@@ -201,6 +208,7 @@ def probe(
       equibench probe unet-aps-3,width=0.125,weights=mri-sample
       equibench probe unet-baseline,width=0.125 --layers
       equibench probe repo/net.py:build -s photo-sample -o probed
+      equibench probe unet-aps,width=0.125 --sizes 64..96
     """
     from equibench.evaluation.model_on_suite import Evaluation
     from equibench.evidence.stride_probing import PROBED
@@ -222,6 +230,9 @@ def probe(
     settings = Settings.of(conditions)
     evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)
     cases = case_names(images, PROBED)
+    if sizes is not None:
+        _sweep(evaluation, cases, sizes, out)
+        return
     found = evaluation.probe(cases)
     inside = None if found.periodic else evaluation.inner_stride(cases)
     typer.echo(probe_text(found, loaded.label, images.label, inside))
@@ -231,6 +242,20 @@ def probe(
         typer.echo(f"\n{text}")
         written += more
     for file in written:
+        typer.echo(f"figure: {file}")
+
+
+def _sweep(evaluation: "Evaluation", cases: Sequence[str], sizes: str, out: Path | None) -> None:
+    """Say at which sizes which shifts commute."""
+    from equibench.evaluation.size_sweep import parse_sizes, sweep
+    from equibench.reports.diagnosis.sizes import sizes_figure, sizes_text
+
+    wanted = parse_sizes(sizes)
+    found = list(
+        tqdm(sweep(evaluation, cases, wanted), total=len(wanted), unit="size", leave=False)
+    )
+    typer.echo(sizes_text(found, evaluation.label, evaluation.suite.label))
+    for file in sizes_figure(found, out) if out is not None else []:
         typer.echo(f"figure: {file}")
 
 

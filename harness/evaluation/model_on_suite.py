@@ -13,6 +13,7 @@ from torch import Tensor
 
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError, ModelError
+from equibench.evaluation.halo import Tiling, tiling
 from equibench.evaluation.inner_stride import UNITS, InnerStride, inner_stride
 from equibench.evaluation.model_device import where_it_runs
 from equibench.evaluation.model_in_lanes import ModelInLanes, warm_up
@@ -23,6 +24,7 @@ from equibench.evidence.residue_classes import Residues, settled
 from equibench.evidence.stride_probing import Probe, probe
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.forward_pass import out_of_memory
+from equibench.inference.model_outputs import frame_of
 from equibench.inference.placement import Placed, placed, told
 from equibench.inference.precision import numerics
 from equibench.measurement.batching import Loader, load_case
@@ -263,12 +265,34 @@ class Evaluation:
         with placed(self.model, here.settings.device, here.settings.precision) as forward:
             return here._inner_stride(forward, cases)
 
+    def tiling(self, cases: Sequence[str]) -> Tiling:
+        """How tiles of the first images of some cases fit together.
+
+        Raises:
+            DataError: none of them can be loaded.
+            ModelError: the model raises, or returns what cannot be measured.
+            UsageError: the images are too small.
+        """
+        here, _ = self._where_it_runs(cases)
+        place = f"{self.suite.label}, tiles"
+        with placed(self.model, here.settings.device, here.settings.precision) as forward:
+            return here._within_memory(
+                here.settings,
+                lambda s: tiling(forward, here.first_images(cases), s, self.label, place),
+            )
+
+    def first_images(self, cases: Sequence[str]) -> list[Tensor]:
+        """The first images (1, C, H, W) of some cases, as far as they are of one size."""
+        loaded = [load_case(self.suite, name) for name in cases]
+        images = [case.input[:1] for case in loaded if not isinstance(case, DataError)]
+        if not images:
+            raise next(case for case in loaded if isinstance(case, DataError))
+        return [i.to(self.settings.device) for i in images if i.shape == images[0].shape]
+
     def _inner_stride(
         self, forward: Callable[[Tensor], Tensor], cases: Sequence[str]
     ) -> InnerStride | None:
-        loaded = [load_case(self.suite, name) for name in cases]
-        images = [c.input[:1] for c in loaded if not isinstance(c, DataError)]
-        alike = [i.to(self.settings.device) for i in images if i.shape == images[0].shape]
+        alike = self.first_images(cases)
         place = f"{self.suite.label}, windows"
         for unit in UNITS:
 
@@ -284,11 +308,16 @@ class Evaluation:
         settings, notes = where_it_runs(
             self.model,
             lambda: self._image(cases or list(islice(self.suite.cases(), 1))),
-            self.settings,
+            self.settings.on_grid(frame_of(self.model).output_scale, self.label),
         )
         return replace(self, settings=settings), notes
 
     def _probe(self, forward: Callable[[Tensor], Tensor], cases: Sequence[str]) -> Probe:
+        if frame_of(self.model).output_scale < 1:
+            raise ModelError(
+                f"{self.label}: of an output smaller than its input no total stride is found: give "
+                "it out.resize=bilinear in the place of out.scale"
+            )
         declared = told(self.model, "total_stride", 0) or self.declared
         declared = declared if isinstance(declared, int) and declared > 0 else None
         return self._within_memory(

@@ -31,7 +31,7 @@ SHIFTS = "grid:max=8,step=3"
 UPDATE = "--equivariance-update"
 WORSE = f"{UPDATE}=worse"
 
-_OPTIONS = ("shifts", "device", "precision", "batch", "seed", "seed_forward")
+_OPTIONS = ("metrics", "shifts", "device", "precision", "batch", "seed", "seed_forward")
 
 
 @dataclass
@@ -67,6 +67,7 @@ class Equivariance:
         nmse: Limit | None = None,
         ssim: Limit | None = None,
         delta_psnr: Limit | None = None,
+        limits: Mapping[str, Limit] | None = None,
         tolerance: float | Sequence[str] = (),
         outputs: bool = True,
         **options: Any,
@@ -77,13 +78,13 @@ class Equivariance:
             model: any callable from (B, C, H, W) to (B, C', H, W).
             images: (B, C, H, W), or whatever ``evaluate`` takes as data.
             targets: ground truths (B, C', H, W), for ΔPSNR.
-            nmse, ssim, delta_psnr: limits as for ``assert_shift_equivariant``; without any, the
+            nmse, ssim, delta_psnr, limits: as for ``assert_shift_equivariant``; without any, the
                 baseline is the limit.
             tolerance: what the baseline's figures may get worse by, as a share, or rules as for
                 ``equibench check --tolerance``.
             outputs: whether the unshifted outputs must be the baseline's, too; False for a
                 network that is trained anew.
-            options: ``shifts``, ``device``, ``precision``, ``batch``, ``seed`` and
+            options: ``metrics``, ``shifts``, ``device``, ``precision``, ``batch``, ``seed`` and
                 ``seed_forward``, as for ``assert_shift_equivariant``; they win over those of the
                 marker.
 
@@ -102,9 +103,9 @@ class Equivariance:
                 f"equivariance has no option {unknown[0]!r}: there are {', '.join(_OPTIONS)}"
             )
         self._calls += 1
-        limits = {"nmse": nmse, "ssim": ssim, "delta_psnr": delta_psnr}
-        if any(limit is not None for limit in limits.values()):
-            return self._limited(model, images, targets, limits, chosen)
+        asked = {"nmse": nmse, "ssim": ssim, "delta_psnr": delta_psnr, "limits": limits}
+        if any(limit is not None for limit in asked.values()):
+            return self._limited(model, images, targets, asked, chosen)
         suite = suite_of(images, targets)
         result = evaluate(model, suite, progress=False, **chosen)
         measured = _baseline(model, suite, result, chosen, outputs)
@@ -123,7 +124,7 @@ class Equivariance:
         model: Callable[[Tensor], Tensor],
         images: Any,
         targets: Any,
-        limits: Mapping[str, Limit | None],
+        limits: Mapping[str, Limit | Mapping[str, Limit] | None],
         options: Mapping[str, Any],
     ) -> Result:
         __tracebackhide__ = True

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor
 
 from equibench.errors import UsageError, reason
@@ -26,6 +26,14 @@ __all__ = ["AdapterKeys"]
 _IMAGENET = {"in.mean": "0.485/0.456/0.406", "in.std": "0.229/0.224/0.225"}
 
 PadMode = Literal["circular", "reflect", "replicate", "constant"]
+
+
+def _whole_factor(scale: float) -> float:
+    """A factor by which the output is larger or smaller, whole either way."""
+    whole = round(scale) if scale >= 1 else 1 / round(1 / scale)
+    if abs(whole - scale) > 1e-3:
+        raise ValueError("write a whole number, or 0.5, 0.25 … for a smaller output")
+    return whole
 
 
 class AdapterKeys(BaseModel):
@@ -50,7 +58,8 @@ class AdapterKeys(BaseModel):
         in_volume: the image becomes a volume (B, C, D, H, W): D copies of it, of whose output
             the middle slice is taken; with ``channels`` its channels are the slices.
         out_select: the member of a tuple or the key of a dict, nested ones as ``0/image``.
-        out_scale: the output is larger than the input by this factor (super-resolution).
+        out_scale: the output is larger than the input by this factor (super-resolution), or smaller
+            (0.5, 0.25): it is then compared on its own grid, at shifts that this divides.
         out_channel: the one channel that counts, from 0.
         out_channels: as ``in_channels``.
         out_resize: ``bilinear`` or ``nearest``, an output of another size is brought to the grid of
@@ -82,7 +91,7 @@ class AdapterKeys(BaseModel):
     in_volume: PositiveInt | Literal["channels"] | None = None
     in_NAME: Mapping[str, Scalar] = Field(default_factory=dict)
     out_select: int | str | None = None
-    out_scale: PositiveInt = 1
+    out_scale: Annotated[int | float, Field(gt=0), AfterValidator(_whole_factor)] = 1
     out_channel: Annotated[int, Field(ge=0)] | None = None
     out_channels: PositiveInt | None = None
     out_resize: Literal["bilinear", "nearest"] | None = None

@@ -144,10 +144,12 @@ class Adapted(nn.Module, Frame):
         if key not in self._similar:
             image = _smooth(x)
             output = self._through(image, self._normalisation(image))
+            larger = max(1, int(self.output_scale))
+            smaller = max(1, round(1 / self.output_scale))
+            given, made = avg_pool2d(image[:1].float(), smaller), output[:1].float()
             self._similar[key] = (
                 output.shape[1] == x.shape[1]
-                and _correlation(image[0], avg_pool2d(output[:1].float(), self.output_scale)[0])
-                >= _SIMILAR
+                and _correlation(given[0], avg_pool2d(made, larger)[0]) >= _SIMILAR
             )
         return self._similar[key]
 
@@ -234,13 +236,20 @@ class Adapted(nn.Module, Frame):
 
     def _image(self, output: Tensor, given: torch.Size, size: tuple[int, int]) -> Tensor:
         """(B, C, H, W) of an output, cropped back to what was there before it was padded."""
-        a, wanted = self.adaptation, [n * self.adaptation.out_scale for n in given[-2:]]
+        a = self.adaptation
+        whole = {(n * a.out_scale) % 1 == 0 for n in (*given[-2:], *size)}
+        if whole != {True}:
+            self._fail(
+                f"out.scale={a.out_scale:g} does not divide images of {size[0]}×{size[1]}: give it "
+                "others, or out.resize=bilinear in its place"
+            )
+        wanted = [int(n * a.out_scale) for n in given[-2:]]
         if a.in_volume is not None and output.ndim == 5:
             if a.in_volume == "channels":
                 output = output.flatten(1, 2)
             else:
                 output = output[:, :, output.shape[2] // 2]
-        self.resized = ""
+        self.resized = f"1/{round(1 / a.out_scale)}" if a.out_scale < 1 else ""
         if a.out_resize is not None and output.ndim == 4 and list(output.shape[-2:]) != wanted:
             self.resized = a.out_resize
             mode = "bilinear" if a.out_resize == "bilinear" else "nearest-exact"
@@ -251,7 +260,7 @@ class Adapted(nn.Module, Frame):
                 f"({given[0]}, C, {wanted[0]}, {wanted[1]})",
                 output,
             )
-        height, width = (n * a.out_scale for n in size)
+        height, width = (int(n * a.out_scale) for n in size)
         return output[..., :height, :width]
 
     def _channels(self, x: Tensor, wanted: int | None, key: str, whose: str) -> Tensor:

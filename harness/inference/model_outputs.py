@@ -27,16 +27,17 @@ class Frame:
     """What stands around a network and knows how its output relates to its input.
 
     Attributes:
-        output_scale: the output is larger than the input by this factor.
+        output_scale: the output is larger than the input by this factor, or smaller.
         labels: whether the output is class maps: 1 where a pixel is of a class.
         padded: whether the last images were padded and their output cropped.
-        resized: how the last output was brought to the grid of its images; empty where it was not.
+        resized: how the last output was brought to the grid of its images, or ``1/4`` where it is
+            compared on a coarser one; empty where it has theirs.
         added: what the last output was moved by to come into the units of the input, (B or 1, C
             or 1, 1, 1); None where it was not. Errors are relative to the output without it.
         unmoved: the last output without it, (B, C, H, W); None where nothing was added.
     """
 
-    output_scale: int = 1
+    output_scale: float = 1
     labels: bool = False
     padded: bool = False
     resized: str = ""
@@ -108,10 +109,10 @@ class Mismatch(NamedTuple):
     wanted: str
 
 
-def mismatch(output: object, images: Tensor, scale: int) -> Mismatch | None:
+def mismatch(output: object, images: Tensor, scale: float) -> Mismatch | None:
     """Whether an output is anything but a real tensor (B, C, sH, sW) beside its images."""
     batch, _, *size = images.shape
-    height, width = (n * scale for n in size)
+    height, width = (int(n * scale) for n in size)
     wanted = f"one tensor ({batch}, C, {height}, {width})"
     if not isinstance(output, Tensor):
         return Mismatch(described(output), wanted)

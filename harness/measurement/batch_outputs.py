@@ -60,11 +60,12 @@ class BatchOutputs:
 
     def corners(self, slots: Sequence[Slot]) -> Tensor:
         """Where the corners of some moved outputs lie on the references, (N, 2)."""
-        return self.transform.corners(self.elements[_numbers(slots)], self.scale)
+        corners = self.transform.corners(self.elements[_numbers(slots)], max(1, self.scale))
+        return corners // max(1, self.images.shape[-1] // self.raw.shape[-1])
 
     @property
     def scale(self) -> int:
-        """What outputs are larger by than images."""
+        """What outputs are larger by than images; 0 where they are smaller."""
         return self.raw.shape[-1] // self.images.shape[-1]
 
     def near_ties(self, slots: Sequence[Slot]) -> Tensor:

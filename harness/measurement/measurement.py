@@ -391,8 +391,8 @@ def _as_reference(case: OpenCase, scale: int) -> Tensor | None:
     if target is None:
         return None
     size = tuple(target.shape[2:])
-    if size == case.size and scale > 1:
-        return None  # of what super-resolution makes of a whole image
+    if size == case.size and scale != 1:
+        return None  # of another grid than the output's
     identity = case.transform.identity(case.size)
     if case.transform.moved_size(identity, case.size) == case.size:
         return target

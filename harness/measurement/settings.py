@@ -1,10 +1,12 @@
 """How models are evaluated, resolved for this machine."""
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
+from equibench.errors import ModelError
 from equibench.inference.precision import Precision, resolve_device
 from equibench.measurement.run_config import Conditions
 from equibench.transforms.circular_shift import Circular
@@ -78,6 +80,25 @@ class Settings:
         """Which circular shifts are asked for; None where none are."""
         circular = (each.plan for each in self.transforms if isinstance(each, Circular))
         return next(circular, None)
+
+    def on_grid(self, scale: float, label: str) -> "Settings":
+        """The settings for a model whose output is larger than its input by a factor, or smaller.
+
+        Raises:
+            ModelError: it is smaller, and compared at other elements than those that it divides.
+        """
+        if scale >= 1:
+            return self
+        step = round(1 / scale)
+        transforms = tuple(map(copy, self.transforms))
+        for each in transforms:
+            if not isinstance(each, Circular):
+                raise ModelError(
+                    f"{label}: an output of 1/{step} is compared under circular shifts alone, not "
+                    f"{each.label}: give it out.resize=bilinear in the place of out.scale"
+                )
+            each.plan = each.plan.coarser(step)
+        return replace(self, transforms=transforms)
 
     def under(self, transform: Transform) -> "Settings":
         """The settings for one transform alone."""

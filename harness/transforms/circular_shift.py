@@ -47,7 +47,7 @@ def align(outputs: Tensor, shifts: Tensor, images: Tensor) -> Tensor:
         shifts: (B, axes), by which the images were rolled.
         images: (B, C, *size).
     """
-    return roll(outputs, -shifts * (outputs.shape[-1] // images.shape[-1]))
+    return roll(outputs, -(shifts * outputs.shape[-1] // images.shape[-1]))
 
 
 @register_transform(CIRCULAR, summary="circular shifts by whole pixels")
@@ -85,8 +85,7 @@ class Circular(Transform):
         return image.roll([int(k) for k in element], tuple(range(-len(element), 0)))
 
     def undo(self, output: Tensor, element: Sequence[float], size: Size) -> Tensor:
-        scale = output.shape[-1] // size[-1]
-        return self.move(output, [-k * scale for k in element])
+        return self.move(output, [-(k * output.shape[-1] // size[-1]) for k in element])
 
     def compose(self, last: Sequence[float], first: Sequence[float], size: Size) -> Sequence[float]:
         return [a + b for a, b in zip(last, first, strict=True)]
@@ -95,7 +94,7 @@ class Circular(Transform):
         return roll(torch.stack(list(images)), elements)
 
     def align(self, outputs: Tensor, elements: Tensor, size: Size) -> Tensor:
-        return roll(outputs, -elements * (outputs.shape[-1] // size[-1]))
+        return roll(outputs, -(elements * outputs.shape[-1] // size[-1]))
 
     def corners(self, elements: Tensor, scale: int) -> Tensor:
         return -elements * scale

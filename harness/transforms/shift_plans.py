@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from equibench.errors import UsageError
+from equibench.errors import ModelError, UsageError
 from equibench.foundation.file_names import as_path
 from equibench.foundation.seeds import generator
 
@@ -44,6 +44,17 @@ class ShiftPlan(ABC):
     @abstractmethod
     def count(self, axes: int = 2) -> int | None:
         """Shifts per case along so many axes; None where it depends on the size of the image."""
+
+    def coarser(self, step: int) -> "ShiftPlan":
+        """The plan on a grid of every ``step``-th pixel, for outputs that are smaller.
+
+        Raises:
+            ModelError: there is none.
+        """
+        raise ModelError(
+            f"an output of 1/{step} is compared at shifts by multiples of {step}: take "
+            "--shifts random:… or grid:…, or out.resize=bilinear in the place of out.scale"
+        )
 
     def covers(self, size: tuple[int, ...]) -> int:
         """How many circular shifts of an image of ``size`` each of these stands for."""
@@ -94,6 +105,27 @@ class Random(ShiftPlan):
     def count(self, axes: int = 2) -> int:
         return self.n
 
+    def coarser(self, step: int) -> ShiftPlan:
+        return Coarser(Random(self.n, max(1, self.max // step)), step)
+
+
+@dataclass(frozen=True)
+class Coarser(ShiftPlan):
+    """Shifts of a plan, each ``step`` times as far."""
+
+    seeded: ClassVar[bool] = True
+
+    plan: ShiftPlan
+    step: int
+
+    def shifts(self, seed: int, suite: str, case: str, size: tuple[int, ...]) -> Shifts:
+        coarse = tuple(n // self.step for n in size)
+        shifts: Shifts = self.plan.shifts(seed, suite, case, coarse) * self.step
+        return shifts
+
+    def count(self, axes: int = 2) -> int | None:
+        return self.plan.count(axes)
+
 
 @dataclass(frozen=True)
 class Grid(ShiftPlan):
@@ -122,6 +154,9 @@ class Grid(ShiftPlan):
 
     def count(self, axes: int = 2) -> int:
         return len(self._grid(axes))
+
+    def coarser(self, step: int) -> ShiftPlan:
+        return Coarser(Grid(max(1, self.max // step), max(1, self.step // step)), step)
 
 
 @dataclass(frozen=True)

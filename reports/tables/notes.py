@@ -37,7 +37,10 @@ def notes_of(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
     resized = [(line["resized"], line["model"]) for line in _where(summary, "resized")]
     for how in dict.fromkeys(how for how, _ in resized):
         who = ", ".join(dict.fromkeys(model for mine, model in resized if mine == how))
-        notes.append(f"output resized to the grid of the input ({how}): {who}")
+        grid = f"output resized to the grid of the input ({how})"
+        if how.startswith("1/"):
+            grid = f"compared on the output's grid, {how} of the input's, at shifts that it divides"
+        notes.append(f"{grid}: {who}")
     return notes
 
 

@@ -374,3 +374,28 @@ def test_it_works_with_xdist(project):
         "test_net.py::test_again", "test_net.py::test_net"
     ]  # fmt: skip
     assert len(list((project.path / "report").rglob("worst.npz"))) == 2
+
+
+LABELS = """
+import equibench as eb
+
+def test_labels(equivariance, images):
+    model = eb.adapt(net, "out.labels=threshold:0.4")
+    equivariance(model, images, metrics=("iou",), limits={"eq_iou": LIMIT})
+"""
+
+
+def test_labels_are_held_to_limits_on_their_metrics(project):
+    project(source=NET + LABELS.replace("LIMIT", "0.0")).assert_outcomes(passed=1)
+    result = project(source=NET + LABELS.replace("LIMIT", "0.999"))
+    result.assert_outcomes(failed=1)
+    assert any("worst equivariance IoU is 0." in message for message in messages(result))
+
+
+def test_a_baseline_holds_metrics_of_labels(project):
+    source = NET + LABELS.replace(', limits={"eq_iou": LIMIT}', "")
+    project("--equivariance-update", source=source).assert_outcomes(passed=1)
+    project(source=source).assert_outcomes(passed=1)
+    result = project(source=weaker(source))
+    result.assert_outcomes(failed=1)
+    assert "eq_iou" in result.stdout.str()

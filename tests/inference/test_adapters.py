@@ -346,3 +346,61 @@ def test_an_isolated_model_says_that_its_output_was_resized(cli, tmp_path):
     )  # fmt: skip
     assert status == 0, err
     assert "output resized to the grid of the input (nearest): net" in out
+
+
+@pytest.mark.parametrize("frame", ["canonical", "reference"])
+@pytest.mark.parametrize(("factor", "scale"), [(2, "0.5"), (4, "0.25")])
+def test_a_smaller_output_is_compared_on_its_own_grid_at_shifts_that_it_divides(
+    factor, scale, frame
+):
+    images = torch.randn(2, 1, 32, 48, generator=torch.Generator().manual_seed(0))
+    net = nn.Conv2d(1, 2, 3, stride=factor, padding=1)
+    model = eb.adapt(net, f"out.scale={scale}")
+    result = eb.evaluate(model, images, shifts="random:n=5,max=12", frame=frame, progress=False)
+    rows = result.rows[result.rows["draw"] > 0]
+    assert len(rows) == 10
+    for row in rows.itertuples():
+        assert row.dy % factor == row.dx % factor == 0
+        x = images[int(row.case)][None]
+        with torch.no_grad():
+            y, shifted = net(x).double(), net(x.roll((row.dy, row.dx), (2, 3))).double()
+        back = shifted.roll((-row.dy // factor, -row.dx // factor), (2, 3))
+        error = float((back - y).square().sum() / y.square().sum())
+        assert row.eq_nmse == pytest.approx(error, rel=1e-4)
+    said = f"compared on the output's grid, 1/{factor} of the input's, at shifts that it divides"
+    assert said in summary_table(result.summary)
+
+
+def test_a_circular_network_commutes_with_the_shifts_that_its_smaller_grid_divides():
+    images = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    net = nn.Conv2d(1, 3, 3, stride=4, padding=1, padding_mode="circular")
+    model = eb.adapt(net, "out.scale=0.25,out.labels=argmax")
+    grid = "grid:max=16,step=4"
+    rows = eb.evaluate(model, images, metrics=["iou"], shifts=grid, progress=False).rows
+    assert len(rows) == 2 * 64
+    assert (rows["eq_iou"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("adapters", "options", "said"),
+    [
+        (
+            "out.scale=0.25",
+            {"shifts": "all"},
+            "an output of 1/4 is compared at shifts by multiples",
+        ),
+        ("out.scale=0.25", {"shifts": "paper"}, "take --shifts random:… or grid:…, or out.resize"),
+        ("out.scale=0.25", {"shifts": "", "transforms": ["d4"]}, "circular shifts alone, not d4"),
+        ("out.scale=0.125", {}, "out.scale=0.125 does not divide images of 20×20: give it others"),
+    ],
+)
+def test_what_a_smaller_grid_cannot_be_compared_at_is_refused(adapters, options, said):
+    model = eb.adapt(nn.Conv2d(1, 1, 3, stride=4, padding=1), adapters)
+    with pytest.raises(ModelError) as refused:
+        eb.evaluate(model, torch.randn(1, 1, 20, 20), progress=False, **options)
+    assert said in str(refused.value)
+
+
+def test_a_factor_that_is_whole_neither_way_is_refused():
+    with pytest.raises(UsageError, match=r"out\.scale = 0\.3: write a whole number, or 0\.5"):
+        eb.adapt(half, "out.scale=0.3")
