@@ -55,7 +55,7 @@ def _layer(model: nn.Module, image: Tensor, shift: Pair, precision: Precision) -
     table = table[table["breaks"]]
     if table.empty:
         return ""
-    worst = table.loc[table["local"].idxmax()]
+    worst = table.iloc[int(table["local"].to_numpy().argmax())]
     return f"layer to blame: {worst['name']} ({worst['kind']}, local NMSE {worst['local']:.2g})"
 
 
