@@ -43,7 +43,7 @@ class Recipe(BaseModel):
     lr_step: PositiveInt
     lr_factor: PositiveFloat
     warmup: NonNegativeInt = 0
-    clip: float = 1.0
+    clip: float = Field(default=1.0, ge=0)
     crop: NonNegativeInt = 0
     crops: PositiveInt = 1
     shift_augment: NonNegativeInt = 0

@@ -32,7 +32,7 @@ def train(
             help="paper-mri, paper-ct, sample, sample-ct, finetune; by default what fits."
         ),
     ] = None,
-    width: Annotated[float | None, typer.Option(help="Short for VARIANT,width=….")] = None,
+    width: Annotated[str | None, typer.Option(help="Short for VARIANT,width=….")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images per step, over all devices.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam, at the start.")] = None,
@@ -53,8 +53,8 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order, crops and shifts.")] = 0,
     half: Annotated[bool, typer.Option("--half", help="Store the weights as float16.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    devices: Annotated[int, typer.Option(help="How many of them.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
     strategy: Annotated[str, typer.Option(help="Lightning's, for several: ddp, fsdp …")] = "auto",
     precision: Annotated[str, typer.Option(help="32-true, 16-mixed or bf16-mixed.")] = "32-true",
     workers: Annotated[int, typer.Option(help="Processes that load images, each device.")] = 0,
@@ -87,7 +87,8 @@ def train(
     from equibench.models.training import train as fit
 
     if width is not None:
-        network = replace(network, arguments={**network.arguments, "width": width})
+        given = Spec.parse(f"{network.reference},width={width}").arguments
+        network = replace(network, arguments={**network.arguments, **given})
     if origin is not None:
         if network.weights is not None:
             raise UsageError(f"--from {origin} and weights={network.weights}: name one of them")

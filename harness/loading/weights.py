@@ -166,7 +166,7 @@ def _refuse_others(trained: Mapping[str, Any], spec: Spec) -> None:
     if name is None:
         return
     theirs = Spec(str(name), dict(trained.get("arguments", {})))
-    if theirs.reference != spec.reference:
+    if not _same_network(theirs.reference, spec.reference):
         wrong = f"{theirs.label}, not of {Spec(spec.reference, spec.arguments).label}"
     else:
         entry = MODELS.get(spec.reference)
@@ -178,3 +178,12 @@ def _refuse_others(trained: Mapping[str, Any], spec: Spec) -> None:
         asked = ", ".join(f"{key}={wants[key]}" for key in differing)
         wrong = f"{spec.reference} with {given}, not with {asked}"
     raise ModelError(f"{spec.label}: weights={spec.weights} are of {wrong}")
+
+
+def _same_network(one: str, other: str) -> bool:
+    """Whether two references name one network; files may lie elsewhere under the same name."""
+    if one == other:
+        return True
+    files = [reference.rpartition(":") for reference in (one, other)]
+    names = {(as_path(path).name, attribute) for path, _, attribute in files}
+    return len(names) == 1 and all(path.endswith(".py") for path, *_ in files)

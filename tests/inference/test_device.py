@@ -90,8 +90,3 @@ def test_the_environment_holds_for_whoever_measures(monkeypatch, cli):
     eb.evaluate(model, eb.ImageCases(images), progress=False)
     eb.assert_shift_equivariant(model, images)
     assert devices == {CPU}
-    pytest.importorskip("pytorch_lightning")
-    from equibench.models.training import _accelerator
-
-    assert _accelerator("auto") == "cpu"
-    assert _accelerator("cuda") == "cuda"
