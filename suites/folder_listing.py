@@ -8,6 +8,7 @@ from glob import iglob
 from pathlib import Path
 
 from equibench.errors import UnavailableError
+from equibench.foundation.file_names import as_text
 from equibench.suites.image_files import SUFFIXES
 
 __all__ = ["ORDERS", "Partners", "image_files", "stem_of", "suffix_of"]
@@ -111,6 +112,6 @@ class Partners:
         if self._files is None:
             files: dict[str, list[str]] = {}
             for name in image_files(self.folder, "", "name"):
-                files.setdefault(stem_of(name), []).append(name)
+                files.setdefault(stem_of(as_text(name)), []).append(name)
             self._files = files
-        return self._files.get(stem_of(image), [])
+        return self._files.get(stem_of(as_text(image)), [])

@@ -8,6 +8,7 @@ if the strip begins on the model's grid.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from math import lcm
 
 import torch
@@ -146,7 +147,8 @@ class _Trial:
     def sizes(self) -> tuple[int | None, int | None]:
         """The least square image that the model takes, and the step to the next."""
         largest = min(self.images[0].shape[-2:])
-        taken = [n for n in range(largest, max(0, largest - 65), -1) if self._takes(n)]
+        candidates = range(largest, max(0, largest - 65), -1)
+        taken = list(islice((n for n in candidates if self._takes(n)), 2))
         if len(taken) < 2:
             return None, None
         step = taken[0] - taken[1]

@@ -1,5 +1,7 @@
 """Anyone's images: any folder, in numbers that follow from the type of each file."""
 
+import os
+
 import imagecodecs
 import nibabel
 import nrrd
@@ -265,6 +267,17 @@ def test_ground_truths_are_paired_by_path_and_stem_and_each_missing_one_is_named
     suite = folder(tmp_path / "in", targets=tmp_path / "out")
     with pytest.raises(DataError, match=r"b\.png has 2 files, b\.npy, b\.png in targets="):
         suite.load("b.png")
+
+
+def test_a_name_that_is_no_utf_8_has_its_partner_too(tmp_path):
+    name = os.fsdecode(b"caf\xe9.npy")
+    for part in ("in", "out"):
+        (tmp_path / part).mkdir()
+        np.save(tmp_path / part / name, FLOATS)
+    suite = folder(tmp_path / "in", targets=tmp_path / "out")
+    (case,) = case_names(suite)
+    assert case == r"caf\xe9.npy"
+    torch.testing.assert_close(suite.load(case).target[0, 0], torch.from_numpy(FLOATS))
 
 
 def test_ground_truths_below_the_folder_are_no_cases(tmp_path):
