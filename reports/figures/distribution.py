@@ -4,6 +4,7 @@ No error is left out in silence: exact zeros have a place of their own at the le
 NaN or infinite is counted in a note.
 """
 
+from collections.abc import Mapping
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ from equibench.reports.figures.style import (
     plain,
     style,
 )
-from equibench.reports.findings.run_data import RunData, short_names, shorten
+from equibench.reports.findings.leaderboard import shown_names
+from equibench.reports.findings.run_data import RunData, shorten
 from equibench.statistics.averages import quantiles
 
 if TYPE_CHECKING:
@@ -44,9 +46,9 @@ def distribution_figure(data: RunData, width: float = PAGE) -> "Figure":
     rows, suites = data.shifted, data.suites
     models = {suite: data.models_of(suite) for suite in suites}
     most, shared = max(map(len, models.values())), len(set(map(tuple, models.values()))) == 1
-    names = short_names(data.models, 24)
+    names = shown_names(data, 24)
     errors = rows["eq_nmse"].to_numpy(dtype=np.float64)
-    axis, notes = LogAxis.of(errors), _not_drawn(rows)
+    axis, notes = LogAxis.of(errors), _not_drawn(rows, shown_names(data, 32))
     room = 1 if width <= COLUMN else _PANELS if shared else _PANELS - 1
     columns = min(len(suites), room)
     lines = ceil(len(suites) / columns)
@@ -115,10 +117,10 @@ def _draw(panel: "Axes", y: int, rows: pd.DataFrame, axis: LogAxis) -> None:
     )
 
 
-def _not_drawn(rows: pd.DataFrame) -> list[str]:
+def _not_drawn(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
     """A line for each model and suite with errors that no axis can show."""
     finite = np.isfinite(rows["eq_nmse"].to_numpy(dtype=np.float64))
-    keys, names = ["suite", "model"], short_names(list(rows["model"].unique()), 32)
+    keys = ["suite", "model"]
     missing = rows[~finite].groupby(keys, sort=False).size()
     sizes = rows.groupby(keys, sort=False).size()
     notes = [

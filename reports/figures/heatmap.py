@@ -22,7 +22,8 @@ from equibench.reports.figures.style import (
     plain,
     style,
 )
-from equibench.reports.findings.run_data import RunData, short_names, shorten
+from equibench.reports.findings.leaderboard import shown_names
+from equibench.reports.findings.run_data import RunData, shorten
 from equibench.reports.findings.shift_maps import ShiftLattice
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def heatmap_figure(data: RunData, width: float = PAGE) -> "Figure | None":
     ]
     blocks = [block for _, block in lines]
     titled = [block != above for block, above in zip(blocks, [None, *blocks], strict=False)]
-    titles = short_names(data.models, 2 * _TITLE)
+    titles = shown_names(data, 2 * _TITLE)
     side = min((width - (1.6 if wide else 0.6)) / columns, 1.2)
     height = (0.4 if wide else 1.0) + (0.85 * side + 0.2) * len(lines) + 0.2 * sum(titled)
     with style():

@@ -18,8 +18,8 @@ from equibench.reports.figures.style import (
     plain,
     style,
 )
-from equibench.reports.findings.leaderboard import subset_name
-from equibench.reports.findings.run_data import RunData, short_names, shorten
+from equibench.reports.findings.leaderboard import shown_names, subset_name
+from equibench.reports.findings.run_data import RunData, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ def ranking_figure(data: RunData, width: float = PAGE) -> "Figure":
     columns = min(len(parts), 1 if width <= COLUMN else _PANELS)
     lines, most = ceil(len(parts) / columns), max(len(part) for _, part in parts)
     every = data.summary[["eq_nmse_mean", "eq_nmse_worst"]].to_numpy(np.float64).ravel()
-    axis, names = LogAxis.of(every), short_names(data.models, 24)
+    axis, names = LogAxis.of(every), shown_names(data, 24)
     reasons = _without_interval(data.summary)
     with style():
         figure = new_figure(width, 1.3 + 0.14 * len(reasons) + lines * (0.45 + 0.17 * most))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from equibench.reports.findings.published_results import paper_name
-from equibench.reports.findings.run_data import RunData
+from equibench.reports.findings.run_data import RunData, short_names
 
-__all__ = ["Score", "Standing", "leaderboard", "network_names", "subset_name"]
+__all__ = ["Score", "Standing", "leaderboard", "network_names", "shown_names", "subset_name"]
 
 _ERROR = "eq_nmse_mean"
 
@@ -73,9 +73,16 @@ def subset_name(suite: str, group: str) -> str:
 
 
 def network_names(data: RunData) -> dict[str, str]:
-    """What each label of a run is called over suites: the paper's name where it is unambiguous."""
+    """What each label of a run is called where it is shown.
+
+    The paper's name, else the label without its arguments; the label itself where that would call
+    two networks of a suite alike.
+    """
     described = data.manifest.get("models", {})
-    names = {label: paper_name(described.get(label, {})) or label for label in data.models}
+    names = {
+        label: paper_name(described.get(label, {})) or label.partition(",")[0]
+        for label in data.models
+    }
     clash = {
         name
         for suite in data.suites
@@ -83,6 +90,13 @@ def network_names(data: RunData) -> dict[str, str]:
         if number > 1
     }
     return {label: label if name in clash else name for label, name in names.items()}
+
+
+def shown_names(data: RunData, width: int) -> dict[str, str]:
+    """``network_names`` of at most so many characters."""
+    names = network_names(data)
+    short = short_names(list(dict.fromkeys(names.values())), width)
+    return {label: short[name] for label, name in names.items()}
 
 
 def _by_subset(

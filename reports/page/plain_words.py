@@ -9,7 +9,7 @@ import pandas as pd
 
 from equibench.errors import UsageError
 from equibench.registry.registries import SUITES
-from equibench.reports.findings.leaderboard import subset_name
+from equibench.reports.findings.leaderboard import network_names, subset_name
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.values import number, of_labels
 from equibench.transforms.transform import CIRCULAR, element_name
@@ -59,6 +59,7 @@ class Sentence:
 
     run: str
     model: str
+    network: str
     text: str
     robust: bool
 
@@ -80,7 +81,8 @@ def cards(runs: Mapping[str, RunData]) -> list[Card]:
         if data.summary.empty:
             continue
         for key, part in data.summary.groupby(["suite", "group"], sort=False):
-            shown = part["model"] if len(runs) == 1 else part["model"] + f" ({run})"
+            shown = part["model"].map(network_names(data))
+            shown = shown if len(runs) == 1 else shown + f" ({run})"
             parts.setdefault((str(key[0]), str(key[1])), []).append(part.assign(model=shown))
     return [
         _card(subset_name(*key), _about(names[key[0]]), pd.concat(found))
@@ -92,12 +94,14 @@ def sentences(runs: Mapping[str, RunData]) -> list[Sentence]:
     """One for each model of each run, in their order."""
     found = []
     for run, data in runs.items():
+        names = network_names(data)
         for model in data.models:
             lines = data.summary[data.summary["model"] == model].to_dict("records")
             text = _sentence(lines)
             if model in data.untrained:
                 text += " Its weights are untrained."
-            found.append(Sentence(run, model, text, all(line["flips"] == 0 for line in lines)))
+            robust = all(line["flips"] == 0 for line in lines)
+            found.append(Sentence(run, model, names[model], text, robust))
     return found
 
 

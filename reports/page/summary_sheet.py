@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from equibench.reports.findings.leaderboard import subset_name
+from equibench.reports.findings.leaderboard import network_names, subset_name
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.grid import Block, Cell, Name
 from equibench.reports.tables.values import (
@@ -31,6 +31,7 @@ class Entry:
     run: str
     subset: str
     model: str
+    network: str
     cells: list[Cell]
 
 
@@ -72,6 +73,7 @@ def sheet(runs: Mapping[str, RunData]) -> Sheet:
     kinds = [kind for column in shown for kind in _kinds(column, shown[0])]
     kinds += [_Kind(column, "mean") for column in quality]
     probes = {run: data.manifest.get("probes", {}) for run, data in runs.items()}
+    called = {run: network_names(data) for run, data in runs.items()}
     covering = any(data.covering for data in runs.values())
     blocks = _blocks(kinds)
     blocks.append(Block("", [Name("floor")]))
@@ -88,7 +90,8 @@ def sheet(runs: Mapping[str, RunData]) -> Sheet:
             cells.append(Cell(number(floor, ".1e"), value=floor))
             if covering:
                 cells += _covered(line, probes[run].get(model, {}).get(suite))
-            entries.append(Entry(run, subset_name(suite, str(line["group"])), model, cells))
+            subset = subset_name(suite, str(line["group"]))
+            entries.append(Entry(run, subset, model, called[run][model], cells))
     return Sheet(blocks, entries)
 
 

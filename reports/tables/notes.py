@@ -9,6 +9,7 @@ from equibench.evidence.words import EVIDENCE
 from equibench.foundation.rounding import far_above
 from equibench.reports.findings.run_data import UNTRAINED
 from equibench.reports.tables.values import number
+from equibench.transforms.transform import CIRCULAR
 
 __all__ = ["notes_of", "unrepeatable"]
 
@@ -27,7 +28,7 @@ def notes_of(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
         notes.append(f"{UNTRAINED}: {who} (networks start from a fixed seed)")
     notes += _evidence(summary)
     notes += [_contradicted(line) for line in _where(summary, "contradicted")]
-    notes += [_tied(line) for line in _where(summary, "tied")]
+    notes += [_tied(line) for line in _where(summary, "tied") if _is_circular(line)]
     notes += [_immeasurable(line) for line in _where(summary, "eq_nmse_worst") if _is_zero(line)]
     notes += [_drowned(line) for line in _where(summary, "floor_nmse") if _is_drowned(line)]
     notes += [unrepeatable(line) for line in _where(summary, "repeatability")]
@@ -64,6 +65,11 @@ def _evidence(summary: pd.DataFrame) -> list[str]:
             share = f"; up to {part['could_deviate'].max():.1%} of the shifts could deviate (95 %)"
         notes.append(f"worst{who}: over all circular shifts, {word}{share}")
     return notes
+
+
+def _is_circular(line: Mapping[Any, Any]) -> bool:
+    """Only circular shifts move all components alike: elsewhere ties are one reason of many."""
+    return bool(line.get("transform", CIRCULAR) == CIRCULAR)
 
 
 def _tied(line: Mapping[Any, Any]) -> str:

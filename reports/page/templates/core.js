@@ -19,7 +19,10 @@ for (const series of data.series) {
 
 const several = data.runs.length > 1;
 const subsets = [...new Set(data.series.map((s) => s.subset))];
-const titleOf = (series) => (several ? `${series.model} (${series.run})` : series.model);
+const names = new Map(data.series.map((s) => [`${s.run}\n${s.model}`, s.network]));
+// what a model is called where it is shown; its whole spec stands in tooltips and the provenance
+const nameOf = ({ run, model }) => names.get(`${run}\n${model}`) ?? model;
+const titleOf = (shown) => (several ? `${nameOf(shown)} (${shown.run})` : nameOf(shown));
 const metricOf = (key) => data.metrics.find((m) => m.key === key);
 const heading = (metric) => `${metric.title}${metric.unit ? ` [${metric.unit}]` : ""}`;
 
@@ -32,7 +35,7 @@ const matches = (model) => model.toLowerCase().includes(state.query);
 const shows = ({ run, subset, model }) =>
   (run === undefined || state.runs.has(run)) &&
   (subset === undefined || state.subsets.has(subset)) &&
-  (model === undefined || matches(model));
+  (model === undefined || matches(model) || matches(nameOf({ run, model })));
 // in the order of the models, the runs of each side by side
 const order = [...new Set(data.series.map((s) => s.model))];
 const seriesOf = (subset) =>

@@ -2,7 +2,7 @@
 
 function shot(picture) {
   const { numbers } = picture, [dy, dx] = picture.shift;
-  const name = several ? `${picture.model} (${picture.run})` : picture.model;
+  const name = titleOf(picture);
   const row = element("div", { class: "row" });
   const put = (node, words) => row.append(element("div", {}, node, words));
   const image = (source, what) => element("img", { src: source, alt: `${what}, ${name}`, loading: "lazy" });
@@ -31,7 +31,7 @@ function shot(picture) {
   return element(
     "figure",
     { class: "shot", "data-run": picture.run, "data-subset": picture.subset, "data-model": picture.model },
-    element("h3", {}, name, element("small", {}, ` on ${picture.subset}, ${picture.case}, shift ${shiftText(dy, dx)}`)),
+    element("h3", { title: picture.model }, name, element("small", {}, ` on ${picture.subset}, ${picture.case}, shift ${shiftText(dy, dx)}`)),
     row,
     element("figcaption", { class: "numbers" },
       ...facts.map(([title, [value, format, unit]]) =>

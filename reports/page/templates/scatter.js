@@ -138,7 +138,7 @@ function pareto(subset) {
           `worst ${metric.title} ${text(x, ".2g")}${unit}, ${s.stats[metric.key].case}`,
           `mean ${quality.title} ${text(s.quality[quality.key], quality.format)}${unit}`,
         ];
-        return { x, y: s.quality[quality.key], name: s.model, run: s.run, lines };
+        return { x, y: s.quality[quality.key], name: nameOf(s), run: s.run, lines };
       });
     return {
       points,
@@ -163,7 +163,7 @@ function pairs(view) {
         `${view.x}: mean ${metric.title} ${text(x)}`,
         `${view.y}: mean ${metric.title} ${text(y)}`,
       ];
-      return [{ x, y, name: a.model, run: a.run, lines }];
+      return [{ x, y, name: nameOf(a), run: a.run, lines }];
     });
     const xScale = new LogScale(points.map((p) => p.x), metric.zero);
     const yScale = new LogScale(points.map((p) => p.y), metric.zero);
