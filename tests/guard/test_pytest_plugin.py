@@ -271,8 +271,8 @@ def test_the_marker_has_settings_the_closest_wins_and_a_call_beats_both(project)
     result = project(source=source)
     result.assert_outcomes(passed=1, failed=1)
     assert messages(result) == [
-        "equibench.errors.UsageError: equivariance has no option 'shift': there are shifts, "
-        "device, precision, batch, seed, seed_forward"
+        "equibench.errors.UsageError: equivariance has no option 'shift': there are metrics, "
+        "shifts, device, precision, batch, seed, seed_forward"
     ]
 
 
