@@ -56,7 +56,7 @@ def test_median_and_worst_are_marked(make):
 def test_errors_that_cannot_be_drawn_are_counted_in_a_note(two_suites):
     figure = distribution_figure(RunData.read(two_suites))
     note = figure.get_supxlabel()
-    assert "not drawn: 16 of 16 errors of unet-aps on photo-sample, NaN or infinite" in note
+    assert "not drawn: 16 of 16 errors of APS on photo-sample, NaN or infinite" in note
 
 
 def test_an_error_below_1e_18_counts_as_zero(make):
@@ -81,7 +81,7 @@ def test_the_panels_of_a_heat_map_share_one_scale(two_suites):
     figure = heatmap_figure(RunData.read(two_suites))
     *panels, bar = figure.axes
     assert len(panels) == 4
-    assert [panel.get_title() for panel in panels] == ["unet-baseline", "unet-aps", "", ""]
+    assert [panel.get_title() for panel in panels] == ["Baseline", "APS", "", ""]
     assert panels[0].get_ylabel() == "mri-sample\ndy [pixels]"
     assert figure.get_supxlabel() == "shift dx [pixels]"
     assert len({panel.collections[0].norm.vmin for panel in panels}) == 1
@@ -121,7 +121,7 @@ def test_figures_are_png_and_pdf_with_stable_names(two_suites, tmp_path):
     before = dict(mpl.rcParams)
     written = figures(two_suites, tmp_path / "out")
     names = [file.relative_to(tmp_path / "out").as_posix() for file in written]
-    stems = [f"{name}{width}" for name in FIGURES for width in ("", "-column")]
+    stems = [f"{name}{width}" for name in FIGURES if name != "border" for width in ("", "-column")]
     assert names == [f"figures/{stem}.{kind}" for stem in stems for kind in ("png", "pdf")]
     assert written[0].read_bytes().startswith(b"\x89PNG")
     assert written[1].read_bytes().startswith(b"%PDF")

@@ -43,9 +43,9 @@ def test_the_sheet_says_where_every_circular_shift_counts(make):
 
 def test_cards_name_the_most_and_the_least_robust(two_suites):
     mri, photo = cards({"run": RunData.read(two_suites)})
-    assert mri.best.models == ("unet-aps",)
+    assert mri.best.models == ("APS",)
     assert mri.best.says == "does not change beyond rounding"
-    assert mri.worst.models == ("unet-baseline",)
+    assert mri.worst.models == ("Baseline",)
     assert mri.worst.says.replace("\N{NO-BREAK SPACE}", " ") == (
         "changes by 7.7 % on average, 8.9 % at worst"
     )
