@@ -65,7 +65,7 @@ class Suite(ABC):
     clamp: float | None = None
     """Outputs are clamped to ±clamp before scale and offset."""
     axes: int = 2
-    """Of its images in space: 1 for signals (N, C, L), 3 for volumes (N, C, D, H, W)."""
+    """Of its images in space; two are what models are measured on."""
     images_per_case: int = 1
     """About how many; a unit of work holds fewer cases where they are large."""
     parts: Mapping[str, Mapping[str, str | bool]] = {}
@@ -96,10 +96,7 @@ class Suite(ABC):
 
 @dataclass
 class ImageCases(Suite):
-    """A suite over images that are in memory: (B, C, H, W), and targets where there are any.
-
-    Signals (B, C, L) and volumes (B, C, D, H, W) are images, too.
-    """
+    """A suite over images that are in memory: (B, C, H, W), and targets where there are any."""
 
     images: Tensor
     targets: Tensor | None = None
