@@ -78,9 +78,9 @@ def test_the_commands_of_the_guide_run_in_their_order(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
     (tmp_path / "test_net.py").write_text(source.replace('"circular"', '"zeros"'))
     done = execute("pytest", tmp_path)
-    (shown,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    shown = "".join(re.findall(r"```text\n(.*?)```", text, re.DOTALL))
     said = [line for line in shown.splitlines() if "…" not in line]
-    assert len(said) == 2
+    assert len(said) == 3
     assert [line for line in said if f"E       {line}" not in done.stdout.splitlines()] == []
 
 
