@@ -49,7 +49,7 @@ def test_no_script_but_the_pages_own_may_run(two_suites):
 def test_the_page_says_what_was_measured_on_what(two_suites):
     text = text_of(render({"run": RunData.read(two_suites)}))
     assert "2 networks processed 64 shifted images of 2 data sets" in text
-    assert "Most robust unet-aps: output does not change beyond rounding." in text
+    assert "Most robust APS: output does not change beyond rounding." in text
     assert "Untrained: unet-baseline. An untrained network starts from a fixed seed" in text
     assert "derived from the test data of pyradiomics" in text
     assert "abc-dirty" in text
@@ -231,7 +231,7 @@ def test_a_click_sorts_and_a_second_one_turns_round(visit, two_suites):
     worst = page.locator("#sheet thead tr").nth(1).locator("th button").nth(2)
     assert worst.inner_text() == "worst"
     worst.click()
-    first = ["unet-aps", "unet-baseline", "unet-baseline", "unet-aps"]  # NaN is last
+    first = ["APS", "Baseline", "Baseline", "APS"]  # NaN is last
     assert models(page) == first
     worst.click()
     column = page.locator("#sheet th[aria-sort=descending]")
@@ -243,9 +243,9 @@ def test_a_click_sorts_and_a_second_one_turns_round(visit, two_suites):
 def test_filters_leave_what_matches(visit, two_suites):
     page = visit([two_suites])
     page.fill("#query", "APS")
-    assert models(page) == ["unet-aps", "unet-aps"]
+    assert models(page) == ["APS", "APS"]
     page.locator(".chips").get_by_role("button", name="photo-sample").click()
-    assert models(page) == ["unet-aps"]
+    assert models(page) == ["APS"]
     assert page.locator(".card:visible h2").all_inner_texts() == ["mri-sample"]
     assert page.locator("#matches").inner_text() == "1 of 4 lines match the filter."
 
@@ -255,7 +255,7 @@ def test_hovering_a_cell_names_shift_value_and_case(visit, two_suites):
     canvas = drawn(page.locator("#shift-charts canvas").first)
     canvas.hover(position={"x": 40, "y": 40})
     lines = page.locator("#tip").inner_text().splitlines()
-    assert lines[:2] == ["unet-baseline", "shift (−3, −3) pixels, mri-sample"]
+    assert lines[:2] == ["Baseline", "shift (−3, −3) pixels, mri-sample"]
     assert lines[2:] == ["mean NMSE 7.5e-03", "worst 8.0e-03, c1"]
 
 
@@ -276,7 +276,7 @@ def test_sorting_needs_no_mouse(visit, two_suites):
     page = visit([two_suites])
     page.locator("#sheet th button").first.focus()
     page.keyboard.press("Enter")
-    assert models(page) == ["unet-aps", "unet-aps", "unet-baseline", "unet-baseline"]
+    assert models(page) == ["APS", "APS", "Baseline", "Baseline"]
 
 
 def test_the_theme_follows_the_system_until_it_is_chosen(visit, two_suites):
@@ -298,7 +298,7 @@ def test_metric_scale_and_lines_can_be_chosen(visit, two_suites):
     canvas = drawn(page.locator("#shift-charts canvas").first)
     canvas.hover(position={"x": 40, "y": 40})
     assert "mean ΔPSNR 0.075" in page.locator("#tip").inner_text()
-    page.get_by_label("Lines").select_option("unet-baseline")
+    page.get_by_label("Lines").select_option("Baseline")
     drawn(page.locator("#distribution-charts canvas").first).focus()
     page.keyboard.press("ArrowDown")
     assert "c0, shift (−3, −3)" in page.locator("#live").inner_text()
