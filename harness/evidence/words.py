@@ -61,7 +61,8 @@ def summary_of_today(summary: pd.DataFrame) -> pd.DataFrame:
     if "transform" not in summary:
         summary = summary.assign(transform=CIRCULAR)
     if "evidence" in summary:
-        text = ["evidence", "repeatability"]  # a file cannot tell what is empty from what is not
+        # a file cannot tell what is empty from what is not
+        text = [name for name in ("evidence", "repeatability", "resized") if name in summary]
         return summary.assign(**summary[text].astype(object).fillna("").astype("str"))
     by_class = summary["evaluated"] < summary["shifts"]
     word = _word(summary, by_class)
