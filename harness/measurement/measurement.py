@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from equibench.cases.suite import Suite, data_range, in_units
+from equibench.cases.suite import Suite, data_range, in_units, per_image
 from equibench.errors import DataError, EquibenchError, ModelError
 from equibench.inference.forward_pass import call
 from equibench.inference.model_outputs import frame_of, shape
@@ -47,7 +47,7 @@ class Forward:
     """A model in its place.
 
     Args:
-        model: (B, C, H, W) to (B, C', H, W), on its device and in its precision.
+        model: (B, C, *size) to (B, C', *size), on its device and in its precision.
         near_ties: of the last forward pass, (B,), where the model has APS layers.
     """
 
@@ -235,7 +235,9 @@ class Measurement:
         if ties is None or len(ties) != self.settings.batch:
             ties = raw.new_full((len(items),), torch.nan)
         frame = frame_of(forward.model)
-        added = None if frame.added is None else frame.added.double().expand(len(images), -1, 1, 1)
+        added = frame.added
+        if added is not None:
+            added = added.double().expand(len(images), *added.shape[1:])
         done = frame.padded, frame.resized, frame.labels
         return BatchOutputs(raw, images, transform, elements, ties.double(), *done, added)
 
@@ -259,7 +261,7 @@ class Measurement:
         return [self._sums(batch, group) for group in worked_on_at_once(slots, batch)]
 
     def _outputs(self, batch: BatchOutputs, slots: Sequence[Slot]) -> Tensor:
-        """Outputs (N, C, H, W) in the coordinates of the images and the units of the truth.
+        """Outputs (N, C, *size) in the coordinates of the images and the units of the truth.
 
         Without what an adapter adds to them: errors are relative to what the model gives.
         """
@@ -271,10 +273,10 @@ class Measurement:
         return in_units(outputs, self.suite.clamp, scale, offset, batch.added_to(slots))
 
     def _moved(self, outputs: Tensor, batch: BatchOutputs, slots: Sequence[Slot]) -> Tensor:
-        """Outputs (N, C, H, W) as they are held against a ground truth."""
+        """Outputs (N, C, *size) as they are held against a ground truth."""
         if batch.added is None:
             return outputs
-        return outputs + batch.added_to(slots) * units_of(slots)[0][:, None, None, None]
+        return outputs + batch.added_to(slots) * per_image(units_of(slots)[0], outputs)
 
     def _close(self, case: OpenCase, batch: BatchOutputs) -> None:
         """Make references of a case's unshifted outputs, and compare them with the truth."""

@@ -16,6 +16,7 @@ from equibench.reports.figures.style import BLUE, FONT, ORANGE, PAGE, new_figure
 from equibench.reports.findings.run_data import shorten
 from equibench.reports.tables.markup import escape_markdown
 from equibench.reports.tables.values import NONE, number
+from equibench.transforms.transform import as_shift, shift_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +72,7 @@ def findings(layers: pd.DataFrame) -> list[str]:
     where = f"The first activation that does not follow the image is that of {_name(first)}"
     if first["breaks"]:
         cause = ""
-    elif first["stride_y"] < 1 or first["stride_x"] < 1:
+    elif any(stride < 1 for stride in _strides(first)):
         cause = ", which upsamples: the position that downsampling chose is lost before it"
     else:
         cause = ", which does not break it: what does lies between it and the layers before"
@@ -105,7 +106,7 @@ def _on_flips(found: Flips) -> list[str]:
     return [
         f"{count}{weight}.",
         f"The worst of them: case {worst['case']}, image {worst['image']}, shift "
-        f"({worst['dy']}, {worst['dx']}), NMSE {_error(worst['eq_nmse'])}, at {layers}.",
+        f"{as_shift(shift_of(worst))}, NMSE {_error(worst['eq_nmse'])}, at {layers}.",
     ]
 
 
@@ -192,11 +193,15 @@ def _name(line: Mapping[str, Any]) -> str:
 
 
 def _stride(line: Mapping[str, Any]) -> str:
-    """2, or 1/2 where a layer upsamples; both axes where they differ."""
-    if isnan(line["stride_y"]):
-        return NONE
-    axes = [f"{s:g}" if s >= 1 else f"1/{1 / s:g}" for s in (line["stride_y"], line["stride_x"])]
-    return axes[0] if axes[0] == axes[1] else "×".join(axes)
+    """2, or 1/2 where a layer upsamples; all axes where they differ."""
+    axes = [f"{s:g}" if s >= 1 else f"1/{1 / s:g}" for s in _strides(line)]
+    return "×".join(axes if len(set(axes)) > 1 else axes[:1]) or NONE
+
+
+def _strides(line: "Mapping[str, Any] | pd.Series[Any]") -> list[float]:
+    """Along each axis that there is."""
+    every = (float(line.get(f"stride_{axis}", np.nan)) for axis in "zyx")
+    return [stride for stride in every if not isnan(stride)]
 
 
 def _error(value: float) -> str:

@@ -310,7 +310,10 @@ def test_worst_means_worst_of_all_images_whatever_the_batch():
     [
         ({"model": abs}, "builtin_function_or_method has no layers to attribute to: give a "
          "torch.nn.Module"),
-        ({"images": torch.zeros(4, 4)}, "images of shape (4, 4): attribution needs (B, C, H, W)"),
+        ({"images": torch.zeros(4, 4)}, "images of shape (4, 4): attribution needs (B, C, H, W), "
+         "signals (B, C, L) or volumes (B, C, D, H, W)"),
+        ({"shifts": [(1, 0, 0)]}, "a shift of 3 pixels is none of images with 2 axes: give one "
+         "number for each axis"),
         ({"shifts": []}, "attribution over no shifts: name at least one"),
         ({"batch": 1}, "batch=1: the floor of layers needs at least 2 images a pass"),
     ],
