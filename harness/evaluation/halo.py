@@ -61,7 +61,7 @@ class Tiling:
     """How tiles fit together without a seam, or that no halo helps.
 
     Args:
-        axes: by name, y and x.
+        axes: by name, y and x of images (z of volumes).
         least, step: square sizes that the model takes: ``least`` + n · ``step``, in pixels; None
             where that was not found.
     """
@@ -83,14 +83,17 @@ def tiling(
     label: str,
     place: str,
 ) -> Tiling:
-    """Cut images (1, C, H, W) of one size into strips, at more and more offsets.
+    """Cut images (1, C, *size) of one size into strips, at more and more offsets.
 
     Raises:
         ModelError: the model raises, or returns what cannot be measured.
         UsageError: the images are too small.
     """
     trial = _Trial(forward, images, settings, label, place)
-    axes = {name: trial.axis(dim) for name, dim in (("y", -2), ("x", -1))}
+    count = images[0].ndim - 2
+    axes = {
+        name: trial.axis(dim) for name, dim in zip("zyx"[-count:], range(2, 2 + count), strict=True)
+    }
     least, step = trial.sizes()
     return Tiling(axes, least, step)
 
@@ -146,7 +149,7 @@ class _Trial:
 
     def sizes(self) -> tuple[int | None, int | None]:
         """The least square image that the model takes, and the step to the next."""
-        largest = min(self.images[0].shape[-2:])
+        largest = min(self.images[0].shape[2:])
         candidates = range(largest, max(0, largest - 65), -1)
         taken = list(islice((n for n in candidates if self._takes(n)), 2))
         if len(taken) < 2:
@@ -159,7 +162,8 @@ class _Trial:
 
     def _takes(self, n: int) -> bool:
         with suppress(ModelError, UsageError):
-            self._outputs(self.images[0][..., :n, :n])
+            image = self.images[0]
+            self._outputs(image[(..., *[slice(n)] * (image.ndim - 2))])
             return True
         return False
 
@@ -198,7 +202,7 @@ class _Trial:
         return worst
 
     def _outputs(self, images: Tensor) -> Tensor:
-        """Outputs (n, C', H, W) in float64."""
+        """Outputs (n, C', *size) in float64."""
         batch = max(self.settings.batch, len(images))
         each = images[filled(len(images), batch).to(images.device)]
         return call(self.forward, each, self.label, self.place)[: len(images)].to(torch.float64)

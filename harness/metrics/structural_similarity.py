@@ -51,7 +51,7 @@ class SSIM(Metric):
         if any(n < side for n, side in zip(reference.shape[2:], window, strict=True)):
             raise UsageError(
                 f"{self.title} needs images of at least {_by(window)} pixels, not "
-                f"{_by(reference.shape[2:])}"
+                f"{_by(reference.shape[2:])}: give it larger ones, or --metrics nmse,psnr"
             )
         reference = reference.to(torch.promote_types(reference.dtype, torch.float32))
         n = prod(window)
