@@ -41,7 +41,7 @@ def parse_transform(text: str) -> Transform:
         elif drawn:
             raise UsageError(f"{text!r}: {name} draws no shifts; it takes {', '.join(taken)}")
         entry.check(arguments)
-        _numbers(name, arguments, {key: taken[key].default for key in arguments if key in taken})
+        _numbers(name, arguments, taken)
         with guarded(
             lambda error: f"transform {text!r} cannot be built: {kind_and_reason(error)}",
             UsageError,
@@ -53,12 +53,16 @@ def parse_transform(text: str) -> Transform:
     return transform
 
 
-def _numbers(name: str, arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """See that what is a number by default is given as one."""
-    for key, default in defaults.items():
-        if isinstance(default, int | float) and not isinstance(arguments[key], int | float):
+def _numbers(
+    name: str, arguments: Mapping[str, Any], taken: Mapping[str, inspect.Parameter]
+) -> None:
+    """See that what is a number by default, and no text as well, is given as one."""
+    for key, value in arguments.items():
+        default = taken[key].default if key in taken else None
+        number = isinstance(default, int | float) and "str" not in str(taken[key].annotation)
+        if number and not isinstance(value, int | float):
             raise UsageError(
-                f"transform {name!r}: {key}={arguments[key]} is no number: write "
+                f"transform {name!r}: {key}={value} is no number: write "
                 f"{name}:{key}={max(1, default)}"
             )
 

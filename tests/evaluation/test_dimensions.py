@@ -165,7 +165,7 @@ def test_a_long_signal_has_the_same_sums_on_any_number_of_cores():
 
 
 def test_columns_of_what_has_no_columns_are_left_out_with_the_metrics_that_do():
-    with pytest.raises(eb.ModelError, match="ssim-columns is of images.*--metrics nmse,psnr,ssim"):
+    with pytest.raises(eb.ModelError, match=r"ssim-columns is of images.*--metrics nmse,psnr,ssim"):
         eb.evaluate(nn.Identity(), noise(1), metrics=["ssim-columns"], progress=False)
     assert ssim_columns.unfit(torch.zeros(1, 1, 8, 8), labels=False) is None
 
@@ -195,8 +195,16 @@ def test_adapters_pad_normalise_and_resize_along_every_axis(dims):
 
 
 @dims
-@pytest.mark.parametrize("transform", ["crop:random:n=2,max=2,window=8", "fourier:n=2",
-                                       "tile:size=8", "intensity", "circular:grid:max=2,step=2"])  # fmt: skip
+@pytest.mark.parametrize(
+    "transform",
+    [
+        "crop:random:n=2,max=2,window=8",
+        "fourier:n=2",
+        "tile:size=8",
+        "intensity",
+        "circular:grid:max=2,step=2",
+    ],
+)
 def test_a_pointwise_network_commutes_with_every_transform(dims, transform):
     """But for what interpolation rounds."""
     model = CONV[dims](1, 1, 1, bias=False)
