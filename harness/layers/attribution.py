@@ -30,6 +30,7 @@ from equibench.inference.precision import Precision, numerics
 from equibench.layers.layer_calls import LayerCall, LayerCalls
 from equibench.layers.map_alignment import (
     Displacement,
+    error_inside,
     error_of_moves,
     error_over_all_moves,
     fourier_move,
@@ -44,7 +45,7 @@ __all__ = ["COLUMNS", "attribute"]
 
 COLUMNS = (
     *("name", "kind", "call", "shape", "stride_y", "stride_x"),
-    *("local", "cumulative", "floor", "breaks", "lost", "reason"),
+    *("local", "inside", "cumulative", "floor", "breaks", "lost", "reason"),
 )
 """Of an attribution: see :func:`attribute`."""
 
@@ -87,6 +88,10 @@ def attribute(
         ``local``: its own inputs are rolled by the integers next to d (index tensors stay as they
         are) and its output f(T x) is compared with f(x) under all integer moves m: the smallest
         ‖T_m f(x) − f(T x)‖² / ‖f(x)‖². Worst over images and shifts.
+        ``inside``: of a layer that breaks, its local error with borders left out, those of the
+        frame and those that its input's shift brings into it, each an eighth of the map wide; 0
+        where it is rounding: such a layer only pads, others sample. NaN where the map has no
+        inside.
         ``cumulative``: its activation for the shifted image against that for the unshifted one
         moved by d: the smaller NMSE of a Fourier move by d itself and of the integer moves next
         to it. Worst over images and shifts.
@@ -164,6 +169,7 @@ class _Line:
     shape: str = ""
     stride: tuple[float, ...] = ()
     local: float = nan
+    inside: float = nan
     cumulative: float = nan
     floor: float = nan
     reasons: list[str] = field(default_factory=list)
@@ -208,9 +214,10 @@ class _Trace:
             strides = line.stride or (nan,) * len(self.size)
             missing = (nan,) * (2 - len(strides))  # a signal has no rows
             shown = (line.name, line.kind, line.call, line.shape, *missing, *strides)
-            errors = (line.local, line.cumulative)
-            above = [error > rounding for error in errors]
-            lines.append((*shown, *errors, line.floor, *above, "; ".join(line.reasons)))
+            breaks, lost = line.local > rounding, line.cumulative > rounding
+            inside = 0.0 if line.inside <= rounding else line.inside
+            errors = (line.local, inside if breaks else nan, line.cumulative, line.floor)
+            lines.append((*shown, *errors, breaks, lost, "; ".join(line.reasons)))
         return pd.DataFrame(lines, columns=[*COLUMNS[:4], *_strides(len(self.size)), *COLUMNS[6:]])
 
     def _line(self, call: LayerCall) -> _Line:
@@ -264,7 +271,12 @@ class _Trace:
                 line.leave_out("local: its output changes its shape")
                 return
             near = neighbours(_times(move, ratio))
-            line.worsen("local", error_over_all_moves(reference, moved, near, self.enough))
+            errors = error_over_all_moves(reference, moved, near, self.enough)
+            line.worsen("local", errors)
+            if not bool((errors <= self.enough).all()):
+                inside = error_inside(reference, moved, near)
+                if inside is not None:
+                    line.worsen("inside", inside)
 
     def _moves(self, scale: Displacement, size: Sequence[int]) -> list[Size]:
         """The integer shifts of a map next to what the image's shifts come to at its scale."""

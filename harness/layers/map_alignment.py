@@ -12,7 +12,14 @@ from equibench.metrics.squared_error import nmse
 from equibench.transforms.circular_shift import roll
 from equibench.transforms.transform import Size
 
-__all__ = ["Displacement", "error_of_moves", "error_over_all_moves", "fourier_move", "neighbours"]
+__all__ = [
+    "Displacement",
+    "error_inside",
+    "error_of_moves",
+    "error_over_all_moves",
+    "fourier_move",
+    "neighbours",
+]
 
 Displacement = tuple[Fraction, ...]
 """In samples of a map along each axis; fractional where the image's shift is no multiple of a
@@ -68,3 +75,30 @@ def error_over_all_moves(
     best = torch.fft.irfftn(cross, s=size, dim=dims).flatten(1).argmax(dim=1)
     moves = torch.stack(torch.unravel_index(best, size), dim=1)
     return torch.minimum(error, nmse(roll(reference, moves), moved, 1.0))
+
+
+def error_inside(reference: Tensor, moved: Tensor, near: Iterable[Size]) -> Tensor | None:
+    """The smallest error (B,) over some moves of ``reference`` (B, C, *size), borders left out.
+
+    What lies within an eighth of the size of a border of the frame, or of where a move brings one,
+    does not count; the error is relative to all of the reference.
+
+    Returns:
+        None where nothing else is left under one of the moves.
+    """
+    size, dims = reference.shape[2:], tuple(range(2, reference.ndim))
+    energy = reference.double().square().flatten(1).sum(dim=1)
+    errors = []
+    for move in near:
+        inside = torch.ones(size, dtype=torch.bool, device=reference.device)
+        for axis, (n, k) in enumerate(zip(size, move, strict=True)):
+            at = torch.arange(n, device=reference.device)
+            away = torch.stack([torch.minimum(p, n - 1 - p) for p in (at, (at - k) % n)])
+            each = (away >= max(1, n // 8)).all(dim=0)
+            inside &= each.reshape([-1, *[1] * (len(size) - axis - 1)])
+        if not inside.any():
+            return None
+        gap = (reference.double().roll(move, dims) - moved.double()) * inside
+        errors.append(gap.square().flatten(1).sum(dim=1))
+    least = torch.stack(errors).amin(dim=0)
+    return torch.where(least == 0, least, least / energy)

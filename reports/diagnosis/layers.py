@@ -39,7 +39,8 @@ def layer_table(layers: pd.DataFrame) -> str:
     reasons = list(dict.fromkeys(filter(None, layers["reason"])))
     lines = []
     for line in _records(layers):
-        marks = [word for word in ("breaks", "lost") if line[word]]
+        breaks = "breaks at borders" if _only_pads(line) else "breaks"
+        marks = [word for word, on in ((breaks, line["breaks"]), ("lost", line["lost"])) if on]
         marks += [f"[{reasons.index(line['reason']) + 1}]"] if line["reason"] else []
         lines.append(
             [
@@ -65,6 +66,14 @@ def findings(layers: pd.DataFrame) -> list[str]:
     else:
         names = _list([_name(line) for line in _records(breaking)])
         said = [f"{len(breaking)} of {len(measured)} layers break equivariance: {names}."]
+        padding = [_name(line) for line in _records(breaking) if _only_pads(line)]
+        if len(padding) == len(breaking):
+            said.append("All of them do at their borders alone, as padding does.")
+        elif padding:
+            said.append(
+                f"{len(padding)} of them do at their borders alone, as padding does: "
+                f"{_list(padding)}."
+            )
     lost = np.flatnonzero(layers["lost"])
     if not len(lost):
         return [*said, "Every activation follows the image."]
@@ -196,6 +205,11 @@ def _stride(line: Mapping[str, Any]) -> str:
     """2, or 1/2 where a layer upsamples; all axes where they differ."""
     axes = [f"{s:g}" if s >= 1 else f"1/{1 / s:g}" for s in _strides(line)]
     return "×".join(axes if len(set(axes)) > 1 else axes[:1]) or NONE
+
+
+def _only_pads(line: Mapping[str, Any]) -> bool:
+    """Whether a layer that breaks does not with its borders left out."""
+    return bool(line["breaks"]) and line["inside"] == 0
 
 
 def _strides(line: "Mapping[str, Any] | pd.Series[Any]") -> list[float]:
