@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from equibench.cases.suite import Suite
-from equibench.evaluation.model_on_suite import Evaluation, units
+from equibench.evaluation.model_on_suite import Evaluation
 from equibench.foundation.validation import checked
 from equibench.guard.assertion import statistic
 from equibench.inference.placement import label_of
@@ -18,6 +18,7 @@ from equibench.inference.precision import Precision
 from equibench.loading.suites import case_names, suite_of
 from equibench.measurement.run_config import Conditions
 from equibench.measurement.settings import Settings
+from equibench.measurement.work_units import units
 from equibench.statistics.summary import columns
 
 __all__ = ["FEW_SHIFTS", "device_of", "rows_of", "settings_for", "shift_consistency"]
