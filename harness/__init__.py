@@ -6,7 +6,7 @@
 
 Everything that users call stands here. The rooms below import one another in one direction only:
 foundation, registry, state, cases and transforms and metrics, inference, measurement, evidence,
-loading, statistics, evaluation, layers, runs, guard, mending, commands.
+loading, statistics, evaluation, layers, runs, guard, mending, integrations, commands.
 """
 
 from importlib import import_module
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from equibench.evidence.proof import prove
     from equibench.guard.assertion import assert_shift_equivariant
     from equibench.inference.adapters import adapt
+    from equibench.integrations.loss import shift_consistency_loss
+    from equibench.integrations.training import shift_consistency
     from equibench.layers.attribution import attribute
     from equibench.layers.index_flips import trace_flips
     from equibench.loading.load import load_model
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         list_models,
         list_reports,
         list_suites,
+        list_trackers,
         list_transforms,
         list_treatments,
     )
@@ -47,11 +50,13 @@ if TYPE_CHECKING:
         register_model,
         register_report,
         register_suite,
+        register_tracker,
         register_transform,
         register_treatment,
     )
     from equibench.runs.run_folder import RunFolder
     from equibench.runs.runner import run
+    from equibench.runs.trackers import Tracker
     from equibench.transforms.transform import Transform
 
 __all__ = [
@@ -65,6 +70,7 @@ __all__ = [
     "RunConfig",
     "RunFolder",
     "Suite",
+    "Tracker",
     "Transform",
     "UnavailableError",
     "UsageError",
@@ -76,6 +82,7 @@ __all__ = [
     "list_models",
     "list_reports",
     "list_suites",
+    "list_trackers",
     "list_transforms",
     "list_treatments",
     "load_model",
@@ -86,9 +93,12 @@ __all__ = [
     "register_model",
     "register_report",
     "register_suite",
+    "register_tracker",
     "register_transform",
     "register_treatment",
     "run",
+    "shift_consistency",
+    "shift_consistency_loss",
     "trace_flips",
 ]
 
@@ -99,6 +109,8 @@ _HOMES = {
     "evidence.proof": ("prove",),
     "guard.assertion": ("assert_shift_equivariant",),
     "inference.adapters": ("adapt",),
+    "integrations.loss": ("shift_consistency_loss",),
+    "integrations.training": ("shift_consistency",),
     "layers.attribution": ("attribute",),
     "layers.index_flips": ("trace_flips",),
     "loading.load": ("load_model",),
@@ -111,6 +123,7 @@ _HOMES = {
         "list_models",
         "list_reports",
         "list_suites",
+        "list_trackers",
         "list_transforms",
         "list_treatments",
     ),
@@ -119,11 +132,13 @@ _HOMES = {
         "register_model",
         "register_report",
         "register_suite",
+        "register_tracker",
         "register_transform",
         "register_treatment",
     ),
     "runs.run_folder": ("RunFolder",),
     "runs.runner": ("run",),
+    "runs.trackers": ("Tracker",),
     "transforms.transform": ("Transform",),
 }
 

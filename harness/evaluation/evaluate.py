@@ -10,7 +10,7 @@ import pandas as pd
 from torch import Tensor
 from tqdm import tqdm
 
-from equibench.evaluation.model_on_suite import Evaluation, units
+from equibench.evaluation.model_on_suite import Evaluation
 from equibench.evidence.certificate import Proof
 from equibench.evidence.repeatability import Repeatability
 from equibench.evidence.stride_probing import PROBED, Probe
@@ -21,6 +21,7 @@ from equibench.loading.load import load_spec
 from equibench.loading.suites import case_names, suite_of
 from equibench.measurement.run_config import Conditions
 from equibench.measurement.settings import Frame, Settings
+from equibench.measurement.work_units import units
 from equibench.registry.registries import DISPLAYS
 from equibench.registry.specs import Spec
 from equibench.statistics.summary import summarize

@@ -1,12 +1,14 @@
-"""Where a model runs that cannot be moved: a closure over tensors, an export for the CPU alone."""
+"""What a device allows: where a model runs that cannot be moved, and how many images fit."""
 
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from equibench.cases.suite import Suite
 from equibench.errors import EquibenchError, ModelError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.validation import checked
@@ -17,7 +19,9 @@ from equibench.inference.precision import numerics
 from equibench.measurement.run_config import Conditions
 from equibench.measurement.settings import Settings
 
-__all__ = ["device_of", "where_it_runs"]
+__all__ = ["device_of", "where_it_runs", "within_memory"]
+
+T = TypeVar("T")
 
 
 def where_it_runs(
@@ -58,6 +62,28 @@ def device_of(
     for note in notes:
         warnings.warn(f"{label}: {note}", stacklevel=3)
     return settings.device
+
+
+def within_memory(label: str, suite: Suite, settings: Settings, work: Callable[[Settings], T]) -> T:
+    """Do a piece of work; the batch is halved while memory runs out, for this piece alone.
+
+    Raises:
+        ModelError: there is no room for a single image.
+    """
+    batch = settings.batch
+    while True:
+        try:
+            with numerics(settings.precision):
+                return work(replace(settings, batch=batch))
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        if batch == 1:
+            raise ModelError(
+                f"{label} runs out of memory on {suite.label} with one image at a time: take a "
+                "smaller model or another --device"
+            )
+        batch //= 2
 
 
 def _fault(model: Callable[[Tensor], Tensor], image: Tensor, settings: Settings) -> str | None:

@@ -8,22 +8,20 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-import pandas as pd
 from torch import Tensor
 
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError, ModelError
 from equibench.evaluation.halo import Tiling, tiling
 from equibench.evaluation.inner_stride import UNITS, InnerStride, inner_stride
-from equibench.evaluation.model_device import where_it_runs
+from equibench.evaluation.model_device import where_it_runs, within_memory
 from equibench.evaluation.model_in_lanes import ModelInLanes, warm_up
 from equibench.evidence.certificate import Proof
 from equibench.evidence.proof import prove
 from equibench.evidence.repeatability import Repeatability, repeatability
-from equibench.evidence.residue_classes import Residues, settled
+from equibench.evidence.residue_classes import by_class
 from equibench.evidence.stride_probing import Probe, probe
 from equibench.foundation.foreign_code import guarded, kind_and_reason
-from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.model_outputs import frame_of
 from equibench.inference.placement import Placed, placed, told
 from equibench.inference.precision import numerics
@@ -33,31 +31,10 @@ from equibench.measurement.row_table import suite_metrics
 from equibench.measurement.settings import Settings
 from equibench.transforms.circular_shift import Circular
 from equibench.transforms.shift_plans import DEFAULT_SHIFTS, All, parse_shifts
-from equibench.transforms.transform import Transform
 
-__all__ = ["Evaluation", "Ready", "forwards_per_case", "units"]
+__all__ = ["Evaluation", "Ready"]
 
 T = TypeVar("T")
-
-FORWARDS_PER_UNIT = {"cpu": 64, "cuda": 4096}
-"""About how many images a unit of work passes through the model, unless one case has more."""
-
-
-def units(
-    suite: Suite, transforms: Sequence[Transform], cases: Sequence[str], device: str = "cpu"
-) -> list[Sequence[str]]:
-    """Split cases into units of work; a longer list fills the last one and adds others."""
-    wanted = FORWARDS_PER_UNIT[device]
-    forwards = forwards_per_case(suite, transforms) or wanted
-    size = max(1, wanted // forwards)
-    return [cases[i : i + size] for i in range(0, len(cases), size)]
-
-
-def forwards_per_case(suite: Suite, transforms: Sequence[Transform]) -> int | None:
-    """About how many images a case passes through the model; None where its size decides."""
-    counts = [transform.count(suite.axes) for transform in transforms]
-    each = [2 + count for count in counts if count]
-    return sum(each) * suite.images_per_case if len(each) == len(counts) else None
 
 
 @dataclass(frozen=True)
@@ -150,7 +127,7 @@ class Evaluation:
                 *(settings.seed, self.suite.name, cases[0]),
             )
 
-        return self._within_memory(settings, measure)
+        return within_memory(self.label, self.suite, settings, measure)
 
     def _ready(
         self,
@@ -173,43 +150,22 @@ class Evaluation:
                 if found.periodic:
                     seeded = repeats is not None and repeats.seeded
                     proof = None if seeded else self._proof(found)
-                    ways.append(partial(self._by_class, rows, found, proof))
+                    ways.append(partial(by_class, rows, self.settings, found, proof))
                     continue
             ways.append(partial(rows, settings))
+
+        def measure(cases: Sequence[str]) -> Measured:
+            measured = Measured.together([way(cases) for way in ways])
+            return measured if repeats is None else repeats.told(measured)
+
         return Ready(
-            lambda cases: _told(_together([way(cases) for way in ways]), repeats),
+            measure,
             load,
             forward.notes,
             found,
             repeats,
             proof,
         )
-
-    def _by_class(
-        self,
-        rows: Callable[[Settings, Sequence[str]], Measured],
-        found: Probe,
-        proof: Proof | None,
-        cases: Sequence[str],
-    ) -> Measured:
-        """One row for each residue class of shifts, with the evidence that it stands for all."""
-        plan = Residues(found.classes, self.settings.spots)
-        settings = self.settings.under(Circular(plan))
-        measured = rows(settings, cases)
-        if measured.rows.empty:
-            return measured
-        proved: list[str] = []
-        if proof is not None and proof.covers(found.classes):
-            proved = [case for case, size in measured.sizes.items() if size == proof.size]
-        table = settled(measured.rows, plan, proved, tie=bool(proof and proof.conditions))
-        failed = list(table.loc[table["evidence"] == "", "case"].unique())
-        if failed and self.settings.exhaustive:
-            whole = rows(self.settings.under(Circular(All())), failed).rows
-            whole["spot_deviation"] = whole["case"].map(
-                table.groupby("case")["spot_deviation"].first()
-            )
-            table = pd.concat([table[table["evidence"] != ""], whole])
-        return replace(measured, rows=table.reset_index(drop=True))
 
     def _repeated(
         self, forward: Placed, tried: Sequence[str]
@@ -230,8 +186,11 @@ class Evaluation:
     def _repeatability(self, forward: Placed, tried: Sequence[str]) -> Repeatability | None:
         before = forward.state()
         try:
-            return self._within_memory(
-                self.settings, lambda s: repeatability(forward, self.suite, tried, s)
+            return within_memory(
+                self.label,
+                self.suite,
+                self.settings,
+                lambda s: repeatability(forward, self.suite, tried, s),
             )
         finally:
             before.put_back()
@@ -274,11 +233,13 @@ class Evaluation:
             UsageError: the images are too small.
         """
         here, _ = self._where_it_runs(cases)
-        place = f"{self.suite.label}, tiles"
+        images = here.first_images(cases)
         with placed(self.model, here.settings.device, here.settings.precision) as forward:
-            return here._within_memory(
+            return within_memory(
+                here.label,
+                here.suite,
                 here.settings,
-                lambda s: tiling(forward, here.first_images(cases), s, self.label, place),
+                lambda s: tiling(forward, images, s, self.label, f"{self.suite.label}, tiles"),
             )
 
     def first_images(self, cases: Sequence[str]) -> list[Tensor]:
@@ -292,15 +253,14 @@ class Evaluation:
     def _inner_stride(
         self, forward: Callable[[Tensor], Tensor], cases: Sequence[str]
     ) -> InnerStride | None:
-        alike = self.first_images(cases)
-        place = f"{self.suite.label}, windows"
+        alike, where = self.first_images(cases), f"{self.suite.label}, windows"
         for unit in UNITS:
 
             def displaced(settings: Settings, unit: int = unit) -> InnerStride | None:
-                return inner_stride(forward, alike, settings, self.label, place, unit)
+                return inner_stride(forward, alike, settings, self.label, where, unit)
 
             with suppress(ModelError):  # it takes no images of such sizes
-                return self._within_memory(self.settings, displaced)
+                return within_memory(self.label, self.suite, self.settings, displaced)
         return None
 
     def _where_it_runs(self, cases: Sequence[str]) -> tuple["Evaluation", list[str]]:
@@ -320,7 +280,9 @@ class Evaluation:
             )
         declared = told(self.model, "total_stride", 0) or self.declared
         declared = declared if isinstance(declared, int) and declared > 0 else None
-        return self._within_memory(
+        return within_memory(
+            self.label,
+            self.suite,
             self.settings,
             lambda s: probe(forward, self.label, self.suite, cases, s, declared),
         )
@@ -336,38 +298,3 @@ class Evaluation:
             if not isinstance(case, DataError):
                 return case.input[:1]
         raise DataError(f"{self.suite.label}: none of {len(cases)} cases can be loaded")
-
-    def _within_memory(self, settings: Settings, work: Callable[[Settings], T]) -> T:
-        """Do a piece of work; the batch is halved while memory runs out, for this piece alone."""
-        batch = settings.batch
-        while True:
-            try:
-                with numerics(settings.precision):
-                    return work(replace(settings, batch=batch))
-            except Exception as error:
-                if not out_of_memory(error):
-                    raise
-            if batch == 1:
-                raise ModelError(
-                    f"{self.label} runs out of memory on {self.suite.label} with one image at a "
-                    "time: take a smaller model or another --device"
-                )
-            batch //= 2
-
-
-def _together(parts: Sequence[Measured]) -> Measured:
-    """What was measured under one transform after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    rows = [part.rows for part in parts if len(part.rows)] or [parts[0].rows]
-    broken = {name: error for part in parts for name, error in part.broken.items()}
-    sizes = {name: size for part in parts for name, size in part.sizes.items()}
-    return Measured(pd.concat(rows, ignore_index=True), broken, sizes)
-
-
-def _told(measured: Measured, repeats: Repeatability | None) -> Measured:
-    """Rows that say how the model repeats itself."""
-    if repeats is None:
-        return measured
-    rows = measured.rows.assign(repeatability=repeats.word, repeat_nmse=repeats.nmse)
-    return replace(measured, rows=rows)

@@ -1,7 +1,6 @@
 """A proof of shift equivariance by reading a network: no image is passed through it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -14,6 +13,7 @@ from equibench.evidence.certificate import Obstacle, Proof, Step
 from equibench.evidence.interpreter import Refused, Run, interpreted
 from equibench.evidence.motion.factors import Dim, Images, Lost, Moving, Value
 from equibench.evidence.rules.adaptive import adaptive_rule
+from equibench.state.model_state import evaluating
 from equibench.transforms.transform import Size
 
 __all__ = ["prove"]
@@ -54,7 +54,7 @@ def prove(
     begin = perf_counter()
     found = _Findings(name, sizes, batch, channels)
     try:
-        with _evaluating(model):
+        with evaluating(model):
             images = _images(model, shape)
             captured = capture(model, images, lambda layer: adaptive_rule(layer) is not None)
     except ModelError as error:
@@ -172,17 +172,3 @@ def _images(model: object, shape: tuple[int, ...]) -> Tensor:
             if parameter.is_floating_point():
                 return torch.zeros(shape, dtype=parameter.dtype, device=parameter.device)
     return torch.zeros(shape)
-
-
-@contextmanager
-def _evaluating(model: object) -> Iterator[None]:
-    """In ``eval()`` mode, as networks are measured."""
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    training = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.training = False
-        yield
-    finally:
-        for module, mode in zip(modules, training, strict=True):
-            module.training = mode

@@ -6,7 +6,7 @@ on the slot; then no shift stands for another, and nothing can be said of all sh
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal, get_args
 
@@ -21,6 +21,7 @@ from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.model_outputs import frame_of, mismatch
 from equibench.inference.random_generators import generators
 from equibench.measurement.batching import load_case
+from equibench.measurement.measurement import Measured
 from equibench.measurement.settings import Settings
 
 __all__ = ["KINDS", "Kind", "Repeatability", "repeatability"]
@@ -59,6 +60,11 @@ class Repeatability:
     def described(self) -> dict[str, object]:
         """What manifests keep."""
         return {"kind": self.kind, "nmse": self.nmse, "seeded": self.seeded}
+
+    def told(self, measured: Measured) -> Measured:
+        """Rows that say how the model repeats itself."""
+        rows = measured.rows.assign(repeatability=self.word, repeat_nmse=self.nmse)
+        return replace(measured, rows=rows)
 
     def sentence(self, label: str, suite: str) -> str:
         """What users are told before such a model is measured; empty where it is repeatable."""

@@ -5,20 +5,25 @@ boundaries are circular and S divides the image. One shift of each class then st
 and the worst of S² is the worst of H·W.
 """
 
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from equibench.evidence.certificate import Proof
+from equibench.evidence.stride_probing import Probe
 from equibench.foundation.rounding import allowance
 from equibench.foundation.seeds import generator
+from equibench.measurement.measurement import Measured
+from equibench.measurement.settings import Settings
+from equibench.transforms.circular_shift import Circular
 from equibench.transforms.shift_plans import All, ShiftPlan, Shifts
 from equibench.transforms.transform import AXES, Size
 
-__all__ = ["Residues", "settled"]
+__all__ = ["Residues", "by_class", "settled"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,38 @@ class Residues(ShiftPlan):
     @property
     def evidence(self) -> str:
         return "sampled"
+
+
+def by_class(
+    rows: Callable[[Settings, Sequence[str]], Measured],
+    settings: Settings,
+    found: Probe,
+    proof: Proof | None,
+    cases: Sequence[str],
+) -> Measured:
+    """One row for each residue class of shifts, with the evidence that it stands for all.
+
+    Where spot checks contradict a case's classes, all its shifts are measured if settings say so.
+
+    Args:
+        rows: measures cases under settings.
+        found: the total stride.
+        proof: of it, where there is one.
+    """
+    plan = Residues(found.classes, settings.spots)
+    measured = rows(settings.under(Circular(plan)), cases)
+    if measured.rows.empty:
+        return measured
+    proved: list[str] = []
+    if proof is not None and proof.covers(found.classes):
+        proved = [case for case, size in measured.sizes.items() if size == proof.size]
+    table = settled(measured.rows, plan, proved, tie=bool(proof and proof.conditions))
+    failed = list(table.loc[table["evidence"] == "", "case"].unique())
+    if failed and settings.exhaustive:
+        whole = rows(settings.under(Circular(All())), failed).rows
+        whole["spot_deviation"] = whole["case"].map(table.groupby("case")["spot_deviation"].first())
+        table = pd.concat([table[table["evidence"] != ""], whole])
+    return replace(measured, rows=table.reset_index(drop=True))
 
 
 def settled(

@@ -1,11 +1,10 @@
 """Which shifts a network commutes with at the size that it is given, tried when it first is."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from equibench.cases.suite import ImageCases
@@ -14,6 +13,7 @@ from equibench.evidence.stride_probing import Probe, probe
 from equibench.inference.model_outputs import Frame
 from equibench.inference.precision import Precision
 from equibench.measurement.settings import Settings
+from equibench.state.model_state import evaluating
 
 __all__ = ["maps_of", "probe_of", "scale_of", "size_of"]
 
@@ -51,7 +51,7 @@ def probe_of(
     others = tree_map(lambda value: _repeated(value, len(images)), (inputs, named))
     forward = _Forward(network, others, first)
     settings = Settings((), "canonical", 0, first.device, _precision(first), _BATCH)
-    with _evaluating(network), torch.no_grad():
+    with evaluating(network), torch.no_grad():
         forward.measure(first)
         suite = ImageCases(torch.cat((noise, first)), name="images of this size")
         suite.label = suite.name
@@ -118,17 +118,3 @@ def _precision(images: Tensor) -> Precision:
     convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     with_tf32 = images.is_cuda and convolutions.fp32_precision == "tf32"
     return "tf32" if with_tf32 and dtype == torch.float32 else "fp32"
-
-
-@contextmanager
-def _evaluating(network: object) -> Iterator[None]:
-    bound: Sequence[object] = (network, getattr(getattr(network, "func", None), "__self__", None))
-    modules = [m for each in bound if isinstance(each, nn.Module) for m in each.modules()]
-    training = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.training = False
-        yield
-    finally:
-        for module, mode in zip(modules, training, strict=True):
-            module.training = mode

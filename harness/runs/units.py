@@ -15,7 +15,7 @@ from torch import Tensor
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError
 from equibench.evaluation.batch_tuning import tuned, worth_tuning
-from equibench.evaluation.model_on_suite import Evaluation, Ready, forwards_per_case, units
+from equibench.evaluation.model_on_suite import Evaluation, Ready
 from equibench.evaluation.optimized_models import optimized
 from equibench.evidence.stride_probing import PROBED
 from equibench.loading.load import load_spec
@@ -25,6 +25,7 @@ from equibench.measurement.batching import load_case
 from equibench.measurement.measurement import Measured
 from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings
+from equibench.measurement.work_units import forwards_per_case, units
 from equibench.registry.specs import Spec, slug
 from equibench.runs.row_files import unit_name
 

@@ -9,7 +9,7 @@ import copy
 import random
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,7 +30,7 @@ from equibench.state.object_graph import (
 )
 from equibench.state.tensor_memory import data_of, memory_of, parts_of, same_bits
 
-__all__ = ["ModelState", "modules_of", "tensors_of"]
+__all__ = ["ModelState", "evaluating", "modules_of", "tensors_of"]
 
 
 def modules_of(model: object) -> list[nn.Module]:
@@ -41,6 +41,20 @@ def modules_of(model: object) -> list[nn.Module]:
 def tensors_of(model: object) -> list[Tensor]:
     """The tensors of a model, wherever it keeps them."""
     return [value for value in walk([model], members) if isinstance(value, Tensor)]
+
+
+@contextmanager
+def evaluating(model: object) -> Iterator[None]:
+    """A model in ``eval()`` mode, as networks are measured, and afterwards in its own again."""
+    modules = modules_of(model)
+    training = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, training, strict=True):
+            module.training = mode
 
 
 def _owned(value: object) -> Iterator[object]:

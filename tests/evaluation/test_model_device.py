@@ -4,8 +4,7 @@ import pytest
 import torch
 
 import equibench as eb
-from equibench.evaluation import model_on_suite
-from equibench.measurement import batching
+from equibench.measurement import batching, work_units
 
 ELSEWHERE = torch.device("meta")
 """Stands for a GPU: every machine has it, and tensors of the CPU do not go with its own."""
@@ -18,7 +17,7 @@ def no_cpu(monkeypatch):
         "equibench.measurement.settings.resolve_device", lambda name, **given: ELSEWHERE
     )
     monkeypatch.setitem(batching.AHEAD, ELSEWHERE.type, 1)
-    monkeypatch.setitem(model_on_suite.FORWARDS_PER_UNIT, ELSEWHERE.type, 64)
+    monkeypatch.setitem(work_units.FORWARDS_PER_UNIT, ELSEWHERE.type, 64)
 
 
 def closure():

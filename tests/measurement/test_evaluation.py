@@ -11,9 +11,10 @@ from fastmri import evaluate as fastmri
 import equibench as eb
 from equibench.cases.suite import Case
 from equibench.errors import DataError, ModelError, UsageError
-from equibench.evaluation.model_on_suite import Evaluation, units
+from equibench.evaluation.model_on_suite import Evaluation
 from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings
+from equibench.measurement.work_units import units
 from equibench.models.unet import UNet
 from equibench.transforms.circular_shift import Circular
 from equibench.transforms.shift_plans import parse_shifts
