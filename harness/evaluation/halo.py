@@ -20,6 +20,7 @@ from equibench.foundation.rounding import allowance
 from equibench.inference.forward_pass import call
 from equibench.measurement.settings import Settings
 from equibench.measurement.shifted_passes import filled
+from equibench.transforms.transform import inside
 
 __all__ = ["OFFSETS", "AxisHalo", "Tiling", "tile_step", "tiling"]
 
@@ -138,13 +139,13 @@ class _Trial:
 
         Less where that is lost in what follows, or smaller than rounding.
         """
-        reach = 0
-        for image, whole, square in zip(self.images, self.wholes, self.squares, strict=True):
-            n = image.shape[dim]
-            other = image.clone()
-            line = other.narrow(dim, n // 2, 1)
-            line.copy_(line.flip(tuple(range(2, line.ndim))) + image.std())
-            changed = (self._outputs(other) - whole).square() / square
+        reach, n = 0, self.images[0].shape[dim]
+        others = torch.cat(list(self.images))
+        line = others.narrow(dim, n // 2, 1)
+        line.copy_(line.flip(tuple(range(2, line.ndim))) + others.std())
+        outputs = zip(self._outputs(others), self.wholes, self.squares, strict=True)
+        for output, whole, square in outputs:
+            changed = (output[None] - whole).square() / square
             lines = changed.movedim(dim, 0).flatten(1).amax(dim=1)
             scale = len(lines) // n
             seen = torch.nonzero(lines > self.rounding).flatten().cpu() // scale
@@ -196,7 +197,7 @@ class _Trial:
     def _takes(self, n: int) -> bool:
         with suppress(ModelError, UsageError):
             image = self.images[0]
-            self._outputs(image[(..., *[slice(n)] * (image.ndim - 2))])
+            self._outputs(inside(image, (slice(0, n),) * (image.ndim - 2)))
             return True
         return False
 
@@ -233,10 +234,10 @@ class _Trial:
             for first in range(0, len(offsets), self.settings.batch):
                 part = offsets[first : first + self.settings.batch]
                 strips = torch.cat([image.narrow(dim, k, tile) for k in part])
-                for k, output in zip(part, self._outputs(strips).split(1), strict=True):
-                    wanted = whole.narrow(dim, k * scale, tile * scale)
+                for k, output in zip(part, self._outputs(strips), strict=True):
+                    wanted = whole[0].narrow(dim - 1, k * scale, tile * scale)
                     error = (output - wanted).square() / square
-                    lines = error.movedim(dim, 0).reshape(tile, -1).amax(dim=1).cpu()
+                    lines = error.movedim(dim - 1, 0).reshape(tile, -1).amax(dim=1).cpu()
                     worst[k] = torch.maximum(worst[k], lines)
         return worst
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from equibench.cases.suite import ImageCases
 from equibench.errors import ModelError, UsageError
 from equibench.evaluation.model_on_suite import Evaluation
-from equibench.transforms.transform import Size
+from equibench.transforms.transform import Size, inside
 
 __all__ = ["AtSize", "parse_sizes", "sweep"]
 
@@ -78,4 +78,4 @@ def sweep(evaluation: Evaluation, cases: Sequence[str], sizes: Sequence[int]) ->
 def _of_size(image: Tensor, size: int) -> Tensor:
     """The corner of an image (1, C, *size) that is repeated as often as it takes."""
     times = [ceil(size / n) for n in image.shape[2:]]
-    return image.repeat(1, 1, *times)[(..., *[slice(size)] * len(times))].cpu()
+    return inside(image.repeat(1, 1, *times), (slice(0, size),) * len(times)).cpu()

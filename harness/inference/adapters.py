@@ -12,6 +12,7 @@ from equibench.errors import ModelError, UsageError
 from equibench.inference.adapter_keys import AdapterKeys
 from equibench.inference.model_outputs import Frame, described, member, shape
 from equibench.registry.specs import Spec
+from equibench.transforms.transform import inside
 
 __all__ = ["Adapted", "Unfit", "adapt", "further_inputs"]
 
@@ -282,7 +283,7 @@ class Adapted(nn.Module, Frame):
                 f"({given[0]}, C, {', '.join(map(str, wanted))})",
                 output,
             )
-        return output[(..., *(slice(int(n * a.out_scale)) for n in size))]
+        return inside(output, tuple(slice(0, int(n * a.out_scale)) for n in size))
 
     def _channels(self, x: Tensor, wanted: int | None, key: str, whose: str) -> Tensor:
         """Grey ↔ RGB."""
@@ -363,7 +364,9 @@ def _coarser(image: Tensor, factor: int) -> Tensor:
     """Means (C, *size / factor) of an image (1, C, *size)."""
     for dim in range(2, image.ndim):
         whole = image.shape[dim] // factor * factor
-        image = image.narrow(dim, 0, whole).unflatten(dim, (-1, factor)).mean(dim=dim + 1)
+        cut = image.narrow(dim, 0, whole)
+        cells = cut.reshape(*cut.shape[:dim], -1, factor, *cut.shape[dim + 1 :])
+        image = cells.mean(dim=dim + 1)
     return image[0]
 
 

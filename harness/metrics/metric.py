@@ -121,5 +121,6 @@ def row_sums(image: Tensor) -> Tensor:
     """Sums along the last axis in float64; no number of threads changes their order."""
     if image.shape[-1] <= _PIECE:
         return image.sum(dim=-1, dtype=torch.float64)
-    pieces = [piece.sum(dim=-1, dtype=torch.float64) for piece in image.split(_PIECE, dim=-1)]
+    cut = torch.split(image, _PIECE, dim=-1)
+    pieces = [piece.sum(dim=-1, dtype=torch.float64) for piece in cut]
     return torch.stack(pieces, dim=-1).sum(dim=-1)

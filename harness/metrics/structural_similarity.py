@@ -167,8 +167,9 @@ def _summed(similarity: Tensor, full: list[Tensor] | None) -> Tensor:
     """Sums (B, rows) of (B, rows, …), of full windows where weights of each axis are given."""
     while similarity.ndim > 2:
         if full is not None:
+            weights = full[similarity.ndim - 2]
             each = [1] * (similarity.ndim - 2)
-            similarity = similarity * full[similarity.ndim - 2].unflatten(1, (*each, -1))
+            similarity = similarity * weights.reshape(len(weights), *each, -1)
         similarity = row_sums(similarity)
     return similarity
 

@@ -59,8 +59,9 @@ def _numbers(
     """See that what is a number by default, and no text as well, is given as one."""
     for key, value in arguments.items():
         default = taken[key].default if key in taken else None
-        number = isinstance(default, int | float) and "str" not in str(taken[key].annotation)
-        if number and not isinstance(value, int | float):
+        if not isinstance(default, int | float) or "str" in str(taken[key].annotation):
+            continue
+        if not isinstance(value, int | float):
             raise UsageError(
                 f"transform {name!r}: {key}={value} is no number: write "
                 f"{name}:{key}={max(1, default)}"

@@ -65,4 +65,5 @@ def _line(values: NDArray[np.float64]) -> NDArray[np.float64]:
     spans = np.array([(max(*column, end), min(*column, end)) for column, end in ends])
     top, bottom = ((1 - spans.T) * (height - 1)).round()
     rows = np.arange(height)[:, None]
-    return 1.0 - ((rows >= top) & (rows <= bottom))
+    drawn: NDArray[np.float64] = 1.0 - ((rows >= top) & (rows <= bottom))
+    return drawn

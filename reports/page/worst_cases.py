@@ -20,7 +20,7 @@ from equibench.reports.page.label_maps import label_facts, label_views
 from equibench.reports.paper.figure4_scene import grey
 from equibench.transforms.circular_shift import Circular
 from equibench.transforms.shift_plans import All
-from equibench.transforms.transform import AXES, CIRCULAR, Transform, element_name, shift_of
+from equibench.transforms.transform import AXES, CIRCULAR, Transform, element_name, inside, shift_of
 from equibench.transforms.transform_specs import parse_transform
 
 __all__ = ["Gallery", "Picture", "worst_cases"]
@@ -134,7 +134,8 @@ def _alike(rows: pd.DataFrame, row: "pd.Series[Any]") -> "pd.Series[bool]":
     """Which rows are of the same case and element."""
     names = [name for name in ("case", "element", *AXES) if name in rows]
     values = [rows[name].eq(row[name]) | (rows[name].isna() & pd.isna(row[name])) for name in names]
-    return pd.concat(values, axis=1).all(axis=1)
+    alike: pd.Series[bool] = pd.concat(values, axis=1).all(axis=1)
+    return alike
 
 
 def _picture(run: str, subset: str, row: "pd.Series[Any]", rerun: Rerun) -> Picture:
@@ -218,9 +219,9 @@ def _compared(
     if region is None:
         return aligned
     scale = side // transform.moved_size(transform.identity(size), size)[-1]
-    box = (..., *(slice(each.start * scale, each.stop * scale) for each in region))
+    box = tuple(slice(each.start * scale, each.stop * scale) for each in region)
     kept = torch.full_like(aligned, torch.nan)
-    kept[box] = aligned[box]
+    inside(kept, box).copy_(inside(aligned, box))
     return kept
 
 
