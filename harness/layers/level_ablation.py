@@ -22,13 +22,13 @@ from equibench.errors import DataError, ModelError
 from equibench.evaluation.model_device import device_of
 from equibench.evaluation.rerun import images_in_units
 from equibench.inference.forward_pass import call
+from equibench.inference.model_outputs import shape
 from equibench.inference.placement import placed
 from equibench.inference.precision import Precision, numerics
 from equibench.layers.layer_calls import hookable, layers
 from equibench.loading.suites import case_names, suite_of
 from equibench.measurement.batching import load_case
 from equibench.measurement.row_table import case_values
-from equibench.metrics.squared_error import nmse
 
 __all__ = ["ablate_levels"]
 
@@ -96,7 +96,7 @@ def ablate_levels(
         for case in (_case(suite, each) for each in cases):
             where = f"{suite.label}, case {case.name}"
             outputs = partial(_outputs, forward, case, resolved, batch, name, where)
-            found += _of_case(levels, suite, case, outputs)
+            found += _of_case(levels, suite, case, outputs, name)
     if not levels.maps:
         raise ModelError(
             f"{name} has no level to take away: no layer and no function of PyTorch that it calls "
@@ -108,21 +108,24 @@ def ablate_levels(
 
 
 def _of_case(
-    levels: "_Levels", suite: Suite, case: Case, outputs: Callable[[], Tensor]
+    levels: "_Levels", suite: Suite, case: Case, outputs: Callable[[], Tensor], label: str
 ) -> Iterator[dict[str, float]]:
     """A line for the network as it is, and for each level that it then turns out to have."""
     levels.silenced = None
     whole = outputs()
+    if case.target is not None and case.target.shape != whole.shape:
+        raise ModelError(
+            f"{label} returned {shape(whole)} on {suite.label}, case {case.name}, where the ground "
+            f"truth is {shape(case.target)}: set its number of output channels, or "
+            f"out.channels={case.target.shape[1]}"
+        )
     for stride in (1, *sorted(levels.maps)):
         levels.silenced = None if stride == 1 else stride
         mine = whole if stride == 1 else outputs()
-        one = torch.ones((), dtype=mine.dtype)
-        change = float(
-            nmse(whole.flatten()[None, None, None], mine.flatten()[None, None, None], one)
-        )
+        change = (mine - whole).square().sum() / whole.square().sum()
         units = images_in_units(case, mine, suite.clamp)
         truth = {} if case.target is None else case_values(suite, units, case.target)
-        yield {"stride": stride, "change": change, **truth}
+        yield {"stride": stride, "change": float(change), **truth}
 
 
 def _outputs(

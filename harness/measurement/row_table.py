@@ -31,10 +31,7 @@ def suite_metrics(suite: Suite) -> list[Metric]:
 
 
 def case_values(suite: Suite, outputs: Tensor, truth: Tensor) -> dict[str, float]:
-    """The suite's metrics, by column, of a case's outputs (N, C, H, W) against another (N, C, H, W).
-
-    Both are in the units of the truth.
-    """
+    """The suite's metrics, by column, of a case's outputs (N, C, H, W) in the truth's units."""
     values = {}
     for metric in suite_metrics(suite):
         r = data_range(suite.data_range.get(metric.name, "max"), truth)
