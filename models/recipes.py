@@ -1,9 +1,11 @@
-"""How the variants are trained: the paper's recipes, and three sized for the embedded data.
+"""How the variants are trained: the paper's recipes, and four sized for the embedded data.
 
 Source: Chaman and Dokmanić, Asilomar 2021, section 5, and its public reference code. Every recipe
-minimises the mean squared error with Adam; all but ``finetune`` are meant to start from the
+uses Adam on the loss of its task; all but ``finetune`` are meant to start from the
 initialisation of seed 0.
 """
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -17,6 +19,8 @@ class Recipe(BaseModel):
     """Everything but the network, the data and the seed that a training's result depends on.
 
     Args:
+        task: ``regression`` minimises the mean squared error, ``segmentation`` the cross entropy
+            plus one minus soft Dice of classes in whole numbers.
         epochs: passes over the training images.
         batch: images per step, over all devices.
         learning_rate: Adam's at the start.
@@ -37,6 +41,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    task: Literal["regression", "segmentation"] = "regression"
     epochs: PositiveInt
     batch: PositiveInt
     learning_rate: PositiveFloat
@@ -63,6 +68,10 @@ PRESETS = {
         epochs=8, batch=4, learning_rate=1e-2, lr_step=2, lr_factor=0.5, warmup=100, crop=96,
         crops=28, freeze_norm=2, error_augment=1.6,
     ),
+    "sample-seg": Recipe(
+        task="segmentation", epochs=40, batch=4, learning_rate=5e-3, lr_step=10, lr_factor=0.4,
+        crop=128, crops=4, freeze_norm=10, warmup=20,
+    ),
     # as long as sample, from the weights of a network before its treatment
     "finetune": Recipe(
         epochs=16, batch=4, learning_rate=2e-3, lr_step=3, lr_factor=0.5, crop=128, crops=16,
@@ -70,7 +79,7 @@ PRESETS = {
     ),
 }  # fmt: skip
 
-_SUITES = {"fastmri": "paper-mri", "lodopab": "paper-ct", "ct-sample": "sample-ct"}
+_SUITES = {"fastmri": "paper-mri", "lodopab": "paper-ct", "ct-sample": "sample-ct", "seg-sample": "sample-seg"}
 
 
 def preset_for(suite: str) -> str:
@@ -78,7 +87,7 @@ def preset_for(suite: str) -> str:
     return _SUITES.get(suite, "sample")
 
 
-def recipe(preset: str, **changes: float | None) -> Recipe:
+def recipe(preset: str, **changes: float | str | None) -> Recipe:
     """A preset with some of its values replaced; None keeps one.
 
     Raises:

@@ -10,6 +10,7 @@ from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, UsageError
 from equibench.loading.suites import build_suite, case_names
 from equibench.models.recipes import Recipe
+from equibench.models.tasks import TASKS
 from equibench.registry.registries import SUITES
 from equibench.registry.specs import Spec
 
@@ -112,11 +113,10 @@ class _Images(Dataset[tuple[Tensor, Tensor]]):
         if self.recipe.crop > min(image.shape[-2:]):
             size = "×".join(map(str, image.shape[-2:]))
             raise UsageError(f"--crop {self.recipe.crop} is larger than an image, {size}")
-        if self.recipe.error_augment > 1 and image.shape != target.shape:
-            raise UsageError("--error-augment needs inputs of the shape of their targets")
-        wanted = (target - case["offset"]) / case["scale"]
-        if suite.clamp is not None:
-            wanted = wanted.clamp(-suite.clamp, suite.clamp)
+        comparable = target.is_floating_point() and image.shape == target.shape
+        if self.recipe.error_augment > 1 and not comparable:
+            raise UsageError("--error-augment needs targets that are images of the inputs' shape")
+        wanted = TASKS[self.recipe.task].wanted(suite, case)
         return image[0], wanted[0]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from equibench.errors import DataError, UsageError
 from equibench.foundation.seeds import generator
 
-__all__ = ["PHOTOS", "build_ct", "build_mri", "build_photos", "simulate_kspace"]
+__all__ = ["PHOTOS", "build_ct", "build_mri", "build_photos", "packaged", "simulate_kspace"]
 
 IMAGE = (320, 320)
 KSPACE = (640, 368)
@@ -51,7 +51,7 @@ def build_mri(folder: Path) -> None:
     """Write ``singlecoil_train/brain1.h5`` and ``singlecoil_val/brain2.h5``, one volume each."""
     import h5py
 
-    arrays = _packaged("mri.npz")
+    arrays = packaged("mri.npz")
     for split, volume in {"train": "brain1", "val": "brain2"}.items():
         magnitudes = arrays[f"magnitude_{split}"]
         unit = magnitudes / magnitudes.max()
@@ -75,7 +75,7 @@ def build_ct(folder: Path) -> None:
     """
     import h5py
 
-    arrays = _packaged("ct.npz")
+    arrays = packaged("ct.npz")
     scale = arrays["scale"]
     for part in ("train", "test"):
         with h5py.File(folder / f"ground_truth_{part}_000.hdf5", "w") as file:
@@ -151,7 +151,8 @@ def _fit(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     return image
 
 
-def _packaged(name: str) -> Mapping[str, NDArray[Any]]:
+def packaged(name: str) -> Mapping[str, NDArray[Any]]:
+    """The arrays of a file in ``suites/data``."""
     packaged = resources.files("equibench.suites") / "data" / name
     with resources.as_file(packaged) as path, np.load(path) as arrays:
         return dict(arrays)

@@ -29,8 +29,12 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="paper-mri, paper-ct, sample, sample-ct, finetune; by default what fits."
+            help="paper-mri, paper-ct, sample, sample-ct, sample-seg, finetune; by default what fits."
         ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="regression or segmentation; by default what the preset is for."),
     ] = None,
     width: Annotated[str | None, typer.Option(help="Short for VARIANT,width=….")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
@@ -97,6 +101,7 @@ def train(
     preset = preset or ("finetune" if network.weights else preset_for(images.reference))
     chosen = recipe(
         preset,
+        task=task,
         epochs=epochs,
         batch=batch,
         learning_rate=learning_rate,
