@@ -6,7 +6,7 @@
 
 Everything that users call stands here. The rooms below import one another in one direction only:
 foundation, registry, state, cases and transforms and metrics, inference, measurement, evidence,
-loading, statistics, evaluation, layers, runs, guard, mending, commands.
+loading, statistics, evaluation, layers, runs, guard, mending, integrations, commands.
 """
 
 from importlib import import_module
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from equibench.evidence.proof import prove
     from equibench.guard.assertion import assert_shift_equivariant
     from equibench.inference.adapters import adapt
+    from equibench.integrations.loss import shift_consistency_loss
+    from equibench.integrations.training import shift_consistency
     from equibench.layers.attribution import attribute
     from equibench.layers.index_flips import trace_flips
     from equibench.loading.load import load_model
@@ -89,6 +91,8 @@ __all__ = [
     "register_transform",
     "register_treatment",
     "run",
+    "shift_consistency",
+    "shift_consistency_loss",
     "trace_flips",
 ]
 
@@ -99,6 +103,8 @@ _HOMES = {
     "evidence.proof": ("prove",),
     "guard.assertion": ("assert_shift_equivariant",),
     "inference.adapters": ("adapt",),
+    "integrations.loss": ("shift_consistency_loss",),
+    "integrations.training": ("shift_consistency",),
     "layers.attribution": ("attribute",),
     "layers.index_flips": ("trace_flips",),
     "loading.load": ("load_model",),

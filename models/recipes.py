@@ -1,4 +1,4 @@
-"""How the variants are trained: the paper's recipes, and four sized for the embedded data.
+"""How the variants are trained: the paper's recipes, and others sized for the embedded data.
 
 Source: Chaman and Dokmanić, Asilomar 2021, section 5, and its public reference code. Every recipe
 uses Adam on the loss of its task; all but ``finetune`` are meant to start from the
@@ -22,9 +22,12 @@ class Recipe(BaseModel):
         task: ``regression`` minimises the mean squared error, ``segmentation`` the cross entropy
             plus one minus soft Dice of classes in whole numbers.
         epochs: passes over the training images.
+        drawn: images that a suite draws anew for every epoch, in place of those of its training
+            part; 0 for these.
         batch: images per step, over all devices.
         learning_rate: Adam's at the start.
-        lr_step, lr_factor: the rate is multiplied by ``lr_factor`` every ``lr_step`` epochs.
+        schedule: ``steps`` multiplies the rate by ``lr_factor`` every ``lr_step`` epochs,
+            ``cosine`` lets it fall to zero along half a wave.
         warmup: steps over which the rate rises, at the start and again where norms are frozen:
             there their statistics are measured anew and Adam starts afresh, since gradients
             change their size at once and its steps would be so large that channels die.
@@ -45,8 +48,10 @@ class Recipe(BaseModel):
     epochs: PositiveInt
     batch: PositiveInt
     learning_rate: PositiveFloat
-    lr_step: PositiveInt
-    lr_factor: PositiveFloat
+    schedule: Literal["steps", "cosine"] = "steps"
+    lr_step: PositiveInt = 1
+    lr_factor: PositiveFloat = 1.0
+    drawn: NonNegativeInt = 0
     warmup: NonNegativeInt = 0
     clip: float = Field(default=1.0, ge=0)
     crop: NonNegativeInt = 0
@@ -62,6 +67,11 @@ PRESETS = {
     "sample": Recipe(
         epochs=16, batch=4, learning_rate=5e-3, lr_step=3, lr_factor=0.5, crop=128, crops=16,
         freeze_norm=2,
+    ),
+    # whole images of many contrasts: on crops of one brain's, networks learn to do without their
+    # deep levels. No motion but a network's own: it would be a shift augmentation
+    "sample-mri": Recipe(
+        epochs=20, batch=2, learning_rate=2e-3, schedule="cosine", warmup=100, drawn=200,
     ),
     # the patient whose slices are validated on has more noise than the other
     "sample-ct": Recipe(
@@ -79,7 +89,13 @@ PRESETS = {
     ),
 }  # fmt: skip
 
-_SUITES = {"fastmri": "paper-mri", "lodopab": "paper-ct", "ct-sample": "sample-ct", "seg-sample": "sample-seg"}
+_SUITES = {
+    "fastmri": "paper-mri",
+    "lodopab": "paper-ct",
+    "mri-sample": "sample-mri",
+    "ct-sample": "sample-ct",
+    "seg-sample": "sample-seg",
+}
 
 
 def preset_for(suite: str) -> str:

@@ -27,11 +27,12 @@ class Task(Protocol):
     shown: str
     """The metric that a progress bar shows."""
 
-    def wanted(self, suite: Suite, case: Mapping[str, Tensor]) -> Tensor:
-        """What outputs (N, C, H, W) should be for a case's input, in the network's units.
+    def wanted(self, suite: Suite, target: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+        """What a network's outputs are held against, in their units.
 
         Args:
-            case: input and target (N, C, H, W), scale and offset (N,).
+            target: the ground truth (N, C, H, W) of a case.
+            scale, offset: (N,) each, the units of the case.
 
         Raises:
             DataError: the ground truth is of another task.
@@ -59,12 +60,10 @@ class Regression:
 
     shown = "psnr"
 
-    def wanted(self, suite: Suite, case: Mapping[str, Tensor]) -> Tensor:
-        target = case["target"]
+    def wanted(self, suite: Suite, target: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
         if not target.is_floating_point():
             raise DataError(f"{suite.label}: the ground truth is classes: --task segmentation")
-        scale, offset = (case[name][:, None, None, None] for name in ("scale", "offset"))
-        wanted = (target - offset) / scale
+        wanted = (target - offset[:, None, None, None]) / scale[:, None, None, None]
         return wanted if suite.clamp is None else wanted.clamp(-suite.clamp, suite.clamp)
 
     def loss(self, suite: Suite, outputs: Tensor, targets: Tensor, label: str) -> Tensor:
@@ -92,8 +91,7 @@ class Segmentation:
 
     shown = "dice"
 
-    def wanted(self, suite: Suite, case: Mapping[str, Tensor]) -> Tensor:
-        target = case["target"]
+    def wanted(self, suite: Suite, target: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
         if target.is_floating_point() or target.shape[1] != 1:
             raise DataError(
                 f"{suite.label}: --task segmentation learns classes in whole numbers, and the "
@@ -108,7 +106,7 @@ class Segmentation:
     def quality(
         self, suite: Suite, outputs: Tensor, case: Mapping[str, Tensor], label: str
     ) -> Iterator[tuple[Metric, Tensor]]:
-        target = self.wanted(suite, case)
+        target = self.wanted(suite, case["target"], case["scale"], case["offset"])
         self._check(suite, outputs, target, label)
         metrics = [metric for metric in suite_metrics(suite) if metric.labels]
         count = outputs.shape[1]

@@ -1,6 +1,6 @@
 """What networks are trained and validated on: the parts of a suite, image by image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -45,11 +45,14 @@ class TrainingData(pl.LightningDataModule):
         devices = self._trainer.world_size
         if self.recipe.batch % devices:
             raise UsageError(f"--batch {self.recipe.batch} does not divide among {devices} devices")
-        images = _Images(self.training, self.recipe)
+        images: Dataset[tuple[Tensor, Tensor]] = _Images(self.training, self.recipe)
+        if self.recipe.drawn:
+            images = _Drawn(self.training, self.recipe, self.seed)
+        sampler = _Order if self.recipe.drawn else DistributedSampler
         return DataLoader(
             images,
             batch_size=self.recipe.batch // devices,
-            sampler=DistributedSampler(images, devices, self._trainer.global_rank, seed=self.seed),
+            sampler=sampler(images, devices, self._trainer.global_rank, seed=self.seed),
             num_workers=self.workers,
         )
 
@@ -79,16 +82,14 @@ class _Cases(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         case = self.case(number)
-        assert case.target is not None
+        target = _truth(self.suite, case)
         scale, offset = case.units()
-        return {"input": case.input, "target": case.target, "scale": scale, "offset": offset}
+        return {"input": case.input, "target": target, "scale": scale, "offset": offset}
 
     def case(self, number: int) -> Case:
         if number in self.kept:
             return self.kept[number]
         case = self.suite.load(self.names[number])
-        if case.target is None:
-            raise DataError(f"{self.suite.label}: case {case.name} has no ground truth to learn")
         if len(self.kept) < _KEPT:
             self.kept[number] = case
         return case
@@ -105,19 +106,49 @@ class _Images(Dataset[tuple[Tensor, Tensor]]):
         return len(self.cases) * self.recipe.crops
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
-        suite = self.cases.suite
-        case = self.cases[number % len(self.cases)]
-        image, target = case["input"], case["target"]
-        if len(image) != 1:
-            raise DataError(f"{suite.label}: a case of {len(image)} images cannot be trained on")
-        if self.recipe.crop > min(image.shape[-2:]):
-            size = "×".join(map(str, image.shape[-2:]))
-            raise UsageError(f"--crop {self.recipe.crop} is larger than an image, {size}")
-        comparable = target.is_floating_point() and image.shape == target.shape
-        if self.recipe.error_augment > 1 and not comparable:
-            raise UsageError("--error-augment needs targets that are images of the inputs' shape")
-        wanted = TASKS[self.recipe.task].wanted(suite, case)
-        return image[0], wanted[0]
+        return _pair(self.cases.suite, self.cases.case(number % len(self.cases)), self.recipe)
+
+
+class _Drawn(Dataset[tuple[Tensor, Tensor]]):
+    """Images as ``_Images`` has them, each drawn by its number over all epochs."""
+
+    def __init__(self, suite: Suite, recipe: Recipe, seed: int) -> None:
+        self.suite, self.recipe, self.seed = suite, recipe, seed
+
+    def __len__(self) -> int:
+        return self.recipe.drawn
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        return _pair(self.suite, self.suite.draw(self.seed, number), self.recipe)
+
+
+class _Order(DistributedSampler[tuple[Tensor, Tensor]]):
+    """Numbers that no other epoch has: images are drawn by them."""
+
+    def __iter__(self) -> Iterator[int]:
+        before = self.epoch * len(self.dataset)  # type: ignore[arg-type]
+        return (before + number for number in super().__iter__())
+
+
+def _pair(suite: Suite, case: Case, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Image and wanted output (C, H, W), in the network's units."""
+    image, target = case.input, _truth(suite, case)
+    if len(image) != 1:
+        raise DataError(f"{suite.label}: a case of {len(image)} images cannot be trained on")
+    if recipe.crop > min(image.shape[-2:]):
+        size = "×".join(map(str, image.shape[-2:]))
+        raise UsageError(f"--crop {recipe.crop} is larger than an image, {size}")
+    comparable = target.is_floating_point() and image.shape == target.shape
+    if recipe.error_augment > 1 and not comparable:
+        raise UsageError("--error-augment needs targets that are images of the inputs' shape")
+    wanted = TASKS[recipe.task].wanted(suite, target, *case.units())
+    return image[0], wanted[0]
+
+
+def _truth(suite: Suite, case: Case) -> Tensor:
+    if case.target is None:
+        raise DataError(f"{suite.label}: case {case.name} has no ground truth to learn")
+    return case.target
 
 
 def _part(spec: Spec, part: str, data: Mapping[str, str]) -> Suite:

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Mapping
+from math import cos, pi
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,15 @@ class TrainingModule(pl.LightningModule):
             if frozen:
                 for norm in self._norms():
                     norm.eval()
-        rate = recipe.learning_rate * recipe.lr_factor ** (epoch // recipe.lr_step)
+        each = int(self.trainer.num_training_batches)
+        done = epoch * each + number
+        if recipe.schedule == "cosine":
+            rate = recipe.learning_rate * 0.5 * (1 + cos(pi * done / (recipe.epochs * each)))
+        else:
+            rate = recipe.learning_rate * recipe.lr_factor ** (epoch // recipe.lr_step)
         if recipe.warmup:
-            begun = epoch - (recipe.freeze_norm if frozen else 0)
-            steps = begun * int(self.trainer.num_training_batches) + number + 1
-            rate *= min(1.0, steps / recipe.warmup)
+            begun = recipe.freeze_norm * each if frozen else 0
+            rate *= min(1.0, (done - begun + 1) / recipe.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
 

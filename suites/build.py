@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,15 @@ from numpy.typing import NDArray
 from equibench.errors import DataError, UsageError
 from equibench.foundation.seeds import generator
 
-__all__ = ["PHOTOS", "build_ct", "build_mri", "build_photos", "packaged", "simulate_kspace"]
+__all__ = [
+    "PHOTOS",
+    "build_ct",
+    "build_mri",
+    "build_photos",
+    "packaged",
+    "scanned",
+    "simulate_kspace",
+]
 
 IMAGE = (320, 320)
 KSPACE = (640, 368)
@@ -55,11 +64,11 @@ def build_mri(folder: Path) -> None:
     for split, volume in {"train": "brain1", "val": "brain2"}.items():
         magnitudes = arrays[f"magnitude_{split}"]
         unit = magnitudes / magnitudes.max()
-        kspace = np.stack([simulate_kspace(s, f"{volume}/{i:03d}") for i, s in enumerate(unit)])
-        image = np.abs(_fit(_ifft(kspace), IMAGE)) * FULL_SCALE
+        scans = [scanned(each, f"{volume}/{i:03d}") for i, each in enumerate(unit)]
+        kspace, image = (np.stack(each) for each in zip(*scans, strict=True))
         (folder / f"singlecoil_{split}").mkdir()
         with h5py.File(folder / f"singlecoil_{split}" / f"{volume}.h5", "w") as file:
-            file["kspace"] = (kspace * FULL_SCALE).astype(np.complex64)
+            file["kspace"] = kspace
             file["reconstruction_esc"] = image.astype(np.float32)
             file["ismrmrd_header"] = HEADER
             file.attrs["acquisition"] = "AXT1POST"
@@ -101,6 +110,15 @@ def build_photos(folder: Path) -> None:
             if not (source / name).is_file():
                 raise DataError(f"no such file: {source / name}; reinstall scikit-image")
             shutil.copyfile(source / name, target / name)
+
+
+def scanned(
+    magnitude: NDArray[Any], name: str
+) -> tuple[NDArray[np.complex64], NDArray[np.float64]]:
+    """K-space of a magnitude image, and the image (320, 320) that all of it gives."""
+    kspace = simulate_kspace(magnitude, name)
+    image = np.abs(_fit(_ifft(kspace), IMAGE)) * FULL_SCALE
+    return (kspace * FULL_SCALE).astype(np.complex64), image
 
 
 def simulate_kspace(magnitude: NDArray[Any], name: str) -> NDArray[np.complex128]:
@@ -151,8 +169,9 @@ def _fit(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     return image
 
 
+@cache
 def packaged(name: str) -> Mapping[str, NDArray[Any]]:
-    """The arrays of a file in ``suites/data``."""
+    """The arrays of a file of the package's ``suites/data``; do not change them."""
     packaged = resources.files("equibench.suites") / "data" / name
     with resources.as_file(packaged) as path, np.load(path) as arrays:
         return dict(arrays)

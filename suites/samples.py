@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
+from equibench.cases.suite import Case
 from equibench.foundation.platform_folders import cache_folder
 from equibench.registry.registries import register_suite
 from equibench.suites.build import PHOTOS, build_ct, build_mri, build_photos
+from equibench.suites.drawn_mri import drawn_slice
 from equibench.suites.fastmri import FastMRI
 from equibench.suites.files import build_once
 from equibench.suites.imagenet import ImageNet
@@ -47,6 +49,21 @@ class MRISample(FastMRI):
     @classmethod
     def unavailable(cls) -> str | None:
         return None
+
+    def draw(self, seed: int, number: int) -> Case:
+        """A slice (1, 1, 320, 320) of one of several brains, as ``drawn_slice`` makes it."""
+        import torch
+
+        kspace, image = drawn_slice(seed, number)
+        name = f"drawn/{seed}/{number}"  # it seeds the mask
+        made = self._transform()(kspace, None, image, {"max": image.max()}, name, 0)
+        return Case(
+            name=name,
+            input=made.image[None, None],
+            target=torch.from_numpy(image)[None, None].float(),
+            scale=made.std[None],
+            offset=made.mean[None],
+        )
 
     def _group(self, acquisition: str) -> str:
         return "all"

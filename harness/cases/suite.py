@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from equibench.errors import UsageError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -87,6 +89,15 @@ class Suite(ABC):
         Raises:
             DataError: a file is missing, truncated or no image; the message names it.
         """
+
+    def draw(self, seed: int, number: int) -> Case:
+        """Make a training image that no other number has, where a suite can.
+
+        Raises:
+            UsageError: it cannot.
+            DataError: it cannot make this one.
+        """
+        raise UsageError(f"suite {self.name!r} has no images to draw: take --drawn 0")
 
     @property
     def configuration(self) -> Mapping[str, str | int | float | bool]:

@@ -29,7 +29,8 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="paper-mri, paper-ct, sample, sample-ct, sample-seg, finetune; by default what fits."
+            help="paper-mri, paper-ct, sample, sample-mri, sample-ct, sample-seg, finetune; else what "
+            "fits."
         ),
     ] = None,
     task: Annotated[
@@ -40,12 +41,18 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images per step, over all devices.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam, at the start.")] = None,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="steps|cosine", help="How the rate falls.")
+    ] = None,
     lr_step: Annotated[int | None, typer.Option(help="Epochs between changes of it.")] = None,
     lr_factor: Annotated[float | None, typer.Option(help="What it is multiplied by then.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Steps over which it rises.")] = None,
     clip: Annotated[float | None, typer.Option(help="Largest gradient norm; 0 for any.")] = None,
     crop: Annotated[int | None, typer.Option(help="Side of random crops; 0 for none.")] = None,
     crops: Annotated[int | None, typer.Option(help="Times each image is taken an epoch.")] = None,
+    drawn: Annotated[
+        int | None, typer.Option(metavar="N", help="Images drawn for an epoch; 0 for the suite's.")
+    ] = None,
     shift_augment: Annotated[
         int | None, typer.Option(metavar="N", help="Shift batches by −N … N − 1 pixels.")
     ] = None,
@@ -71,7 +78,7 @@ def train(
 
     \b
     Examples:
-      equibench train unet-aps-3 -s mri-sample --preset sample --width 0.125
+      equibench train unet-aps-3 -s mri-sample --width 0.125
       equibench train unet-baseline -s fastmri --shift-augment 16 -o baseline-da.safetensors
       equibench train unet-baseline,width=0.125,mend=aps -s mri-sample --from mri-sample
     """
@@ -105,12 +112,14 @@ def train(
         epochs=epochs,
         batch=batch,
         learning_rate=learning_rate,
+        schedule=schedule,
         lr_step=lr_step,
         lr_factor=lr_factor,
         warmup=warmup,
         clip=clip,
         crop=crop,
         crops=crops,
+        drawn=drawn,
         shift_augment=shift_augment,
         error_augment=error_augment,
         freeze_norm=freeze_norm,

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
@@ -40,6 +41,17 @@ class Denoising(eb.Suite):
         clean = torch.nn.functional.avg_pool2d(waves, 9, 1, 4) * 6
         one = torch.ones(1)
         return eb.Case(name, clean + noise, 50 * clean + 7, scale=50 * one, offset=7 * one)
+
+
+class Endless(Denoising):
+    """Draws as many others: an image of one value, which tells its seed and number."""
+    name = "endless"
+    drawn = []
+
+    def draw(self, seed, number):
+        self.drawn.append((seed, number))
+        image = torch.full((1, 1, 32, 32), number / 100 + seed)
+        return eb.Case(str(number), image, image)
 
 
 class Stops(torch.nn.Conv2d):
@@ -102,6 +114,7 @@ def sized(width=4):
     return torch.nn.Sequential(torch.nn.Conv2d(1, width, 1), torch.nn.Conv2d(width, 1, 1))
 '''
 
+DRAWN = recipe("sample-mri", epochs=3, drawn=4, batch=2, warmup=2)
 SMALL = recipe("sample", epochs=3, crop=16, crops=2, batch=2, lr_step=1, warmup=3, freeze_norm=1)
 
 
@@ -152,6 +165,47 @@ def test_a_training_that_was_interrupted_ends_in_the_same_weights(plugin, suite,
     assert not out.with_suffix(".ckpt").exists()
     fit(model, suite, whole)
     assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_training_on_drawn_images_that_was_interrupted_ends_in_the_same_weights(plugin, tmp_path):
+    endless = f"{plugin(DENOISING)}:Endless"
+    out, whole = tmp_path / "a.safetensors", tmp_path / "whole.safetensors"
+    model = f"{tmp_path / 'plugin.py'}:Stops"
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, endless, out, DRAWN)
+    assert out.with_suffix(".ckpt").exists()
+    fit(model, endless, out, DRAWN)
+    fit(model, endless, whole, DRAWN)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_every_epoch_draws_images_that_no_other_has(plugin, tmp_path):
+    endless = f"{plugin(DENOISING)}:Endless"
+    suite = load_suite(endless)
+    type(suite).drawn.clear()
+    fit("unet-baseline,width=0.05", endless, tmp_path / "a.safetensors", DRAWN, seed=5)
+    epochs = [type(suite).drawn[i : i + 4] for i in (0, 4, 8)]
+    assert [set(epoch) for epoch in epochs] == [
+        {(5, number) for number in range(first, first + 4)} for first in (0, 4, 8)
+    ]
+
+
+def test_the_rate_rises_while_it_warms_up_and_falls_along_a_cosine_to_zero(plugin, tmp_path):
+    rates = []
+
+    class Watched(TrainingModule):
+        def on_train_batch_start(self, batch, number):
+            super().on_train_batch_start(batch, number)
+            rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("equibench.models.training.TrainingModule", Watched)
+        fit(
+            "unet-baseline,width=0.05", f"{plugin(DENOISING)}:Endless",
+            tmp_path / "a.safetensors", DRAWN,
+        )  # fmt: skip
+    cosine = [2e-3 * (1 + np.cos(np.pi * k / 6)) / 2 for k in range(6)]
+    assert rates == pytest.approx([cosine[0] / 2, *cosine[1:]], rel=1e-12)
 
 
 def test_a_weights_file_says_where_it_comes_from(suite, tmp_path):
@@ -221,8 +275,6 @@ def test_input_and_target_are_shifted_and_cropped_alike(suite):
     chosen = recipe("sample", crop=16, shift_augment=16)
     module = TrainingModule(torch.nn.Identity(), "", load_suite(suite), chosen, 0, {})
     images = torch.arange(2 * 32 * 32.0).reshape(2, 1, 32, 32)
-    import numpy as np
-
     corners = set()
     for seed in range(20):
         a, b = module._varied(images, -images, np.random.default_rng(seed))
@@ -242,6 +294,8 @@ def test_the_paper_s_recipes_are_its_own():
         "freeze_norm": 0,
         "warmup": 0,
         "error_augment": 1.0,
+        "schedule": "steps",
+        "drawn": 0,
     }
     assert PRESETS["paper-mri"].model_dump() == common | {
         "epochs": 50, "batch": 16, "learning_rate": 1e-3, "lr_step": 5, "lr_factor": 0.5,
@@ -270,7 +324,7 @@ def test_the_command_trains_with_a_preset_whose_values_are_overridden(cli, suite
 REFUSED = {
     "no such preset": (
         ("unet-aps", "-s", "{suite}", "--preset", "large"),
-        "no preset is called 'large': choose paper-mri, paper-ct, sample, sample-ct",
+        "no preset is called 'large': choose paper-mri, paper-ct, sample, sample-mri, sample-ct",
     ),
     "bad value": (
         ("unet-aps", "-s", "{suite}", "--epochs", "0"),
@@ -283,6 +337,10 @@ REFUSED = {
     "no truth": (
         ("unet-aps,width=0.05", "-s", "{file}:Silent", "--crop", "0"),
         "silent: case a has no ground truth to learn",
+    ),
+    "no images to draw": (
+        ("unet-aps,width=0.05", "-s", "{suite}", "--crop", "0", "--drawn", "4"),
+        "suite 'denoising' has no images to draw: take --drawn 0",
     ),
     "a large crop": (
         ("unet-aps,width=0.05", "-s", "{suite}", "--crop", "64"),

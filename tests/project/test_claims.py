@@ -46,17 +46,19 @@ def test_the_options_of_train_and_its_presets_are_those_of_the_code():
     names = [cell.strip("`") for cell in rows.pop("option")[1:]]
     assert names == list(PRESETS)
     recipes = {
-        row.strip("`").removeprefix("--").split()[0].replace("-", "_"): [
-            float(c) for c in cells[1:]
-        ]
+        row.strip("`").removeprefix("--").split()[0].replace("-", "_"): cells[1:]
         for row, cells in rows.items()
     }
     assert recipes == {
-        field: [float(getattr(PRESETS[name], field)) for name in names]
+        field: [
+            value if isinstance(value := getattr(PRESETS[name], field), str) else f"{value:g}"
+            for name in names
+        ]
         for field in type(PRESETS["sample"]).model_fields
     }
     assert preset_for("fastmri") == "paper-mri"
     assert preset_for("lodopab") == "paper-ct"
+    assert preset_for("mri-sample") == "sample-mri"
 
 
 def test_the_defaults_of_run_are_those_of_the_code():

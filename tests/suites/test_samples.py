@@ -148,3 +148,26 @@ def test_the_samples_are_complete(sample):
     assert report.ok
     assert report.broken == ()
     assert all(part.found == part.expected for part in report.parts)
+
+
+def test_drawn_slices_follow_from_seed_and_number_alone():
+    pytest.importorskip("nilearn")
+    suite = MRISample(split="train")
+    first, again = suite.draw(0, 3), MRISample().draw(0, 3)
+    assert torch.equal(first.input, again.input)
+    assert torch.equal(first.target, again.target)
+    for seed, number in ((0, 4), (1, 3)):
+        assert not torch.equal(first.input, suite.draw(seed, number).input)
+
+
+def test_drawn_slices_are_undersampled_as_the_suite_s_own_are():
+    pytest.importorskip("nilearn")
+    suite = MRISample(split="train")
+    own = [suite.load(name) for name in suite.cases()]
+    drawn = [suite.draw(0, number) for number in range(len(own))]
+    for case in drawn:
+        assert case.input.shape == case.target.shape == (1, 1, 320, 320)
+        assert case.input.dtype == case.target.dtype == torch.float32
+        assert case.input.abs().max() <= suite.clamp
+    ours, theirs = (np.mean([reconstruction_ssim(c) for c in cases]) for cases in (drawn, own))
+    assert ours == pytest.approx(theirs, abs=0.1)
