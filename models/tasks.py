@@ -127,7 +127,7 @@ class Segmentation:
         if outputs.shape[2:] != targets.shape[2:]:
             raise ModelError(
                 f"{label} returned {shape(outputs)} on {suite.label}, where the labels are "
-                f"{shape(targets)}: let it return an output of their size"
+                f"{shape(targets)}: train on labels of the size of their images"
             )
 
 

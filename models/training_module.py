@@ -18,7 +18,6 @@ from equibench.errors import ModelError
 from equibench.foundation.atomic_files import replacing
 from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import call
-from equibench.inference.model_outputs import shape
 from equibench.models.recipes import Recipe
 from equibench.models.tasks import TASKS
 

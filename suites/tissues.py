@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equibench.cases.suite import Case, Suite
+from equibench.foundation.seeds import generator
 from equibench.registry.registries import register_suite
 from equibench.suites.build import packaged
 from equibench.suites.files import choose
@@ -18,6 +19,8 @@ SIDE = 352
 """Of the central squares that are taken, in pixels; images have half of it."""
 GAS, BONE = -400, 200
 """What is lighter than the one is gas, what is denser than the other bone, in Hounsfield units."""
+NOISIER = 3.0
+"""The largest factor on a drawn slice's noise: the patients' differ by up to 2.5."""
 
 _SCANS = {"train": "lung1", "test": "lung2"}
 # attenuations (1/m) as LoDoPaB-CT has them: of water and of air, and what they are divided by
@@ -26,7 +29,7 @@ _WATER, _AIR, _DENSEST = 20.0, 0.02, 81.36
 
 @register_suite(
     "seg-sample",
-    summary="embedded: 12 low-dose thoracic CT slices with labels of 4 tissues, found by thresholds",
+    summary="embedded: 12 low-dose thoracic CT slices with labels, 4 tissues found by thresholds",
     modules=("scipy",),
 )
 class SegSample(Suite):
@@ -63,15 +66,25 @@ class SegSample(Suite):
 
     def load(self, name: str) -> Case:
         """Load one slice."""
+        at = self.cases().index(name)
+        return self._case(name, at, _slices(self.part)[1][at])
+
+    def draw(self, seed: int, number: int) -> Case:
+        """A slice of the training part with more noise, as a lower dose would leave."""
+        random = generator(self.name, "drawn", seed, number)
+        _, low, full = _slices(self.part)
+        at = int(random.integers(len(low)))
+        noise = np.float32(random.uniform(1, NOISIER)) * (low[at] - full[at])
+        return self._case(f"drawn/{seed}/{number}", at, full[at] + noise)
+
+    def _case(self, name: str, at: int, image: NDArray[np.float32]) -> Case:
         import torch
 
-        at = self.cases().index(name)
-        _, images, clean = _slices(self.part)
-        labels = torch.from_numpy(tissues(_hounsfield(clean[at])))
+        labels = tissues(_hounsfield(_slices(self.part)[2][at]))
         return Case(
             name=name,
-            input=torch.from_numpy(images[at : at + 1])[None],
-            target=labels[None, None],
+            input=torch.from_numpy(image.copy())[None, None],
+            target=torch.from_numpy(labels)[None, None],
             cluster=_SCANS[self.part],
         )
 

@@ -28,10 +28,7 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(
-            help="paper-mri, paper-ct, sample, sample-mri, sample-ct, sample-seg, finetune; else what "
-            "fits."
-        ),
+        typer.Option(help="paper-mri|ct, sample, sample-mri|ct|seg or finetune; else what fits."),
     ] = None,
     task: Annotated[
         str | None,
