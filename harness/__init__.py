@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         list_models,
         list_reports,
         list_suites,
+        list_trackers,
         list_transforms,
         list_treatments,
     )
@@ -49,11 +50,13 @@ if TYPE_CHECKING:
         register_model,
         register_report,
         register_suite,
+        register_tracker,
         register_transform,
         register_treatment,
     )
     from equibench.runs.run_folder import RunFolder
     from equibench.runs.runner import run
+    from equibench.runs.trackers import Tracker
     from equibench.transforms.transform import Transform
 
 __all__ = [
@@ -67,6 +70,7 @@ __all__ = [
     "RunConfig",
     "RunFolder",
     "Suite",
+    "Tracker",
     "Transform",
     "UnavailableError",
     "UsageError",
@@ -78,6 +82,7 @@ __all__ = [
     "list_models",
     "list_reports",
     "list_suites",
+    "list_trackers",
     "list_transforms",
     "list_treatments",
     "load_model",
@@ -88,6 +93,7 @@ __all__ = [
     "register_model",
     "register_report",
     "register_suite",
+    "register_tracker",
     "register_transform",
     "register_treatment",
     "run",
@@ -117,6 +123,7 @@ _HOMES = {
         "list_models",
         "list_reports",
         "list_suites",
+        "list_trackers",
         "list_transforms",
         "list_treatments",
     ),
@@ -125,11 +132,13 @@ _HOMES = {
         "register_model",
         "register_report",
         "register_suite",
+        "register_tracker",
         "register_transform",
         "register_treatment",
     ),
     "runs.run_folder": ("RunFolder",),
     "runs.runner": ("run",),
+    "runs.trackers": ("Tracker",),
     "transforms.transform": ("Transform",),
 }
 
