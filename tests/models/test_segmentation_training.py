@@ -57,7 +57,7 @@ def infinite():
     return torch.nn.Sequential(torch.nn.Conv2d(1, 3, 1), torch.nn.Threshold(1e9, float("nan")))
 '''
 
-CHOSEN = recipe("sample-seg", crop=0, epochs=3, batch=2, crops=4, warmup=2)
+CHOSEN = recipe("sample-seg", drawn=0, epochs=3, batch=2, crops=4, warmup=2)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_what_a_network_is_validated_by_is_what_the_harness_measures(suite, tmp_
 
 
 def test_training_finds_the_levels(suite, tmp_path):
-    chosen = recipe("sample-seg", crop=0, epochs=8, batch=2, crops=8, warmup=2, learning_rate=1e-2)
+    chosen = recipe("sample-seg", drawn=0, epochs=8, batch=2, crops=8, warmup=2, learning_rate=1e-2)
     trained = fit(
         "unet-baseline,width=0.05,out_channels=3", suite, tmp_path / "a.safetensors", chosen
     )
