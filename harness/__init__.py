@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         list_models,
         list_reports,
         list_suites,
+        list_trackers,
         list_transforms,
         list_treatments,
     )
@@ -50,11 +51,13 @@ if TYPE_CHECKING:
         register_model,
         register_report,
         register_suite,
+        register_tracker,
         register_transform,
         register_treatment,
     )
     from equibench.runs.run_folder import RunFolder
     from equibench.runs.runner import run
+    from equibench.runs.trackers import Tracker
     from equibench.transforms.transform import Transform
 
 __all__ = [
@@ -68,6 +71,7 @@ __all__ = [
     "RunConfig",
     "RunFolder",
     "Suite",
+    "Tracker",
     "Transform",
     "UnavailableError",
     "UsageError",
@@ -80,6 +84,7 @@ __all__ = [
     "list_models",
     "list_reports",
     "list_suites",
+    "list_trackers",
     "list_transforms",
     "list_treatments",
     "load_model",
@@ -90,6 +95,7 @@ __all__ = [
     "register_model",
     "register_report",
     "register_suite",
+    "register_tracker",
     "register_transform",
     "register_treatment",
     "run",
@@ -120,6 +126,7 @@ _HOMES = {
         "list_models",
         "list_reports",
         "list_suites",
+        "list_trackers",
         "list_transforms",
         "list_treatments",
     ),
@@ -128,11 +135,13 @@ _HOMES = {
         "register_model",
         "register_report",
         "register_suite",
+        "register_tracker",
         "register_transform",
         "register_treatment",
     ),
     "runs.run_folder": ("RunFolder",),
     "runs.runner": ("run",),
+    "runs.trackers": ("Tracker",),
     "transforms.transform": ("Transform",),
 }
 

@@ -10,6 +10,7 @@ from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, UsageError
 from equibench.loading.suites import build_suite, case_names
 from equibench.models.recipes import Recipe
+from equibench.models.tasks import TASKS
 from equibench.registry.registries import SUITES
 from equibench.registry.specs import Spec
 
@@ -137,12 +138,10 @@ def _pair(suite: Suite, case: Case, recipe: Recipe) -> tuple[Tensor, Tensor]:
     if recipe.crop > min(image.shape[-2:]):
         size = "×".join(map(str, image.shape[-2:]))
         raise UsageError(f"--crop {recipe.crop} is larger than an image, {size}")
-    if recipe.error_augment > 1 and image.shape != target.shape:
-        raise UsageError("--error-augment needs inputs of the shape of their targets")
-    scale, offset = case.units()
-    wanted = (target - offset) / scale
-    if suite.clamp is not None:
-        wanted = wanted.clamp(-suite.clamp, suite.clamp)
+    comparable = target.is_floating_point() and image.shape == target.shape
+    if recipe.error_augment > 1 and not comparable:
+        raise UsageError("--error-augment needs targets that are images of the inputs' shape")
+    wanted = TASKS[recipe.task].wanted(suite, target, *case.units())
     return image[0], wanted[0]
 
 

@@ -10,7 +10,7 @@ from equibench.errors import UsageError
 
 __all__ = ["data_list", "data_prepare", "data_verify", "list_entries"]
 
-Kind = Literal["models", "suites", "transforms", "metrics", "reports", "treatments"]
+Kind = Literal["models", "suites", "transforms", "metrics", "reports", "treatments", "trackers"]
 SuiteSpec = Annotated[str, typer.Argument(metavar="SUITE", help="A suite, as for run -s.")]
 
 

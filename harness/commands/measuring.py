@@ -112,6 +112,10 @@ def run(
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Only every n-th unit of work, from the i-th.")
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="mlflow, wandb or tensorboard[,key=value]…; repeatable."),
+    ] = None,
     data: Data = None,
     trust_pickle: TrustPickle = False,
     isolate: Isolate = False,
@@ -158,6 +162,7 @@ def run(
         "scheduler": scheduler,
         "workers": workers,
         "shard": shard,
+        "track": track,
         "data": roots(data),
         "trust_pickle": trust_pickle or None,
         "isolate": isolate or None,

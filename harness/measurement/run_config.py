@@ -24,8 +24,8 @@ from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
 __all__ = ["SPLITTING", "Block", "Conditions", "RunConfig", "read_config", "validated"]
 
-SPLITTING = ("engine", "scheduler", "workers", "shard", "trust_pickle", "isolate")
-"""Fields that say who does the work, and whom it trusts: they change no number."""
+SPLITTING = ("engine", "scheduler", "workers", "shard", "trust_pickle", "isolate", "track")
+"""Fields that say who does the work, whom it trusts and who is told: they change no number."""
 
 
 def _one_of_several(shard: str) -> str:
@@ -101,6 +101,7 @@ class RunConfig(Conditions, Blocks):
     workers: PositiveInt | None = None
     shard: Annotated[str, AfterValidator(_one_of_several)] | None = None
     data: dict[str, str] = Field(default_factory=dict)
+    track: tuple[str, ...] = ()
     trust_pickle: bool = False
     isolate: bool = False
 

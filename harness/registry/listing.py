@@ -10,6 +10,7 @@ from equibench.registry.registries import (
     MODELS,
     REPORTS,
     SUITES,
+    TRACKERS,
     TRANSFORMS,
     TREATMENTS,
     Entry,
@@ -21,6 +22,7 @@ __all__ = [
     "list_models",
     "list_reports",
     "list_suites",
+    "list_trackers",
     "list_transforms",
     "list_treatments",
     "listing",
@@ -33,6 +35,7 @@ _REGISTRIES: dict[str, Registry[object]] = {
     "metrics": METRICS,
     "reports": REPORTS,  # type: ignore[dict-item]
     "treatments": TREATMENTS,  # type: ignore[dict-item]
+    "trackers": TRACKERS,  # type: ignore[dict-item]
 }
 
 
@@ -64,6 +67,11 @@ def list_reports() -> list[str]:
 def list_treatments() -> list[str]:
     """The names of all registered treatments."""
     return _names(TREATMENTS)
+
+
+def list_trackers() -> list[str]:
+    """The names of all registered trackers, also of those whose extra is missing."""
+    return _names(TRACKERS)
 
 
 def _names(registry: Registry[Any]) -> list[str]:

@@ -156,11 +156,15 @@ def visible(repository: Repository | None) -> AbstractContextManager[None]:
 
 
 def sources_beside(module: str) -> set[Path]:
-    """The files of all modules that are loaded from the repository of a module."""
+    """The files of a module and of all that was imported by name from its repository.
+
+    Other files that were asked for by their path are not its own.
+    """
     files: set[Path] = set()
     for repository in Repository.known.values():
         if module in repository.modules and (_alone(module) or repository._visible):
-            found = (getattr(m, "__file__", None) for m in repository.modules.values())
+            own = (m for n, m in repository.modules.items() if n == module or not _alone(n))
+            found = (getattr(each, "__file__", None) for each in own)
             files |= {Path(file) for file in found if file}
     return files
 

@@ -30,6 +30,7 @@ __all__ = [
     "MODELS",
     "REPORTS",
     "SUITES",
+    "TRACKERS",
     "TRANSFORMS",
     "TREATMENTS",
     "Entry",
@@ -39,6 +40,7 @@ __all__ = [
     "register_model",
     "register_report",
     "register_suite",
+    "register_tracker",
     "register_transform",
     "register_treatment",
 ]
@@ -240,6 +242,7 @@ TRANSFORMS: Registry[Callable[..., Any]] = Registry("transform")
 METRICS: Registry[Any] = Registry("metric")
 REPORTS: Registry[Callable[..., Any]] = Registry("report")
 TREATMENTS: Registry[Callable[..., Any]] = Registry("treatment")
+TRACKERS: Registry[Callable[..., Any]] = Registry("tracker")
 DISPLAYS: Registry[Callable[..., Any]] = Registry("display")
 """How a result shows itself in a notebook."""
 
@@ -249,3 +252,4 @@ register_transform = TRANSFORMS.register
 register_metric = METRICS.register
 register_report = REPORTS.register
 register_treatment = TREATMENTS.register
+register_tracker = TRACKERS.register

@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from tqdm import tqdm
 
 from equibench.cases.suite import Suite
@@ -29,6 +30,7 @@ from equibench.runs.fingerprint import fingerprint, refuse_changes
 from equibench.runs.manifest import begin, ended
 from equibench.runs.run_folder import RunFolder
 from equibench.runs.shared_batch_size import Batches, in_turn
+from equibench.runs.trackers import TrackedRun, TrackedUnit, trackers_of
 from equibench.runs.units import Outcome, Unit, Worker, described, split
 
 __all__ = ["run"]
@@ -67,6 +69,7 @@ class _Run:
         metrics = {m.name: m for suite, _ in self.suites.values() for m in suite_metrics(suite)}
         self.metrics = list(metrics.values())
         self.described: set[str] = set()
+        self.trackers = trackers_of(config.track, _say)
 
     def into(self, out: Path, progress: bool | None) -> RunFolder:
         folder = RunFolder(out, create=True)
@@ -75,18 +78,22 @@ class _Run:
             before = folder.manifest
             units = self._units()
             folder.update_manifest(lambda manifest: self._begin(manifest, units, out))
+            self.tracked = TrackedRun(folder, self.shard, len(self._mine(units)))
+            self.trackers.start(self.tracked)
             try:
                 self._measure(folder, units, progress)
             except BaseException as error:
                 folder.write_failures(self.failures, shard=self.shard)
                 # a refused run changes nothing of what the folder says of its own
                 refused = self._state(before) if isinstance(error, UsageError) else None
-                stopped = isinstance(error, KeyboardInterrupt)
-                self._end(folder, refused or ("interrupted" if stopped else "failed"))
+                state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+                self._end(folder, refused or state)
+                self.trackers.end(self.tracked, state)
                 raise
             mine = None if self.shard is None else [unit.name for unit in self._mine(units)]
             folder.conclude(self.failures, shard=self.shard, units=mine)
             self._end(folder, "finished")
+            self.trackers.end(self.tracked, "finished")
         return folder
 
     def _begin(self, manifest: dict[str, Any], units: Sequence[Unit], out: Path) -> None:
@@ -202,9 +209,9 @@ class _Run:
         for unit in units:
             jobs.setdefault(unit.job.stem, []).append(unit.name)
         left = Counter(unit.job.stem for unit in todo)
-        silent = None if progress is None else not progress
+        silent, done = None if progress is None else not progress, len(mine) - len(todo)
         with ExitStack() as stack, tqdm(
-            total=len(mine), initial=len(mine) - len(todo), unit="unit", disable=silent,
+            total=len(mine), initial=done, unit="unit", disable=silent,
             dynamic_ncols=True,
         ) as bar:  # fmt: skip
             outcomes = stack.enter_context(closing(self._outcomes(todo, Batches(folder))))
@@ -213,6 +220,8 @@ class _Run:
                 bar.set_description(f"{job.model.label} · {job.label}")
                 self._settle(folder, outcome)
                 bar.update()
+                done += 1
+                self.trackers.unit(self.tracked, self._told(outcome, done))
                 left[job.stem] -= 1
                 if not left[job.stem]:
                     folder.consolidate(job.stem, jobs[job.stem])
@@ -232,15 +241,12 @@ class _Run:
                 refuse_changes({spec.label: known[spec.label]}, {spec.label: found}, folder.path)
 
     def _outcomes(self, units: Sequence[Unit], batches: Batches) -> Generator[Outcome, None, None]:
-        def say(line: str) -> None:
-            tqdm.write(line, sys.stderr)
-
         if self.config.engine == "dask":
-            from equibench.runs.dask_cluster import on_cluster
+            from equibench.runs.cluster.dask_cluster import on_cluster
 
-            return on_cluster(self.config, self.settings.device, units, say, batches)
+            return on_cluster(self.config, self.settings.device, units, _say, batches)
         suites = {label: suite for label, (suite, _) in self.suites.items()}
-        return in_turn(Worker(self.config, say, suites), units, batches)
+        return in_turn(Worker(self.config, _say, suites), units, batches)
 
     def _settle(self, folder: RunFolder, outcome: Outcome) -> None:
         """Keep what came of a unit."""
@@ -248,10 +254,7 @@ class _Run:
         if outcome.model is not None:
             self._describe(folder, outcome)
         if outcome.measured is not None:
-            # one schema for every file of the run, whatever its suite measures
-            axes = max(suite.axes for suite, _ in self.suites.values())
-            columns = row_columns(self.metrics, self.settings.transforms, axes)
-            rows = outcome.measured.rows.reindex(columns=columns)
+            rows = outcome.measured.rows.reindex(columns=self._columns())
             if len(rows):
                 folder.write_rows(outcome.unit.name, rows, complete=not outcome.measured.broken)
             reasons: dict[str, list[str]] = {}
@@ -263,6 +266,19 @@ class _Run:
             missing = {} if outcome.broken else {"cases": list(outcome.unit.cases)}
             names = job.names if outcome.broken != "model" else {"model": job.model.label}
             self._fail(outcome.error, **names, **missing)
+
+    def _columns(self) -> list[str]:
+        """One schema for every file of the run, whatever its suite measures."""
+        axes = max(suite.axes for suite, _ in self.suites.values())
+        return row_columns(self.metrics, self.settings.transforms, axes)
+
+    def _told(self, outcome: Outcome, done: int) -> TrackedUnit:
+        """What trackers are told of a unit."""
+        unit, measured = outcome.unit, outcome.measured
+        rows = pd.DataFrame(columns=self._columns()) if measured is None else measured.rows
+        broken = () if measured is None else measured.broken.values()
+        failure = str(next(iter(broken), outcome.error) or "")
+        return TrackedUnit(unit.name, unit.job.model.label, unit.job.label, rows, failure, done)
 
     def _describe(self, folder: RunFolder, outcome: Outcome) -> None:
         """Note what identifies the model, or refuse it where the folder knows another."""
@@ -313,6 +329,10 @@ def _given(spec: Spec, data: Mapping[str, str]) -> dict[str, Any]:
     """The arguments that a suite is built with."""
     root = {"root": data[spec.reference]} if spec.reference in data else {}
     return {**spec.arguments, **root}
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, sys.stderr)
 
 
 def _now() -> str:

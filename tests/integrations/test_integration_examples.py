@@ -18,10 +18,10 @@ SAYS = {
 
 
 def test_every_example_is_run_here():
-    assert {file.stem for file in EXAMPLES.glob("*.py")} == {*SAYS, "module"}
+    assert {file.stem for file in EXAMPLES.glob("*.py")} == {*SAYS, "module", "own_tracker"}
 
 
-@pytest.mark.parametrize("name", SAYS)
+@pytest.mark.parametrize("name", [*SAYS, "own_tracker"])
 def test_an_example_is_under_twenty_lines(name):
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < 20
 
@@ -36,6 +36,16 @@ def test_an_example_runs_and_says_what_it_measured(name, tmp_path, monkeypatch, 
     sys.modules.pop("module", None)
     said = capsys.readouterr().out
     assert re.search(SAYS[name], said), said
+
+
+def test_the_tracker_of_the_examples_writes_its_lines(cli, tmp_path):
+    tracker = f"{EXAMPLES}/own_tracker.py:Lines,file=said.txt"
+    model, suite = "unet-aps,width=0.05,label=aps", "noise,n=2,size=32"
+    status, *_ = cli("run", "-m", model, "-s", suite, "--out", "mine", "--track", tracker)
+    assert status == 0
+    assert re.fullmatch(
+        r"1/1 aps noise \d\.\de.\d+\nmine: finished\n", (tmp_path / "said.txt").read_text()
+    )
 
 
 def test_equibench_imports_no_library_that_it_works_with():

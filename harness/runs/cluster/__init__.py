@@ -1,0 +1,1 @@
+"""Runs on several processes or machines, by Dask; nothing that a run on one needs."""
