@@ -1,6 +1,7 @@
 """What networks are trained and validated on: the parts of a suite, image by image."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -10,6 +11,7 @@ from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, UsageError
 from equibench.loading.suites import build_suite, case_names
 from equibench.models.recipes import Recipe
+from equibench.models.tasks import TASKS
 from equibench.registry.registries import SUITES
 from equibench.registry.specs import Spec
 
@@ -121,10 +123,10 @@ class _Drawn(Dataset[tuple[Tensor, Tensor]]):
         return _pair(self.suite, self.suite.draw(self.seed, number), self.recipe)
 
 
-class _Order(DistributedSampler[tuple[Tensor, Tensor]]):
+class _Order(DistributedSampler[Any]):
     """Numbers that no other epoch has: images are drawn by them."""
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[Any]:
         before = self.epoch * len(self.dataset)  # type: ignore[arg-type]
         return (before + number for number in super().__iter__())
 
@@ -137,12 +139,10 @@ def _pair(suite: Suite, case: Case, recipe: Recipe) -> tuple[Tensor, Tensor]:
     if recipe.crop > min(image.shape[-2:]):
         size = "×".join(map(str, image.shape[-2:]))
         raise UsageError(f"--crop {recipe.crop} is larger than an image, {size}")
-    if recipe.error_augment > 1 and image.shape != target.shape:
-        raise UsageError("--error-augment needs inputs of the shape of their targets")
-    scale, offset = case.units()
-    wanted = (target - offset) / scale
-    if suite.clamp is not None:
-        wanted = wanted.clamp(-suite.clamp, suite.clamp)
+    comparable = target.is_floating_point() and image.shape == target.shape
+    if recipe.error_augment > 1 and not comparable:
+        raise UsageError("--error-augment needs targets that are images of the inputs' shape")
+    wanted = TASKS[recipe.task].wanted(suite, target, *case.units())
     return image[0], wanted[0]
 
 

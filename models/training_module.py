@@ -12,16 +12,14 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 
-from equibench.cases.suite import Suite, data_range, in_units
+from equibench.cases.suite import Suite
 from equibench.errors import ModelError
 from equibench.foundation.atomic_files import replacing
 from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import call
-from equibench.inference.model_outputs import shape
-from equibench.measurement.row_table import suite_metrics
 from equibench.models.recipes import Recipe
+from equibench.models.tasks import TASKS
 
 __all__ = ["AtomicCheckpoints", "Checkpoint", "Lines", "TrainingModule"]
 
@@ -52,6 +50,7 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         self.network, self.label, self.suite = network, label, validation
         self.recipe, self.seed, self.described = recipe, seed, described
+        self.task = TASKS[recipe.task]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate)
@@ -104,14 +103,7 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
         images, targets = self._varied(*batch, self._generator(number))
         outputs = self._outputs(images, f"{self.suite.label}, batch {number}")
-        if outputs.shape != targets.shape:
-            raise ModelError(
-                f"{self.label} returned {shape(outputs)} on {self.suite.label}, where the ground "
-                f"truth is {shape(targets)}: set its number of output channels"
-            )
-        if self.suite.clamp is not None:
-            outputs = outputs.clamp(-self.suite.clamp, self.suite.clamp)
-        loss = mse_loss(outputs, targets)
+        loss = self.task.loss(self.suite, outputs, targets, self.label)
         self.log("loss", loss, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(images))
         return loss
 
@@ -126,17 +118,12 @@ class TrainingModule(pl.LightningModule):
         """Measure one case as the harness does: in the units of its ground truth, as a whole."""
         where = f"{self.suite.label}, validation case {number}"
         parts = torch.split(case["input"], self.recipe.batch)
-        outputs = torch.cat([self._outputs(part, where) for part in parts]).double()
-        outputs = in_units(outputs, self.suite.clamp, case["scale"], case["offset"])
-        target = case["target"]
-        for metric in suite_metrics(self.suite):
-            r = data_range(self.suite.data_range.get(metric.name, "max"), target)
-            truth = metric.prepare(target, r.expand(len(target)))
-            value = metric.value(metric.partials(truth, outputs, None).sum(dim=0), r)
+        outputs = torch.cat([self._outputs(part, where) for part in parts])
+        for metric, value in self.task.quality(self.suite, outputs, case, self.label):
             self.log(
                 f"val_{metric.column}",
                 value.float(),
-                prog_bar=metric.name == "psnr",
+                prog_bar=metric.name == self.task.shown,
                 batch_size=1,
                 sync_dist=True,
             )

@@ -28,9 +28,11 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(
-            help="paper-mri, paper-ct, sample, sample-mri, sample-ct, finetune; else what fits."
-        ),
+        typer.Option(help="paper-mri|ct, sample, sample-mri|ct|seg or finetune; else what fits."),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="regression or segmentation; by default what the preset is for."),
     ] = None,
     width: Annotated[str | None, typer.Option(help="Short for VARIANT,width=….")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
@@ -103,6 +105,7 @@ def train(
     preset = preset or ("finetune" if network.weights else preset_for(images.reference))
     chosen = recipe(
         preset,
+        task=task,
         epochs=epochs,
         batch=batch,
         learning_rate=learning_rate,

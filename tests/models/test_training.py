@@ -287,6 +287,7 @@ def test_input_and_target_are_shifted_and_cropped_alike(suite):
 
 def test_the_paper_s_recipes_are_its_own():
     common = {
+        "task": "regression",
         "clip": 1.0,
         "crop": 0,
         "crops": 1,
