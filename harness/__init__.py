@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from equibench.integrations.training import shift_consistency
     from equibench.layers.attribution import attribute
     from equibench.layers.index_flips import trace_flips
+    from equibench.layers.level_ablation import ablate_levels
     from equibench.loading.load import load_model
     from equibench.loading.suites import load_suite
     from equibench.loading.treatments import mend
@@ -74,6 +75,7 @@ __all__ = [
     "Transform",
     "UnavailableError",
     "UsageError",
+    "ablate_levels",
     "adapt",
     "assert_shift_equivariant",
     "attribute",
@@ -112,6 +114,7 @@ _HOMES = {
     "integrations.loss": ("shift_consistency_loss",),
     "integrations.training": ("shift_consistency",),
     "layers.attribution": ("attribute",),
+    "layers.level_ablation": ("ablate_levels",),
     "layers.index_flips": ("trace_flips",),
     "loading.load": ("load_model",),
     "loading.suites": ("load_suite",),

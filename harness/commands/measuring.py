@@ -189,6 +189,9 @@ def probe(
     layers: Annotated[
         bool, typer.Option("--layers", help="Measure every layer: which one is to blame.")
     ] = False,
+    levels: Annotated[
+        bool, typer.Option("--levels", help="Take each level away: which ones are used.")
+    ] = False,
     sizes: Annotated[
         str | None,
         typer.Option("--sizes", metavar="A..B", help="At which sizes which shifts commute."),
@@ -214,6 +217,7 @@ def probe(
       equibench probe unet-baseline,width=0.125 --layers
       equibench probe repo/net.py:build -s photo-sample -o probed
       equibench probe unet-aps,width=0.125 --sizes 64..96
+      equibench probe unet-lpf-3,width=0.125,weights=mri-sample --levels
     """
     from equibench.evaluation.model_on_suite import Evaluation
     from equibench.evidence.stride_probing import PROBED
@@ -238,6 +242,9 @@ def probe(
     if sizes is not None:
         _sweep(evaluation, cases, sizes, out)
         return
+    if levels:
+        _levels(evaluation)
+        return
     found = evaluation.probe(cases)
     inside = None if found.periodic else evaluation.inner_stride(cases)
     typer.echo(probe_text(found, loaded.label, images.label, inside))
@@ -248,6 +255,24 @@ def probe(
         written += more
     for file in written:
         typer.echo(f"figure: {file}")
+
+
+def _levels(evaluation: "Evaluation") -> None:
+    """Say which levels of a network its output depends on."""
+    from equibench.layers.level_ablation import ablate_levels
+    from equibench.measurement.row_table import suite_metrics
+    from equibench.reports.diagnosis.levels import levels_text
+
+    settings, suite, label = evaluation.settings, evaluation.suite, evaluation.label
+    found = ablate_levels(
+        evaluation.model,
+        suite,
+        device=str(settings.device),
+        precision=settings.precision,
+        batch=settings.batch,
+        label=label,
+    )
+    typer.echo(levels_text(found, suite_metrics(suite), label, suite.label))
 
 
 def _sweep(evaluation: "Evaluation", cases: Sequence[str], sizes: str, out: Path | None) -> None:

@@ -16,18 +16,16 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.jit import ScriptModule
 from torch.utils._pytree import tree_leaves, tree_map
 
 from equibench.errors import ModelError, UsageError
 from equibench.evaluation.model_device import device_of
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.rounding import allowance, default_limit
-from equibench.inference.adapters import Adapted
 from equibench.inference.forward_pass import attempt, out_of_memory
 from equibench.inference.placement import placed
 from equibench.inference.precision import Precision, numerics
-from equibench.layers.layer_calls import LayerCall, LayerCalls
+from equibench.layers.layer_calls import LayerCall, LayerCalls, hookable
 from equibench.layers.map_alignment import (
     Displacement,
     error_of_moves,
@@ -36,7 +34,6 @@ from equibench.layers.map_alignment import (
     neighbours,
 )
 from equibench.metrics.squared_error import nmse
-from equibench.state.object_graph import registered_modules
 from equibench.transforms.shift_plans import Shifts
 
 __all__ = ["COLUMNS", "attribute"]
@@ -125,18 +122,7 @@ def attribute(
 
 
 def _check(model: object, images: Tensor, shifts: Sequence[Pair], batch: int) -> None:
-    if not isinstance(model, nn.Module):
-        raise UsageError(
-            f"{type(model).__name__} has no layers to attribute to: give a torch.nn.Module"
-        )
-    if any(isinstance(module, ScriptModule) for module in registered_modules(model)):
-        raise UsageError(
-            "layers of TorchScript cannot be seen: attribute the module that was scripted"
-        )
-    if isinstance(model, Adapted) and not isinstance(model.network, nn.Module):
-        raise UsageError(
-            f"{type(model.network).__name__} has no layers to attribute to: give a torch.nn.Module"
-        )
+    hookable(model)
     if images.ndim != 4 or not len(images):
         raise UsageError(f"images of shape {tuple(images.shape)}: attribution needs (B, C, H, W)")
     if not shifts:

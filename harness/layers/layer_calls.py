@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 from torch.utils._pytree import tree_map
 
-__all__ = ["LayerCall", "LayerCalls", "layers"]
+from equibench.errors import UsageError
+from equibench.inference.adapters import Adapted
+from equibench.state.object_graph import registered_modules
+
+__all__ = ["LayerCall", "LayerCalls", "hookable", "layers"]
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -96,6 +101,23 @@ class LayerCalls:
                 self.visit = visit
 
         return hook
+
+
+def hookable(model: object) -> None:
+    """See that a model has layers that hooks can be put on.
+
+    Raises:
+        UsageError: it is no module, adapts none, or holds TorchScript.
+    """
+    inner = model.network if isinstance(model, Adapted) else model
+    if not isinstance(inner, nn.Module) or not isinstance(model, nn.Module):
+        raise UsageError(
+            f"{type(inner).__name__} has no layers to attribute to: give a torch.nn.Module"
+        )
+    if any(isinstance(module, ScriptModule) for module in registered_modules(model)):
+        raise UsageError(
+            "layers of TorchScript cannot be seen: attribute the module that was scripted"
+        )
 
 
 def layers(model: nn.Module) -> list[tuple[str, nn.Module]]:

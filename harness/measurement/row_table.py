@@ -13,13 +13,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from equibench.cases.suite import Suite
+from equibench.cases.suite import Suite, data_range
 from equibench.measurement.settings import Settings
 from equibench.metrics.chosen import metric_called
 from equibench.metrics.metric import Metric
 from equibench.transforms.transform import AXES, Elements, Transform
 
-__all__ = ["ClosedCase", "Sums", "row_columns", "row_table", "suite_metrics"]
+__all__ = ["ClosedCase", "Sums", "case_values", "row_columns", "row_table", "suite_metrics"]
 
 _ALWAYS = "nmse"
 """Measured whatever a suite names: the floor and outputs that are not finite are told by it."""
@@ -28,6 +28,17 @@ _ALWAYS = "nmse"
 def suite_metrics(suite: Suite) -> list[Metric]:
     """The metrics that a suite is measured with."""
     return [metric_called(name) for name in dict.fromkeys((_ALWAYS, *suite.metrics))]
+
+
+def case_values(suite: Suite, outputs: Tensor, truth: Tensor) -> dict[str, float]:
+    """The suite's metrics, by column, of a case's outputs (N, C, H, W) in the truth's units."""
+    values = {}
+    for metric in suite_metrics(suite):
+        r = data_range(suite.data_range.get(metric.name, "max"), truth)
+        prepared = metric.prepare(truth, r.expand(len(truth)))
+        totals = metric.partials(prepared, outputs, None).sum(dim=0)
+        values[metric.column] = float(metric.value(totals, r))
+    return values
 
 
 def row_columns(
