@@ -1,6 +1,7 @@
 """What networks are trained and validated on: the parts of a suite, image by image."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -122,10 +123,10 @@ class _Drawn(Dataset[tuple[Tensor, Tensor]]):
         return _pair(self.suite, self.suite.draw(self.seed, number), self.recipe)
 
 
-class _Order(DistributedSampler[tuple[Tensor, Tensor]]):
+class _Order(DistributedSampler[Any]):
     """Numbers that no other epoch has: images are drawn by them."""
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[Any]:
         before = self.epoch * len(self.dataset)  # type: ignore[arg-type]
         return (before + number for number in super().__iter__())
 

@@ -4,6 +4,8 @@ Rotations, scales and shifts are left out on purpose: they would teach a network
 image lies does not matter, which is what is to be measured.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +38,7 @@ def drawn_slice(seed: int, number: int) -> tuple[NDArray[np.complex64], NDArray[
     return scanned(_contrast(image / image.max(), random), f"drawn/{seed}/{number}")
 
 
-def _contrast(image: NDArray[np.floating], random: np.random.Generator) -> NDArray[np.float64]:
+def _contrast(image: NDArray[Any], random: np.random.Generator) -> NDArray[np.float64]:
     """Another contrast of an image in [0, 1]: a smooth curve that need not be monotonous."""
     exponent = np.exp(random.uniform(-GAMMA, GAMMA))
     amplitude = random.uniform(-WAVE, WAVE)

@@ -65,8 +65,9 @@ def _volume(kind: Kind) -> NDArray[np.float32]:
     if not file.is_file():
         raise DataError(f"no such file: {file}; install another release of nilearn")
     image: Any = nibabel.load(file)
-    values = np.asarray(image.dataobj, dtype=np.float32)
-    return values / values.max()
+    values: NDArray[np.float32] = np.asarray(image.dataobj, dtype=np.float32)
+    values /= values.max()
+    return values
 
 
 def _centred(image: NDArray[np.float32]) -> NDArray[np.float32]:

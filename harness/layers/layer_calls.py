@@ -103,8 +103,8 @@ class LayerCalls:
         return hook
 
 
-def hookable(model: object) -> None:
-    """See that a model has layers that hooks can be put on.
+def hookable(model: object) -> nn.Module:
+    """A model that has layers that hooks can be put on.
 
     Raises:
         UsageError: it is no module, adapts none, or holds TorchScript.
@@ -118,6 +118,7 @@ def hookable(model: object) -> None:
         raise UsageError(
             "layers of TorchScript cannot be seen: attribute the module that was scripted"
         )
+    return model
 
 
 def layers(model: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -43,7 +43,7 @@ _UPSAMPLING = frozenset(
 
 
 def ablate_levels(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     data: Any,
     *,
     targets: Any = None,
@@ -80,13 +80,12 @@ def ablate_levels(
         ModelError: the model raises, or nothing in it is seen to make maps larger.
         DataError: a case cannot be loaded.
     """
-    name = label or type(model).__name__
-    hookable(model)
+    name, levels = label or type(model).__name__, _Levels(hookable(model))
     suite = suite_of(data, targets)
     cases = case_names(suite, limit)
     conditions = {"device": device, "precision": precision, "batch": batch}
     resolved = device_of(model, lambda: _case(suite, cases[0]).input[:1], name, **conditions)
-    levels, found = _Levels(model), []
+    found: list[dict[str, float]] = []
     with (
         placed(model, resolved, precision) as forward,
         numerics(precision),
@@ -137,7 +136,9 @@ def _outputs(
     where: str,
 ) -> Tensor:
     """Outputs (N, C, H, W) for a case, on the CPU in float64."""
-    parts = [call(forward, part.to(device), label, where) for part in case.input.split(batch)]
+    parts = [
+        call(forward, part.to(device), label, where) for part in torch.split(case.input, batch)
+    ]
     return torch.cat(parts).double().cpu()
 
 
