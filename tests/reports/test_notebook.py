@@ -1,5 +1,6 @@
 """A result in a notebook, and the example notebook itself."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,18 @@ def test_a_result_shows_its_summary_as_html():
     assert '<th colspan="4" style="text-align: center">NMSE ↓</th>' in shown
     assert '<td style="text-align: left">baseline</td>' in shown
     assert "1.0e-03" in shown
+
+
+def test_a_result_that_is_printed_shows_its_summary_and_no_rows(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    result = Result(rows("baseline", "noise", constant(1e-3), truth=False))
+    printed, count = str(result), len(result.rows)
+    assert printed == repr(result)
+    assert re.search(r"NMSE", printed)
+    assert re.search(r"^noise +baseline +1\.0e-03 ", printed, re.MULTILINE)
+    assert "draw" not in printed
+    assert printed.endswith(f"{count} rows of 2 cases: .rows; the summary: .summary")
+    assert max(map(len, printed.splitlines())) <= 100
 
 
 def test_names_are_text_in_that_html():
