@@ -14,9 +14,12 @@ __all__ = ["prove"]
 def prove(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, as for run -m.")],
     size: Annotated[
-        str, typer.Option("--size", metavar="N", help="Of the images in pixels: N or HxW.")
+        str, typer.Option("--size", metavar="N", help="Of the images in pixels: N, HxW or DxHxW.")
     ],
     channels: Annotated[int, typer.Option("--channels", help="Of the images.")] = 1,
+    dims: Annotated[
+        int, typer.Option("--dims", help="With --size N: 1 for signals, 2 images, 3 volumes.")
+    ] = 2,
     steps: Annotated[
         bool, typer.Option("--steps", help="Show the certificate, one operator a line.")
     ] = False,
@@ -37,12 +40,15 @@ def prove(
     from equibench.loading.load import load_spec
     from equibench.registry.specs import Spec
 
-    height, _, width = size.lower().replace("×", "x").partition("x")
-    if not height.isdigit() or not (width or height).isdigit():
-        raise UsageError(f"--size {size} is no size: write --size 320 or --size 256x320")
+    parts = size.lower().replace("×", "x").split("x")
+    sizes = parts * dims if len(parts) == 1 else parts
+    if not all(map(str.isdecimal, sizes)) or not 1 <= len(sizes) <= 3:
+        raise UsageError(
+            f"--size {size} is no size: write --size 320 or --size 256x320, of volumes --size "
+            "64x64x64, of signals --size 320 --dims 1"
+        )
     loaded = load_spec(Spec.parse(model), seed, trust_pickle=trust_pickle)
-    pair = int(height), int(width or height)
-    proof = read(loaded.model, pair, channels=channels, label=loaded.label)
+    proof = read(loaded.model, tuple(map(int, sizes)), channels=channels, label=loaded.label)
     if as_json:
         typer.echo(json.dumps(proof.described, indent=1))
     else:

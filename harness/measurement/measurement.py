@@ -37,7 +37,7 @@ class Forward:
     """A model in its place.
 
     Args:
-        model: (B, C, H, W) to (B, C', H, W), on its device and in its precision.
+        model: (B, C, *size) to (B, C', *size), on its device and in its precision.
         near_ties: of the last forward pass, (B,), where the model has APS layers.
     """
 
@@ -240,7 +240,9 @@ class Measurement:
         if ties is None or len(ties) != self.settings.batch:
             ties = raw.new_full((len(items),), torch.nan)
         frame = frame_of(forward.model)
-        added = None if frame.added is None else frame.added.double().expand(len(images), -1, 1, 1)
+        added = frame.added
+        if added is not None:
+            added = added.double().expand(len(images), *added.shape[1:])
         done = frame.padded, frame.resized, frame.labels
         return BatchOutputs(raw, images, transform, elements, ties.double(), *done, added)
 
