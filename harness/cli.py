@@ -5,14 +5,13 @@ from typing import Annotated
 
 import typer
 
+from equibench.commands.diagnosing import halo, prove
 from equibench.commands.guarding import check, compare_runs
 from equibench.commands.inventory import data_list, data_prepare, data_verify, list_entries
 from equibench.commands.measuring import probe, quickstart, run
 from equibench.commands.mending import mend
-from equibench.commands.proving import prove
 from equibench.commands.reporting import report, table
 from equibench.commands.revisiting import diff, merge, rescore, show
-from equibench.commands.tiling import halo
 from equibench.commands.training import train
 from equibench.errors import EquibenchError
 from equibench.foundation.standard_streams import guard_streams

@@ -29,7 +29,7 @@ from equibench.statistics.summary import summarize
 __all__ = ["Result", "evaluate"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What was measured.
 
@@ -58,6 +58,10 @@ class Result:
             UnavailableError: the extra ``report`` is missing.
         """
         return DISPLAYS.get("plot").require()(self)
+
+    def __repr__(self) -> str:
+        """The summary, fitted to the terminal."""
+        return str(DISPLAYS.get("text").require()(self))
 
     def _repr_html_(self) -> str:
         """The summary, as a notebook shows it."""
