@@ -54,7 +54,8 @@ class BorderProfile:
     def falls(self) -> bool:
         """Whether the error still falls there, so that a larger window would show less."""
         first, last = np.array_split(self.errors[self._first_inside :], 2)
-        return bool(self.inside and first.mean() > _FALLING * max(last.mean(), self.rounding))
+        known = bool(self.inside and len(last))
+        return known and bool(first.mean() > _FALLING * max(last.mean(), self.rounding))
 
     @property
     def reach(self) -> int:
