@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
+from equibench.commands.diagnosing import halo, prove
 from equibench.commands.guarding import check, compare_runs
 from equibench.commands.inventory import data_list, data_prepare, data_verify, list_entries
 from equibench.commands.measuring import probe, quickstart, run
 from equibench.commands.mending import mend
-from equibench.commands.proving import prove
 from equibench.commands.reporting import report, table
-from equibench.commands.tiling import halo
+from equibench.commands.revisiting import diff, merge, rescore, show
 from equibench.commands.training import train
 from equibench.errors import EquibenchError
 from equibench.foundation.standard_streams import guard_streams
@@ -64,9 +64,11 @@ def _options(
 
 app.command()(quickstart)
 app.command("ls")(list_entries)
-for command in (run, table, report, probe, prove, halo, mend, train, check):
+for command in (run, table, report, probe, prove, halo, mend, train, check, rescore, merge, diff):
     app.command()(command)
 app.command("compare")(compare_runs)
+# a shift may be negative, which looks like an option
+app.command(context_settings={"ignore_unknown_options": True})(show)
 app.add_typer(data_app, name="data")
 data_app.command("ls")(data_list)
 data_app.command("verify")(data_verify)

@@ -78,10 +78,10 @@ PRESETS = {
         epochs=8, batch=4, learning_rate=1e-2, lr_step=2, lr_factor=0.5, warmup=100, crop=96,
         crops=28, freeze_norm=2, error_augment=1.6,
     ),
-    # whole images, as for MRI: random crops are shifts. Longer, and one patient is learnt by heart
+    # parts whose corners are multiples of the total stride: random crops are shifts
     "sample-seg": Recipe(
-        task="segmentation", epochs=10, batch=2, learning_rate=3e-3, schedule="cosine",
-        warmup=50, drawn=96,
+        task="segmentation", epochs=10, batch=2, learning_rate=1e-2, schedule="cosine",
+        warmup=50, drawn=128,
     ),
     # as long as sample, from the weights of a network before its treatment
     "finetune": Recipe(

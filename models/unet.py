@@ -57,6 +57,10 @@ class UNet(nn.Module):
         super().__init__()
         if isinstance(width, bool) or not isinstance(width, int | float) or not width > 0:
             raise ValueError(f"width={width!r} is no positive factor on the number of channels")
+        if dims not in _CONV:
+            raise ValueError(f"dims={dims!r} is not 1 (signals), 2 (images) or 3 (volumes)")
+        if not isinstance(levels, int) or levels < 1:
+            raise ValueError(f"levels={levels!r} is no number of levels: take 1 to 4")
         channels = [max(1, round(64 * 2**level * width)) for level in range(levels + 1)]
         self.total_stride = stride**levels
         self.stem = _block(in_channels, channels[0], dims)

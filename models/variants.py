@@ -41,10 +41,16 @@ def _variant(name: str, resampling: "Resampling", blur: int, paper: str) -> Call
         trained=False,
         weights=_packaged(name),
     )
-    def build(width: float = 1.0, in_channels: int = 1, out_channels: int = 1) -> "UNet":
+    def build(
+        width: float = 1.0,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        levels: int = 4,
+        dims: int = 2,
+    ) -> "UNet":
         from equibench.models.unet import UNet
 
-        return UNet(resampling, blur, width, in_channels, out_channels)
+        return UNet(resampling, blur, width, in_channels, out_channels, levels=levels, dims=dims)
 
     VARIANTS[name] = build
     return build

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from equibench.errors import UsageError
@@ -11,13 +12,13 @@ from equibench.reports.figures.figure_files import FIGURES, save
 from equibench.reports.figures.style import PAGE
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables import writers
-from equibench.reports.tables.summary_table import as_table
+from equibench.reports.tables.summary_table import as_table, summary_table
 from equibench.statistics.summary import kept_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Drawing", "Plot", "html"]
+__all__ = ["Drawing", "Plot", "html", "text"]
 
 _DPI = 110
 
@@ -74,6 +75,15 @@ class Plot:
                 raise UsageError(f"{name} needs circular shifts: name some with shifts=")
             raise UsageError(f"{name} needs a ground truth: choose a suite that has one")
         return Drawing(figure)
+
+
+@DISPLAYS.register("text")
+def text(result: Result) -> str:
+    """The summary as a table of text, and what it is a summary of."""
+    rows, width = result.rows, get_terminal_size((120, 24)).columns
+    table = summary_table(kept_apart(result.summary), format="text", width=width)
+    cases = rows.groupby(["suite", "case"], observed=True).ngroups
+    return f"{table.rstrip()}\n\n{len(rows)} rows of {cases} cases: .rows; the summary: .summary"
 
 
 @DISPLAYS.register("html")

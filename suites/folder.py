@@ -34,7 +34,8 @@ class Folder(Suite):
     """The images below a folder: PNG, JPEG, TIFF, WebP, BMP, ``.npy``, NIfTI, DICOM, NRRD.
 
     A case is an image (1, C, H, W), named by its path below the folder, or a slice of a volume
-    (``scan.nii.gz:017``), or a volume (slices, 1, H, W). Photographs stand the right way up.
+    (``scan.nii.gz:017``), or a volume (slices, 1, H, W). For networks of volumes it is
+    (1, 1, D, H, W), for those of signals (1, C, L). Photographs stand the right way up.
 
     Args:
         path: the folder.
@@ -55,7 +56,10 @@ class Folder(Suite):
         cluster: a regular expression as for ``group``: images of one patient or scene are not
             independent.
         axis: slice volumes along this axis of their arrays.
-        volume: a case is a whole volume, its slices along ``axis``.
+        volume: a case is a whole volume, its slices along ``axis``, which pass through the network
+            one by one.
+        dims: 3 where the network takes volumes as a whole, D along ``axis``; 1 where the files are
+            signals, arrays (L,) or (C, L).
         sort: ``name``, ``natural`` (2 before 10) or ``random``, which follows from the names alone.
         n: only so many cases.
 
@@ -80,6 +84,7 @@ class Folder(Suite):
         cluster: str | None = None,
         axis: int | None = None,
         volume: bool = False,
+        dims: int = 2,
         sort: str = "name",
         n: int | None = None,
     ) -> None:
@@ -104,8 +109,15 @@ class Folder(Suite):
             raise UsageError(f"suite 'folder': axis={axis} is not 0, 1 or 2")
         if n is not None and n < 1:
             raise UsageError(f"suite 'folder': n={n} must be at least 1")
-        self.axis, self.volume, self.n = axis, volume, n
-        if volume:
+        if dims not in (1, 2, 3):
+            raise UsageError(f"suite 'folder': dims={dims} is not 1, 2 or 3")
+        if dims == 1 and (size or crop or volume or axis is not None):
+            raise UsageError(
+                "suite 'folder': dims=1 has no size, crop, axis or volume: leave it out"
+            )
+        self.axis, self.volume, self.n = axis, volume or dims == 3, n
+        self.axes = dims
+        if self.volume and dims == 2:
             self.images_per_case = 32
         self._given: dict[str, str | int | float | bool] = {
             "targets": targets is not None,
@@ -121,6 +133,7 @@ class Folder(Suite):
             "axis": "" if axis is None else axis,
             "volume": volume,
             "sort": sort,
+            **({} if dims == 2 else {"dims": dims}),  # as it was before there were others
         }
 
     @property
@@ -155,7 +168,7 @@ class Folder(Suite):
         return list(islice((s for name in names for s in self._slices(name)), self.n))
 
     def load(self, name: str) -> Case:
-        """Load one image (1, C, H, W), or a volume (slices, 1, H, W).
+        """Load one image (1, C, H, W), or a volume (slices, 1, H, W), or what ``dims`` asks for.
 
         Raises:
             DataError: a file is missing, truncated, no image, has no partner, or does not fit; the
@@ -177,8 +190,14 @@ class Folder(Suite):
         return Held(found.kind, found.size, float(found.values.min()), float(found.values.max()))
 
     def _read(self, file: str) -> Picture:
+        return self._picture(as_path(str(self.folder / file)))
+
+    def _picture(self, path: Path, *, classes: bool = False) -> Picture:
         sliced = self.axis is not None or self.volume
-        return read_picture(as_path(str(self.folder / file)), volume=sliced)
+        found = read_picture(path, classes=classes, volume=sliced, signal=self.axes == 1)
+        if self.axes == 3 and not found.is_volume:
+            raise DataError(f"{path} is no volume, but of {found.size}: leave dims=3 out")
+        return found
 
     def _case(self, name: str, file: str, index: int | None, found: Picture) -> Case:
         group = "all" if self.group is None else self._found("group", self.group, file)
@@ -191,12 +210,19 @@ class Folder(Suite):
         target = None
         if partners is not None:
             partner = self._partner(partners, file)
-            sliced = self.axis is not None or self.volume
-            held = read_picture(partner, classes=self.labels is not None, volume=sliced)
+            held = self._picture(partner, classes=self.labels is not None)
             prepare = self.prepared.image if self.labels is None else self.prepared.classes
             target = prepare(partner, self._taken(partner, held, index))
             _fits(partner, target, path, images)
+            target = self._in_space(target)
+        images = self._in_space(images)
         return Case(name=name, input=images, target=target, group=group, cluster=cluster)
+
+    def _in_space(self, images: "Tensor") -> "Tensor":
+        """Slices (D, 1, H, W) as a volume (1, 1, D, H, W), and rows (1, 1, C, L) as a signal."""
+        if self.axes == 1:
+            return images[:, 0]
+        return images if self.axes == 2 else images.movedim(0, 1)[None].contiguous()
 
     def _files(self) -> list[str]:
         partners = [each.folder for each in (self.targets, self.labels) if each is not None]

@@ -47,12 +47,15 @@ def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def read_picture(path: Path, *, classes: bool = False, volume: bool = False) -> Picture:
+def read_picture(
+    path: Path, *, classes: bool = False, volume: bool = False, signal: bool = False
+) -> Picture:
     """Decode an image file to its last pixel.
 
     Args:
         classes: it is a label map: a palette's numbers are what counts, and not its colours.
         volume: an array of three axes is a volume, also where it could be an image of few channels.
+        signal: it is a signal (L,) or (C, L), which is given as an image (C, L, 1).
 
     Raises:
         DataError: the file is missing, truncated, no image, or of a kind that is not read.
@@ -60,6 +63,10 @@ def read_picture(path: Path, *, classes: bool = False, volume: bool = False) -> 
     form = _format(path)
     with _named(path):
         found = form.read(path, classes)
+    if signal and found.values.ndim not in (1, 2):
+        raise DataError(f"{path} has {found.values.ndim} axes: a signal is (L,) or (C, L)")
+    if signal:
+        found = replace(found, values=np.atleast_2d(found.values))
     found = _arranged(path, found, volume)
     if not found.values.size:
         raise DataError(f"{path} is empty, {found.values.shape}: take it away")
@@ -90,6 +97,7 @@ def _arranged(path: Path, found: Picture, volume: bool) -> Picture:
     if values.ndim not in (2, 3):
         raise DataError(
             f"{path} has {values.ndim} axes, {values.shape}: keep images of two or three in a file"
+            f"{', or take signals with dims=1' if values.ndim == 1 else ''}"
         )
     if values.ndim == 2:
         return replace(found, values=values[..., None], axis=None)

@@ -1,6 +1,7 @@
 """The embedded suite of labels: CT slices whose ground truth is a rule, applied to clean scans."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,8 @@ SIDE = 352
 """Of the central squares that are taken, in pixels; images have half of it."""
 GAS, BONE = -400, 200
 """What is lighter than the one is gas, what is denser than the other bone, in Hounsfield units."""
+DRAWN, STRIDE = 128, 16
+"""The side of drawn parts, and what their corners are multiples of, in pixels."""
 NOISIER = 3.0
 """The largest factor on a drawn slice's noise: the patients' differ by up to 2.5."""
 
@@ -70,12 +73,19 @@ class SegSample(Suite):
         return self._case(name, at, _slices(self.part)[1][at])
 
     def draw(self, seed: int, number: int) -> Case:
-        """A slice of the training part with more noise, as a lower dose would leave."""
+        """A part (1, 1, 128, 128) of a slice with more noise, as a lower dose would leave.
+
+        Parts begin at multiples of the variants' total stride: others would teach them shifts.
+        """
         random = generator(self.name, "drawn", seed, number)
         _, low, full = _slices(self.part)
         at = int(random.integers(len(low)))
         noise = np.float32(random.uniform(1, NOISIER)) * (low[at] - full[at])
-        return self._case(f"drawn/{seed}/{number}", at, full[at] + noise)
+        case = self._case(f"drawn/{seed}/{number}", at, full[at] + noise)
+        top, left = (int(corner) for corner in random.integers(4, size=2) * STRIDE)
+        box = (..., slice(top, top + DRAWN), slice(left, left + DRAWN))
+        assert case.target is not None
+        return replace(case, input=case.input[box], target=case.target[box])
 
     def _case(self, name: str, at: int, image: NDArray[np.float32]) -> Case:
         import torch

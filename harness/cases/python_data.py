@@ -1,4 +1,7 @@
-"""Images that a caller has: arrays, lists of different sizes, data sets and loaders, as a suite."""
+"""Images that a caller has: arrays, lists of different sizes, data sets and loaders, as a suite.
+
+Signals and volumes are images of one and of three axes in space.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ _INPUTS = ("image", "input", "img")
 _TARGETS = ("target", "label", "mask")
 """What the image and its ground truth are called in dicts, unless the caller says."""
 _CHANNELS = (1, 3, 4)
+_FORMS = {1: "(L,) or (C, L)", 2: "(H, W) or (C, H, W)", 3: "(D, H, W) or (C, D, H, W)"}
+"""Of one item, by its axes in space."""
 
 
 def white_of(dtype: np.dtype[Any]) -> float | None:
@@ -43,20 +48,24 @@ class PythonData(Suite):
     """A suite over images that a caller has.
 
     A case is an item, named by its number. Images are (H, W) or (C, H, W); arrays and PIL images
-    may have their channels last. Floats are taken as they are; unsigned whole numbers are brought
-    to 0 … 1 by their type, 255 of a byte being 1. A ground truth that is no image, such as the
-    class of a photograph, is none.
+    may have their channels last. With ``dims=1`` they are signals, (L,) or (C, L), with ``dims=3``
+    volumes, (D, H, W) or (C, D, H, W). Floats are taken as they are; unsigned whole numbers are
+    brought to 0 … 1 by their type, 255 of a byte being 1. A ground truth that is no image, such as
+    the class of a photograph, is none.
 
     Args:
-        data: an array or tensor (B, C, H, W), a list of images of any sizes, or a
-            ``torch.utils.data.Dataset`` or ``DataLoader`` whose items (batches) are images,
-            (image, target) or dicts. The order is that of the data set, however a loader mixes
-            it. What can only be read from its beginning (an ``IterableDataset``, a loader with a
-            ``collate_fn`` of its own) is read to its end and kept in memory.
+        data: an array or tensor (B, C, H, W), of signals (B, C, L) or of volumes
+            (B, C, D, H, W); a list of images of any sizes; or a ``torch.utils.data.Dataset`` or
+            ``DataLoader`` whose items (batches) are images, (image, target) or dicts. The order is
+            that of the data set, however a loader mixes it. What can only be read from its
+            beginning (an ``IterableDataset``, a loader with a ``collate_fn`` of its own) is read to
+            its end and kept in memory.
         targets: ground truths in the same form, where the items of ``data`` have none.
         input_key, target_key: where an item has image and ground truth, a key or a position; by
             default ``image``, ``input`` or ``img`` and ``target``, ``label`` or ``mask`` of a
             dict, and the first two members of a tuple.
+        dims: axes in space of the items of a list, a data set or a loader; 2 by default. Those of
+            an array are what follows batch and channels.
 
     Raises:
         UsageError: from ``cases``: there are no items, or as many targets as images, or an item
@@ -73,17 +82,20 @@ class PythonData(Suite):
         *,
         input_key: str | int | None = None,
         target_key: str | int | None = None,
+        dims: int | None = None,
     ) -> None:
         self.keys = input_key, target_key
+        self.dims = _dims(data, dims)
         self.items = _items(data, self.keys)
         self.targets = None if targets is None else _items(targets, (None, None))
+        self.axes = self.dims or 2
         self._lock = Lock()  # files behind a data set are seldom safe to read from two threads
 
     def cases(self) -> Sequence[str]:
         count = len(self.items)
         if self.targets is not None and len(self.targets) != count:
             raise UsageError(f"{count} images, but {len(self.targets)} targets: give one for each")
-        if count and not self._is_repeatable():
+        if count and not self._tried():
             raise UsageError(
                 "the data give another image 0 each time they are asked for it: leave random "
                 "augmentation out"
@@ -98,18 +110,40 @@ class PythonData(Suite):
                 target = self.targets[number]
         return Case(
             name=name,
-            input=_image(image, f"item {number}"),
-            target=_target(target, f"the target of item {number}"),
+            input=_image(image, f"item {number}", self.dims),
+            target=_target(target, f"the target of item {number}", self.dims),
         )
 
-    def _is_repeatable(self) -> bool:
+    def _tried(self) -> bool:
+        """Whether the first item is the same once more; its axes are those of all."""
         import torch
 
         try:
             one, other = self.load("0").input, self.load("0").input
         except Exception:  # loading it says why
             return True
+        self.axes = one.ndim - 2
         return torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
+def _dims(data: Any, dims: int | None) -> int | None:
+    """Axes in space of items, as an array has them or as the caller says."""
+    if dims is not None and dims not in _FORMS:
+        raise UsageError(f"dims={dims} is not 1 (signals), 2 (images) or 3 (volumes)")
+    if not hasattr(data, "ndim"):
+        return dims
+    own = int(data.ndim) - 2
+    if own not in _FORMS:
+        raise UsageError(
+            f"an array of {data.ndim} axes, {tuple(data.shape)}, is no images (B, C, H, W), "
+            "signals (B, C, L) or volumes (B, C, D, H, W): put a single one into a list"
+        )
+    if dims not in (None, own):
+        raise UsageError(
+            f"dims={dims}, but an array {tuple(data.shape)} has {own} axes behind batch and "
+            "channels: add what is missing, array[:, None] for one channel"
+        )
+    return own
 
 
 def _items(data: Any, keys: tuple[str | int | None, str | int | None]) -> Any:
@@ -121,11 +155,6 @@ def _items(data: Any, keys: tuple[str | int | None, str | int | None]) -> Any:
             return [item for batch in data for item in _unbatched(batch, keys)]
         return _Chosen(data.dataset, _numbers(data))
     if hasattr(data, "ndim"):
-        if data.ndim != 4:
-            raise UsageError(
-                f"an array of {data.ndim} axes, {tuple(data.shape)}, is no images (B, C, H, W): "
-                "put a single image into a list"
-            )
         return data
     if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__"):
         return list(data)
@@ -187,9 +216,9 @@ def _pair(item: Any, keys: tuple[str | int | None, str | int | None]) -> tuple[A
     return found[0], found[1]
 
 
-def _image(value: Any, place: str) -> Tensor:
-    """(1, C, H, W) in floats."""
-    values = _tensor(value, place)
+def _image(value: Any, place: str, dims: int | None) -> Tensor:
+    """(1, C, *size) in floats."""
+    values = _tensor(value, place, dims)
     white = _white(values)
     if white is not None:
         return values.double().div(white).float()
@@ -198,16 +227,16 @@ def _image(value: Any, place: str) -> Tensor:
     return values
 
 
-def _target(value: Any, place: str) -> Tensor | None:
-    """(1, C, H, W) in floats, or classes in whole numbers; None for what is no image."""
+def _target(value: Any, place: str, dims: int | None) -> Tensor | None:
+    """(1, C, *size) in floats, or classes in whole numbers; None for what is no image."""
     if not hasattr(value, "ndim") and not _is_pil(value):
         return None
-    if hasattr(value, "ndim") and value.ndim < 2:
+    if hasattr(value, "ndim") and value.ndim < (2 if dims is None else dims):
         return None
-    values = _tensor(value, place)
+    values = _tensor(value, place, dims)
     is_classes = type(value).__name__ == "Mask" or getattr(value, "mode", "") == "P"
     signed = not values.is_floating_point() and _white(values) is None
-    return values.long() if is_classes or signed else _image(value, place)
+    return values.long() if is_classes or signed else _image(value, place, dims)
 
 
 def _white(values: Tensor) -> float | None:
@@ -221,8 +250,8 @@ def _plain(values: Tensor) -> bool:
     return not str(values.dtype).startswith(("torch.bfloat16", "torch.float8"))
 
 
-def _tensor(value: Any, place: str) -> Tensor:
-    """(1, C, H, W) of whatever type; MONAI's and torchvision's kinds of tensors as plain ones."""
+def _tensor(value: Any, place: str, dims: int | None) -> Tensor:
+    """(1, C, *size) of whatever type; MONAI's and torchvision's kinds of tensors as plain ones."""
     import torch
 
     if isinstance(value, torch.Tensor):
@@ -234,13 +263,16 @@ def _tensor(value: Any, place: str) -> Tensor:
         values, last = torch.from_numpy(np.array(colours)), True
     else:
         raise DataError(f"{place} is a {type(value).__name__}, not an image")
-    if values.ndim == 2:
+    space = dims or 2
+    if values.ndim == space:
         return values[None, None]
-    if values.ndim != 3:
+    if values.ndim != space + 1:
+        what = {1: "a signal", 2: "an image", 3: "a volume"}[space]
+        more = "; dims=1 is for signals, dims=3 for volumes" if dims is None else ""
         raise DataError(
-            f"{place} has {values.ndim} axes, {tuple(value.shape)}: an image is (H, W) or (C, H, W)"
+            f"{place} has {values.ndim} axes, {tuple(value.shape)}: {what} is {_FORMS[space]}{more}"
         )
-    if last and values.shape[0] not in _CHANNELS and values.shape[2] in _CHANNELS:
+    if space == 2 and last and values.shape[0] not in _CHANNELS and values.shape[2] in _CHANNELS:
         values = values.permute(2, 0, 1)
     return values[None].contiguous()
 

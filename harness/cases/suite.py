@@ -13,7 +13,16 @@ from equibench.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Case", "DataRange", "ImageCases", "Suite", "data_range", "in_units", "suite_conditions"]
+__all__ = [
+    "Case",
+    "DataRange",
+    "ImageCases",
+    "Suite",
+    "data_range",
+    "in_units",
+    "per_image",
+    "suite_conditions",
+]
 
 DataRange = Literal["max", "range"]
 """How R of PSNR and SSIM follows from the reference: its maximum, or maximum − minimum."""
@@ -28,8 +37,10 @@ class Case:
         group: what tables keep apart (PD and PDFS, say).
         cluster: what cases share that are not independent (a patient, a volume); the case's own
             name where it is empty.
-        input: (N, C, H, W), N = 1 for an image and the number of slices for a volume.
-        target: the ground truth (N, C', H, W) in its own units, or None.
+        input: (N, C, *size), size being (L,) of signals, (H, W) of images and (D, H, W) of
+            volumes that a model takes as a whole. N = 1, or the number of slices of a volume
+            whose slices pass through the model one by one.
+        target: the ground truth (N, C', *size) in its own units, or None.
         scale, offset: (N,) each; a model's output times ``scale`` plus ``offset`` is in the
             target's units.
     """
@@ -67,7 +78,7 @@ class Suite(ABC):
     clamp: float | None = None
     """Outputs are clamped to ±clamp before scale and offset."""
     axes: int = 2
-    """Of its images in space; two are what models are measured on."""
+    """Of its images in space: 1 of signals, 2 of images, 3 of volumes."""
     images_per_case: int = 1
     """About how many; a unit of work holds fewer cases where they are large."""
     parts: Mapping[str, Mapping[str, str | bool]] = {}
@@ -107,7 +118,7 @@ class Suite(ABC):
 
 @dataclass
 class ImageCases(Suite):
-    """A suite over images that are in memory: (B, C, H, W), and targets where there are any."""
+    """A suite over images that are in memory: (B, C, *size), and targets where there are any."""
 
     images: Tensor
     targets: Tensor | None = None
@@ -134,18 +145,23 @@ def in_units(
     offset: Tensor,
     added: Tensor | float = 0.0,
 ) -> Tensor:
-    """Clamp a model's outputs (N, C, H, W) and bring them into the units of the ground truth.
+    """Clamp a model's outputs (N, C, *size) and bring them into the units of the ground truth.
 
     Args:
         scale, offset: (N,) each.
-        added: what will be added to the outputs afterwards, (N, C or 1, 1, 1): they are clamped
-            as if it had been already.
+        added: what will be added to the outputs afterwards, (N, C or 1, 1, …): they are clamped as
+            if it had been already.
     """
     if clamp is not None:
         # nothing is added, but to what is infinite: that becomes NaN
         moved = outputs.new_zeros(()) + added
         outputs = outputs.clamp(-clamp - moved, clamp - moved).add(outputs, alpha=0)
-    return offset[:, None, None, None].addcmul(outputs, scale[:, None, None, None])
+    return per_image(offset, outputs).addcmul(outputs, per_image(scale, outputs))
+
+
+def per_image(values: Tensor, images: Tensor) -> Tensor:
+    """One value (N,) for each of images (N, C, *size), in a shape (N, 1, 1, …) beside them."""
+    return values.reshape(-1, *[1] * (images.ndim - 1))
 
 
 def data_range(rule: DataRange, reference: Tensor) -> Tensor:

@@ -116,6 +116,9 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME", help="mlflow, wandb or tensorboard[,key=value]…; repeatable."),
     ] = None,
+    keep_outputs: Annotated[
+        bool, typer.Option("--keep-outputs", help="Keep outputs, for other metrics: rescore.")
+    ] = False,
     data: Data = None,
     trust_pickle: TrustPickle = False,
     isolate: Isolate = False,
@@ -163,6 +166,7 @@ def run(
         "workers": workers,
         "shard": shard,
         "track": track,
+        "keep_outputs": keep_outputs or None,
         "data": roots(data),
         "trust_pickle": trust_pickle or None,
         "isolate": isolate or None,

@@ -77,6 +77,7 @@ def train(
     Examples:
       equibench train unet-aps-3 -s mri-sample --width 0.125
       equibench train unet-baseline -s fastmri --shift-augment 16 -o baseline-da.safetensors
+      equibench train unet-aps-3,out_channels=4 -s seg-sample --width 0.05 --task segmentation
       equibench train unet-baseline,width=0.125,mend=aps -s mri-sample --from mri-sample
     """
     from equibench.registry.registries import MODELS

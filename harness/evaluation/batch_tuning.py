@@ -46,7 +46,7 @@ def worth_tuning(device: torch.device, forwards: int) -> bool:
 def tuned(
     model: Callable[[Tensor], Tensor], image: Tensor, settings: Settings, conditions: str
 ) -> int:
-    """The batch of the highest throughput for a model and images like one, (1, C, H, W).
+    """The batch of the highest throughput for a model and images like one, (1, C, *size).
 
     Args:
         conditions: all that the choice depends on but the machine, the size and the settings.
@@ -74,7 +74,7 @@ def _fastest(lanes: Lanes[Placed], image: Tensor) -> int:
     times: dict[int, float] = dict.fromkeys(CANDIDATES[image.device.type], float("inf"))
     for _ in range(_REPEATS):  # in turns: a machine is slow for a while
         for batch in list(times):
-            images = image.expand(batch, -1, -1, -1).contiguous()
+            images = image.expand(batch, *image.shape[1:]).contiguous()
             try:
                 with guarded(kind_and_reason):
                     times[batch] = min(times[batch], _seconds(lanes, images) / batch)

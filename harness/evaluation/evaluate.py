@@ -29,7 +29,7 @@ from equibench.statistics.summary import summarize
 __all__ = ["Result", "evaluate"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What was measured.
 
@@ -59,6 +59,10 @@ class Result:
         """
         return DISPLAYS.get("plot").require()(self)
 
+    def __repr__(self) -> str:
+        """The summary, fitted to the terminal."""
+        return str(DISPLAYS.get("text").require()(self))
+
     def _repr_html_(self) -> str:
         """The summary, as a notebook shows it."""
         return str(DISPLAYS.get("html").require()(self))
@@ -71,6 +75,7 @@ def evaluate(
     targets: Any = None,
     input_key: str | int | None = None,
     target_key: str | int | None = None,
+    dims: int | None = None,
     metrics: Sequence[str] = (),
     shifts: str | None = None,
     transforms: Sequence[str] = (),
@@ -90,12 +95,16 @@ def evaluate(
     """Measure the shift equivariance of one model on one suite, or on images.
 
     Args:
-        model: any callable from (B, C, H, W) to (B, C', H, W), or a name as on the command line.
+        model: any callable from (B, C, H, W) to (B, C', H, W), or a name as on the command line;
+            of signals (B, C, L) to (B, C', L), of volumes (B, C, D, H, W) to (B, C', D, H, W).
         data: a suite or its name, with settings as on the command line; or images: a tensor or
-            array (B, C, H, W), a list of images of any sizes, a ``torch.utils.data.Dataset`` or a
-            ``DataLoader`` whose items are images, (image, target) or dicts.
+            array (B, C, H, W), (B, C, L) of signals or (B, C, D, H, W) of volumes, a list of images
+            of any sizes, a ``torch.utils.data.Dataset`` or a ``DataLoader`` whose items are images,
+            (image, target) or dicts.
         targets: ground truths of images, in the same form, where the items of ``data`` have none.
         input_key, target_key: where an item has its image and its ground truth; see ``PythonData``.
+        dims: axes in space of the items of a list or a data set: 1 where they are signals (C, L), 3
+            where they are volumes (C, D, H, W), else 2.
         metrics: what the outputs are compared by, ``("agreement", "iou")``; else the suite's own.
         shifts: which circular shifts, as on the command line; without other transforms, and
             unless others are named, ten random ones.
@@ -142,7 +151,7 @@ def evaluate(
         model = loaded.model
         for note in () if silent else loaded.notes:
             tqdm.write(f"{label}: {note}", sys.stderr)
-    keys = {"input_key": input_key, "target_key": target_key}
+    keys: dict[str, Any] = {"input_key": input_key, "target_key": target_key, "dims": dims}
     suite = suite_of(data, targets, **keys, metrics=metrics)
     cases = case_names(suite, limit)
     todo = units(suite, settings.transforms, cases, settings.device.type)

@@ -2,7 +2,8 @@
 
 A strip of an image, cut along one axis, passes through the model, and is held against the same
 strip of what the model makes of the whole image. Beyond the halo nothing differs but by rounding,
-if the strip begins on the model's grid.
+if the strip begins on the model's grid. How far an output sees is the first guess at the halo:
+strips are about as long as that takes, and as long as the image allows where the guess was wrong.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from equibench.foundation.rounding import allowance
 from equibench.inference.forward_pass import call
 from equibench.measurement.settings import Settings
 from equibench.measurement.shifted_passes import filled
+from equibench.transforms.transform import inside
 
 __all__ = ["OFFSETS", "AxisHalo", "Tiling", "tile_step", "tiling"]
 
@@ -27,6 +29,9 @@ OFFSETS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
 
 _MIDDLE = 0.9
 """The share of a strip's depth beyond which it counts as its middle."""
+
+_ROOM = 3
+"""Strips are so many times as long as an output sees to one side, and ``OFFSETS[-1]``."""
 
 _FALLING = 3.0
 """How much smaller the error of a receptive field's edge is in the middle than half way there."""
@@ -61,7 +66,7 @@ class Tiling:
     """How tiles fit together without a seam, or that no halo helps.
 
     Args:
-        axes: by name, y and x.
+        axes: by name, y and x of images (z of volumes).
         least, step: square sizes that the model takes: ``least`` + n · ``step``, in pixels; None
             where that was not found.
     """
@@ -83,14 +88,17 @@ def tiling(
     label: str,
     place: str,
 ) -> Tiling:
-    """Cut images (1, C, H, W) of one size into strips, at more and more offsets.
+    """Cut images (1, C, *size) of one size into strips, at more and more offsets.
 
     Raises:
         ModelError: the model raises, or returns what cannot be measured.
         UsageError: the images are too small.
     """
     trial = _Trial(forward, images, settings, label, place)
-    axes = {name: trial.axis(dim) for name, dim in (("y", -2), ("x", -1))}
+    count = images[0].ndim - 2
+    axes = {
+        name: trial.axis(dim) for name, dim in zip("zyx"[-count:], range(2, 2 + count), strict=True)
+    }
     least, step = trial.sizes()
     return Tiling(axes, least, step)
 
@@ -117,10 +125,39 @@ class _Trial:
 
     def axis(self, dim: int) -> AxisHalo:
         """What one axis needs."""
+        longest = self.images[0].shape[dim] - OFFSETS[-1] - 1
+        guess = _ROOM * self.reach(dim) + OFFSETS[-1]
+        if guess < longest:
+            with suppress(UsageError):  # it takes no tiles as short as that
+                found = self._of_tile(dim, self._tile(dim, guess))
+                if found.grid is not None:
+                    return found
+        return self._of_tile(dim, self._tile(dim, longest))
+
+    def reach(self, dim: int) -> int:
+        """How far along an axis the output sees: what other pixels on a line in the middle change.
+
+        Less where that is lost in what follows, or smaller than rounding.
+        """
+        reach, n = 0, self.images[0].shape[dim]
+        others = torch.cat(list(self.images))
+        line = others.narrow(dim, n // 2, 1)
+        line.copy_(line.flip(tuple(range(2, line.ndim))) + others.std())
+        outputs = zip(self._outputs(others), self.wholes, self.squares, strict=True)
+        for output, whole, square in outputs:
+            changed = (output[None] - whole).square() / square
+            lines = changed.movedim(dim, 0).flatten(1).amax(dim=1)
+            scale = len(lines) // n
+            seen = torch.nonzero(lines > self.rounding).flatten().cpu() // scale
+            if len(seen):
+                reach = max(reach, int((seen - n // 2).abs().max()))
+        return reach
+
+    def _of_tile(self, dim: int, tile: int) -> AxisHalo:
+        """What strips of one length say."""
         n = self.images[0].shape[dim]
-        tile = self._tile(n, dim)
         offsets = [k for k in OFFSETS if k + tile < n]
-        errors = {k: self._by_distance(dim, k, tile) for k in offsets}
+        errors = self._by_distance(dim, offsets, tile)
         first = int(_MIDDLE * (tile // 2))
         deep = {k: float(error[first:].max()) for k, error in errors.items()}
         fitting = [k for k in offsets if deep[k] <= self.rounding]
@@ -146,7 +183,7 @@ class _Trial:
 
     def sizes(self) -> tuple[int | None, int | None]:
         """The least square image that the model takes, and the step to the next."""
-        largest = min(self.images[0].shape[-2:])
+        largest = min(self.images[0].shape[2:])
         candidates = range(largest, max(0, largest - 65), -1)
         taken = list(islice((n for n in candidates if self._takes(n)), 2))
         if len(taken) < 2:
@@ -159,14 +196,16 @@ class _Trial:
 
     def _takes(self, n: int) -> bool:
         with suppress(ModelError, UsageError):
-            self._outputs(self.images[0][..., :n, :n])
+            image = self.images[0]
+            self._outputs(inside(image, (slice(0, n),) * (image.ndim - 2)))
             return True
         return False
 
-    def _tile(self, n: int, dim: int) -> int:
-        """The longest strip that leaves room for offsets and that the model takes."""
+    def _tile(self, dim: int, most: int) -> int:
+        """The longest strip of at most so many pixels that the model takes."""
+        n = self.images[0].shape[dim]
         for unit in (32, 24, 20, 1):
-            tile = (n - OFFSETS[-1] - 1) // unit * unit
+            tile = most // unit * unit
             if tile >= 16:
                 with suppress(ModelError):
                     self._outputs(self.images[0].narrow(dim, 0, tile))
@@ -176,29 +215,34 @@ class _Trial:
             "-s noise,size=256"
         )
 
-    def _by_distance(self, dim: int, offset: int, tile: int) -> Tensor:
-        """The largest error at each distance to the strip's nearer end, of all images."""
-        lines = self._lines(dim, offset, tile)
-        return torch.maximum(lines, lines.flip(0))[: (tile + 1) // 2]
+    def _by_distance(self, dim: int, offsets: Sequence[int], tile: int) -> dict[int, Tensor]:
+        """For each offset the largest error at each distance to the strip's nearer end."""
+        found = self._lines(dim, offsets, tile)
+        half = (tile + 1) // 2
+        return {k: torch.maximum(lines, lines.flip(0))[:half] for k, lines in found.items()}
 
     def _border(self, dim: int, tile: int) -> float:
         """The error along the image's own border, of a strip that begins there."""
-        error = float(self._lines(dim, 0, tile)[: tile // 4].max())
+        error = float(self._lines(dim, [0], tile)[0][: tile // 4].max())
         return error if error > self.rounding else 0.0
 
-    def _lines(self, dim: int, offset: int, tile: int) -> Tensor:
-        """The largest squared error of each line of a strip, over the mean square, (tile,)."""
-        worst = torch.zeros(tile, dtype=torch.float64)
+    def _lines(self, dim: int, offsets: Sequence[int], tile: int) -> dict[int, Tensor]:
+        """The largest squared error of each line of strips, over the mean square, (tile,)."""
+        worst = {k: torch.zeros(tile, dtype=torch.float64) for k in offsets}
         for image, whole, square in zip(self.images, self.wholes, self.squares, strict=True):
-            output = self._outputs(image.narrow(dim, offset, tile))
             scale = whole.shape[-1] // image.shape[-1]
-            error = (output - whole.narrow(dim, offset * scale, tile * scale)).square() / square
-            lines = error.movedim(dim, 0).reshape(tile, -1).amax(dim=1).cpu()
-            worst = torch.maximum(worst, lines)
+            for first in range(0, len(offsets), self.settings.batch):
+                part = offsets[first : first + self.settings.batch]
+                strips = torch.cat([image.narrow(dim, k, tile) for k in part])
+                for k, output in zip(part, self._outputs(strips), strict=True):
+                    wanted = whole[0].narrow(dim - 1, k * scale, tile * scale)
+                    error = (output - wanted).square() / square
+                    lines = error.movedim(dim - 1, 0).reshape(tile, -1).amax(dim=1).cpu()
+                    worst[k] = torch.maximum(worst[k], lines)
         return worst
 
     def _outputs(self, images: Tensor) -> Tensor:
-        """Outputs (n, C', H, W) in float64."""
+        """Outputs (n, C', *size) in float64."""
         batch = max(self.settings.batch, len(images))
         each = images[filled(len(images), batch).to(images.device)]
         return call(self.forward, each, self.label, self.place)[: len(images)].to(torch.float64)

@@ -26,6 +26,9 @@ TRIED = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
 UNITS = (32, 48, 40)
 """Windows are multiples of one where the image has room: many networks take no other sizes."""
 
+_ENOUGH = 4
+"""Displacements that commute; further ones would show no other borders."""
+
 _INNERMOST = 0.9
 """The share of the distances to the border beyond which pixels count as inside."""
 
@@ -92,9 +95,14 @@ def inner_stride(
     for axis in range(len(size)):
         shifts = [k for k in TRIED if k <= min(size[axis] - window[axis], window[axis] // 2)]
         largest = max(largest, *shifts)
-        errors = {k: trial.errors(axis, k) for k in shifts}
-        deep = {k: _inside(error) for k, error in errors.items()}
-        commute = [k for k in shifts if deep[k] <= trial.rounding]
+        errors, deep, commute = dict[int, Tensor](), dict[int, float](), list[int]()
+        while shifts and len(commute) < _ENOUGH:
+            errors |= trial.errors(axis, shifts[: settings.batch])
+            deep |= {k: _inside(errors[k]) for k in shifts[: settings.batch]}
+            commute = [k for k in deep if deep[k] <= trial.rounding]
+            # what commutes are the multiples of the first that does
+            rest = shifts[settings.batch :]
+            shifts = [k for k in rest if not commute or k % commute[0] == 0]
         stride.append(commute[0] if commute else None)
         for k in commute:
             above = torch.nonzero(errors[k] > trial.rounding)  # NaN is not
@@ -131,18 +139,19 @@ class _Trial:
         ]
         self.rounding = allowance(settings.precision, float(max(floors)))
 
-    def errors(self, axis: int, displacement: int) -> Tensor:
-        """The largest error of all images at each distance from the border, (distances,)."""
-        corner = tuple(displacement if a == axis else 0 for a in range(len(self.window)))
-        element = tuple(-k for k in corner)
-        worst: Tensor | None = None
+    def errors(self, axis: int, displacements: Sequence[int]) -> dict[int, Tensor]:
+        """For each the largest error of all images at each distance from the border."""
+        corners = [
+            tuple(k if a == axis else 0 for a in range(len(self.window))) for k in displacements
+        ]
+        worst: dict[int, Tensor] = {}
         for image, reference in zip(self.images, self.references, strict=True):
-            (output,) = self._outputs(image, [corner])
-            scale = output.shape[-1] // self.window[-1]
-            back = output.roll([k * scale for k in corner], tuple(range(-len(corner), 0)))
-            error = self._by_distance(reference, back, element)
-            worst = error if worst is None else torch.maximum(worst, error)
-        assert worst is not None
+            outputs = self._outputs(image, corners)
+            for k, corner, output in zip(displacements, corners, outputs, strict=True):
+                scale = output.shape[-1] // self.window[-1]
+                back = output.roll([n * scale for n in corner], tuple(range(-len(corner), 0)))
+                error = self._by_distance(reference, back, tuple(-n for n in corner))
+                worst[k] = torch.maximum(worst[k], error) if k in worst else error
         return worst
 
     def _by_distance(self, reference: Tensor, output: Tensor, element: Size) -> Tensor:

@@ -44,7 +44,7 @@ class ModelInLanes:
         """Give lazy parameters their shape, and choose lanes that agree on a first batch.
 
         Args:
-            image: gives (1, C, H, W) to try; it may raise.
+            image: gives (1, C, *size) to try; it may raise.
         """
         if self.started:
             return
@@ -105,7 +105,7 @@ def warm_up(forward: Placed, image: Callable[[], Tensor], batch: int) -> None:
     """Give lazy parameters their shape.
 
     Args:
-        image: gives (1, C, H, W) to try; it may raise.
+        image: gives (1, C, *size) to try; it may raise.
     """
     if forward.uninitialised:
         with suppress(EquibenchError), guarded(kind_and_reason):  # the first unit tells what it is
@@ -115,10 +115,10 @@ def warm_up(forward: Placed, image: Callable[[], Tensor], batch: int) -> None:
 def _rolled(forward: Placed, image: Tensor, batch: int) -> Tensor:
     """A batch of an image under different shifts."""
     moves = [
-        generator("lanes", axis).integers(n, size=batch) for axis, n in enumerate(image.shape[-2:])
+        generator("lanes", axis).integers(n, size=batch) for axis, n in enumerate(image.shape[2:])
     ]
     shifts = torch.from_numpy(np.stack(moves, axis=1)).to(forward.device)
-    return roll(image.to(forward.device).expand(batch, -1, -1, -1), shifts)
+    return roll(image.to(forward.device).expand(batch, *image.shape[1:]), shifts)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from torch import Tensor
 from equibench.cases.suite import ImageCases
 from equibench.errors import ModelError, UsageError
 from equibench.evaluation.model_on_suite import Evaluation
-from equibench.evidence.stride_probing import Pair
+from equibench.transforms.transform import Size, inside
 
 __all__ = ["AtSize", "parse_sizes", "sweep"]
 
@@ -23,14 +23,14 @@ class AtSize:
     """What was found at one size.
 
     Args:
-        size: side of the square images, in pixels.
+        size: side of the square images, in pixels (length of signals, side of volumes).
         stride: whose multiples commute; None where only whole turns do, or the model refused.
         refusal: why the model takes no such images; empty where it does.
         deviation: where no shift commutes, the smallest NMSE at any.
     """
 
     size: int
-    stride: Pair | None
+    stride: Size | None
     refusal: str = ""
     deviation: float = 0.0
 
@@ -76,6 +76,6 @@ def sweep(evaluation: Evaluation, cases: Sequence[str], sizes: Sequence[int]) ->
 
 
 def _of_size(image: Tensor, size: int) -> Tensor:
-    """The corner of an image (1, C, H, W) that is repeated as often as it takes."""
-    times = [ceil(size / n) for n in image.shape[-2:]]
-    return image.repeat(1, 1, *times)[..., :size, :size].cpu()
+    """The corner of an image (1, C, *size) that is repeated as often as it takes."""
+    times = [ceil(size / n) for n in image.shape[2:]]
+    return inside(image.repeat(1, 1, *times), (slice(0, size),) * len(times)).cpu()

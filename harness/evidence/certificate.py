@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["TIES", "Obstacle", "Proof", "Step"]
+from equibench.transforms.transform import Size, as_shift
 
-Pair = tuple[int, int]
+__all__ = ["TIES", "Obstacle", "Proof", "Step"]
 
 TIES = "rounding does not decide between polyphase components"
 """The condition that counting near-ties can check."""
@@ -42,12 +42,12 @@ class Step:
     Args:
         value: dimensions of what it gives, each with how it moves: ``y/2`` is one sample every
             two pixels of the input's rows.
-        lattice: the stride (Sy, Sx) that all operators so far need.
+        lattice: the stride along each axis that all operators so far need.
     """
 
     operator: str
     value: str
-    lattice: Pair
+    lattice: Size
     module: str = ""
     file: str = ""
     line: int = 0
@@ -62,11 +62,11 @@ class Proof:
 
     Args:
         label: the network.
-        size: (H, W) of the images, in pixels.
+        size: (L,), (H, W) or (D, H, W) of the images, in pixels.
         batch, channels: of the images it was captured with; the claim includes that the images of
             a batch do not depend on each other.
-        stride: (Sy, Sx) whose multiples commute; along an axis with an obstacle, its size.
-        obstacles: by axis (``y``, ``x``), the first operator that breaks it; none if proved.
+        stride: along each axis, whose multiples commute; along an axis with an obstacle, its size.
+        obstacles: by axis (``z``, ``y``, ``x``), the first operator that breaks it; none if proved.
         conditions: what must hold of an image besides, for the claim about ``stride``.
         any_shift: the stride where adaptive layers meet no tie, ``any_shift_conditions``; None
             where there are none, or it is no finer.
@@ -75,23 +75,23 @@ class Proof:
     """
 
     label: str
-    size: Pair
+    size: Size
     batch: int
     channels: int
-    stride: Pair
+    stride: Size
     obstacles: Mapping[str, Obstacle]
     conditions: tuple[str, ...]
-    any_shift: Pair | None
+    any_shift: Size | None
     any_shift_conditions: tuple[str, ...]
     steps: tuple[Step, ...]
     seconds: float
 
     @property
     def proved(self) -> bool:
-        """Whether no operator breaks equivariance along either axis."""
+        """Whether no operator breaks equivariance along any axis."""
         return not self.obstacles
 
-    def covers(self, classes: Pair) -> bool:
+    def covers(self, classes: Size) -> bool:
         """Whether multiples of ``classes`` commute, near-ties of adaptive layers aside.
 
         Conditions of other operators cannot be checked by measuring: with them nothing is covered.
@@ -106,14 +106,14 @@ class Proof:
     @property
     def summary(self) -> str:
         """A line: what is proved, or what stands in the way."""
-        height, width = self.size
+        size = "×".join(map(str, self.size))
         if self.proved:
             return (
-                f"{self.label}: proved at {height}×{width}: shifts by multiples of "
-                f"({self.stride[0]}, {self.stride[1]}) commute"
+                f"{self.label}: proved at {size}: shifts by multiples of {as_shift(self.stride)} "
+                "commute"
             )
         first = next(iter(self.obstacles.values()))
-        return f"{self.label}: not proved at {height}×{width}: {first}"
+        return f"{self.label}: not proved at {size}: {first}"
 
     @property
     def described(self) -> dict[str, Any]:
@@ -135,11 +135,11 @@ class Proof:
                 if len(self.obstacles) > 1:
                     lines.append(f"  along {axis}: {obstacle}")
             if self.stride != self.size:
-                lines.append(f"  proved all the same: multiples of {self.stride}")
+                lines.append(f"  proved all the same: multiples of {as_shift(self.stride)}")
         lines += [f"  provided that {condition}" for condition in self.conditions]
         if self.any_shift is not None:
             lines.append(
-                f"  multiples of {self.any_shift} commute where "
+                f"  multiples of {as_shift(self.any_shift)} commute where "
                 + " and ".join(self.any_shift_conditions)
             )
         return "\n".join(lines)
@@ -153,6 +153,6 @@ class Proof:
             where = f"{step.file}:{step.line}" if step.file else ""
             lines.append(
                 f"{n:4} {step.operator:{width}}  {step.value:{shapes}}  "
-                f"S=({step.lattice[0]}, {step.lattice[1]})  {step.module} {where}".rstrip()
+                f"S={as_shift(step.lattice)}  {step.module} {where}".rstrip()
             )
         return "\n".join([str(self), *lines])

@@ -81,7 +81,7 @@ class Run:
     """One interpretation.
 
     Args:
-        axes: of the input that move in it, by position (0 is y, 1 is x).
+        axes: of the input that move in it, by position (of images 0 is y, 1 is x).
         conditions: what must hold besides, as phrases.
         decisions: operators where rounding can decide.
     """
@@ -98,8 +98,8 @@ def interpreted(captured: Captured, moving: Sequence[int], any_shift: bool) -> R
     """Follow what moves through a network.
 
     Args:
-        moving: which axes of the input move, 0 (y) and 1 (x); along others the input stands
-            still, so that nothing is claimed of their shifts.
+        moving: which axes of the input move, of images 0 (y) and 1 (x); along others the input
+            stands still, so that nothing is claimed of their shifts.
         any_shift: of adaptive layers, claim any shift on the condition that nothing ties.
 
     Raises:
@@ -115,8 +115,10 @@ class _Interpreter:
         self.nodes: list[fx.Node] = list(graph.nodes)
         self.order = {node: i for i, node in enumerate(self.nodes)}
         (image,) = [n for n in self.nodes if n.op == "placeholder"]
-        sizes = image.meta["val"].shape[-2:]
-        self.found = Run({i: Axis("yx"[i], sizes[i]) for i in moving})
+        sizes = image.meta["val"].shape[2:]
+        names = "zyx"[-len(sizes) :]
+        self.found = Run({i: Axis(names[i], sizes[i]) for i in moving})
+        self.axes = len(sizes)
         self.values: dict[fx.Node, Any] = {}
         self.kept: set[int] = set()  # memory of what the network keeps from pass to pass
         self.sharing: dict[int, list[fx.Node]] = defaultdict(list)
@@ -379,7 +381,7 @@ class _Interpreter:
             assert isinstance(value, Lost)
             return value
         try:
-            check_output(value, self.found.axes)
+            check_output(value, self.found.axes, self.axes)
         except Breaks as breaks:
             return self._lost(result, breaks)
         return value

@@ -9,20 +9,22 @@ from torch import Tensor, fx, nn
 
 from equibench.errors import ModelError, UsageError
 from equibench.evidence.capture import Captured, capture
-from equibench.evidence.certificate import Obstacle, Pair, Proof, Step
+from equibench.evidence.certificate import Obstacle, Proof, Step
 from equibench.evidence.interpreter import Refused, Run, interpreted
 from equibench.evidence.motion.factors import Dim, Images, Lost, Moving, Value
 from equibench.evidence.rules.adaptive import adaptive_rule
 from equibench.state.model_state import evaluating
+from equibench.transforms.transform import Size
 
 __all__ = ["prove"]
 
-_AXES = ("y", "x")
+_AXES = "zyx"
+"""Of volumes; images have the last two, signals the last."""
 
 
 def prove(
     model: Callable[[Tensor], Any],
-    size: int | Pair,
+    size: int | Size,
     *,
     channels: int = 1,
     batch: int = 2,
@@ -36,22 +38,24 @@ def prove(
 
     Args:
         model: a module, or any callable that PyTorch can trace.
-        size: of the images in pixels; one number for square ones, or (H, W).
-        channels, batch: the rest of the shape (B, C, H, W) of the images.
+        size: of the images in pixels; one number for square ones, or (H, W); (L,) of signals,
+            (D, H, W) of volumes.
+        channels, batch: the rest of the shape (B, C, *size) of the images.
         label: what the result calls the model.
 
     Raises:
         UsageError: sizes that no image has.
     """
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width, channels, batch) < 1:
-        raise UsageError(f"no image is {batch}×{channels}×{height}×{width}: sizes are positive")
+    sizes = (size, size) if isinstance(size, int) else tuple(size)
+    shape = (batch, channels, *sizes)
+    if not 1 <= len(sizes) <= len(_AXES) or min(shape) < 1:
+        raise UsageError(f"no image is {'×'.join(map(str, shape))}: sizes are positive")
     name = label or str(getattr(model, "__name__", type(model).__name__))
     begin = perf_counter()
-    found = _Findings(name, (height, width), batch, channels)
+    found = _Findings(name, sizes, batch, channels)
     try:
         with evaluating(model):
-            images = _images(model, (batch, channels, height, width))
+            images = _images(model, shape)
             captured = capture(model, images, lambda layer: adaptive_rule(layer) is not None)
     except ModelError as error:
         return found.refused(Obstacle("", f"cannot be captured: {error}"), begin)
@@ -64,15 +68,16 @@ def prove(
 class _Findings:
     """What the interpretations of one network say together."""
 
-    def __init__(self, label: str, size: Pair, batch: int, channels: int) -> None:
+    def __init__(self, label: str, size: Size, batch: int, channels: int) -> None:
         self.label, self.size, self.batch, self.channels = label, size, batch, channels
+        self.axes = _AXES[-len(size) :]
 
     def read(self, captured: Captured, begin: float) -> Proof:
         run, obstacles = self._settled(captured, any_shift=False)
         stride = self._stride(run)
-        finer: Pair | None = None
+        finer: Size | None = None
         conditions: tuple[str, ...] = ()
-        if captured.regions and len(obstacles) < len(_AXES):
+        if captured.regions and len(obstacles) < len(self.axes):
             other, _ = self._settled(captured, any_shift=True)
             finer = self._stride(other)
             conditions = tuple(other.conditions)
@@ -84,7 +89,7 @@ class _Findings:
         )  # fmt: skip
 
     def refused(self, obstacle: Obstacle, begin: float) -> Proof:
-        obstacles = dict.fromkeys(_AXES, obstacle)
+        obstacles = dict.fromkeys(self.axes, obstacle)
         return self._proof(begin, self.size, obstacles, (), None, (), ())
 
     def _proof(self, begin: float, *rest: Any) -> Proof:
@@ -96,7 +101,7 @@ class _Findings:
 
     def _settled(self, captured: Captured, any_shift: bool) -> tuple[Run, dict[str, Obstacle]]:
         """Interpret, and again without the axes that break, until something holds."""
-        moving, obstacles = [0, 1], dict[str, Obstacle]()
+        moving, obstacles = list(range(len(self.size))), dict[str, Obstacle]()
         while True:
             run = interpreted(captured, moving, any_shift)
             if isinstance(run.output, Value) or not moving:
@@ -105,14 +110,13 @@ class _Findings:
             blame = run.output.blame
             broken = {i for i, axis in run.axes.items() if axis in run.output.axes} or set(moving)
             for i in sorted(broken):
-                obstacles[_AXES[i]] = _obstacle(captured, blame.node, blame.reason)
+                obstacles[self.axes[i]] = _obstacle(captured, blame.node, blame.reason)
             moving = [i for i in moving if i not in broken]
 
-    def _stride(self, run: Run) -> Pair:
-        strides = [
-            run.lattice.stride(run.axes[i]) if i in run.axes else self.size[i] for i in (0, 1)
-        ]
-        return strides[0], strides[1]
+    def _stride(self, run: Run) -> Size:
+        return tuple(
+            run.lattice.stride(run.axes[i]) if i in run.axes else n for i, n in enumerate(self.size)
+        )
 
 
 def _obstacle(captured: Captured, node: fx.Node, reason: str) -> Obstacle:
@@ -132,13 +136,13 @@ def _decisions(captured: Captured, run: Run) -> Iterator[str]:
         yield f"rounding does not decide {name} at {origin}"
 
 
-def _steps(captured: Captured, run: Run, size: Pair) -> Iterator[Step]:
+def _steps(captured: Captured, run: Run, size: Size) -> Iterator[Step]:
     for step in run.steps:
         origin = captured.origins[step.node]
-        lattice = [step.lattice.get(a, 1) if a else n for a, n in
-                   zip((run.axes.get(0), run.axes.get(1)), size, strict=True)]  # fmt: skip
+        axes = [run.axes.get(i) for i in range(len(size))]
+        lattice = [step.lattice.get(a, 1) if a else n for a, n in zip(axes, size, strict=True)]
         yield Step(
-            step.operator, _described(step.value), (lattice[0], lattice[1]),
+            step.operator, _described(step.value), tuple(lattice),
             origin.module, origin.shown, origin.line,
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from equibench.cases.suite import Suite
+from equibench.cases.suite import Suite, per_image
 from equibench.errors import DataError
 from equibench.foundation.rounding import default_limit, epsilon
 from equibench.foundation.seeds import generator
@@ -153,7 +153,7 @@ class _Trial:
         others = len(self.images) - 1
         if not others:
             return 0.0
-        same = self.images[:1].expand(others, -1, -1, -1)
+        same = self.images[:1].expand(others, *self.images.shape[1:])
         try:
             outputs = self._pass(torch.cat([self.loud, same]))
         except _Unmeasured:  # it takes no such image: a milder one will do
@@ -164,7 +164,7 @@ class _Trial:
     def _among(self, once: Tensor, first: bool) -> float:
         """What becomes of images that stay in their slots: the first one, or all but that."""
         stay = self._slots(first)
-        images = torch.where(stay[:, None, None, None], self.images, self.loud)
+        images = torch.where(per_image(stay, self.images), self.images, self.loud)
         return _largest(once[stay], self._pass(images)[stay])
 
     def _beyond(self, once: Tensor, error: float, first: bool) -> bool:
@@ -210,5 +210,5 @@ def _nmse(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _largest(one: Tensor, other: Tensor) -> float:
-    """The largest NMSE of outputs (B, C, H, W)."""
+    """The largest NMSE of outputs (B, C, *size)."""
     return float(_nmse(one, other).max()) if len(one) else 0.0

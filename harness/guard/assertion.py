@@ -22,7 +22,7 @@ from equibench.statistics.averages import mean, quantiles
 from equibench.statistics.summary import Column, columns, worst_at
 from equibench.transforms.circular_shift import align, roll
 from equibench.transforms.shift_plans import DEFAULT_SHIFTS
-from equibench.transforms.transform import element_name
+from equibench.transforms.transform import element_name, shift_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +40,7 @@ def assert_shift_equivariant(
     targets: Any = None,
     input_key: str | int | None = None,
     target_key: str | int | None = None,
+    dims: int | None = None,
     nmse: Limit | None = None,
     ssim: Limit | None = None,
     delta_psnr: Limit | None = None,
@@ -56,10 +57,11 @@ def assert_shift_equivariant(
     """Fail unless a model commutes with circular shifts to within limits.
 
     Args:
-        model: any callable from (B, C, H, W) to (B, C', H, W).
-        images: (B, C, H, W), or whatever ``evaluate`` takes as data.
+        model: any callable from (B, C, H, W) to (B, C', H, W), or of signals or volumes.
+        images: (B, C, H, W), (B, C, L), (B, C, D, H, W), or whatever ``evaluate`` takes as data.
         targets: ground truths (B, C', H, W), for ΔPSNR.
         input_key, target_key: where an item of the data has its image and its ground truth.
+        dims: axes in space of the items of a list or a data set, as for ``evaluate``.
         nmse, ssim, delta_psnr: limits on the equivariance error (SSIM from below, ΔPSNR in dB):
             a number bounds the worst shift, a mapping bounds ``worst``, ``mean``, ``median`` or a
             quantile such as ``q95``. Without any, the worst NMSE is held to the rounding of the
@@ -84,7 +86,7 @@ def assert_shift_equivariant(
         ModelError: the model raises, or returns what cannot be measured.
     """
     __tracebackhide__ = True
-    keys = {"input_key": input_key, "target_key": target_key}
+    keys: dict[str, Any] = {"input_key": input_key, "target_key": target_key, "dims": dims}
     suite = suite_of(images, targets, **keys, metrics=metrics)
     result = evaluate(
         model,
@@ -206,7 +208,7 @@ def save_worst(
 ) -> Path:
     """Keep the case and the shift of a row with both outputs, for a look at what went wrong."""
     images = suite.load(str(row["case"])).input
-    shift = torch.tensor([[int(row["dy"]), int(row["dx"])]]).expand(len(images), -1)
+    shift = torch.tensor([shift_of(row)]).expand(len(images), -1)
     with placed(model, torch.device("cpu"), "fp32") as forward, numerics("fp32"):
         output, shifted = forward(images), forward(roll(images, shift))
     aligned = align(shifted, shift, images)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from equibench.cases.suite import Suite
 from equibench.errors import EquibenchError
+from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.rounding import default_limit
 from equibench.inference.placement import placed
 from equibench.inference.precision import Precision, numerics
@@ -17,13 +18,9 @@ from equibench.loading.treatments import mend
 from equibench.metrics.squared_error import nmse
 from equibench.registry.registries import TREATMENTS
 from equibench.transforms.circular_shift import align, roll
+from equibench.transforms.transform import Size, shift_of
 
 __all__ = ["blame"]
-
-Pair = tuple[int, int]
-
-_NEIGHBOUR: Pair = (1, 1)
-"""A treatment has to mend this shift as well: some mend all multiples of a stride alone."""
 
 
 def blame(
@@ -40,14 +37,14 @@ def blame(
         return ""
     try:
         image = suite.load(str(row["case"])).input[:1]
-        shift = (int(row["dy"]), int(row["dx"]))
+        shift = shift_of(row)
         parts = (_layer(model, image, shift, precision), _remedy(model, image, shift, precision))
     except EquibenchError:  # the limit is what the user has to hear of
         return ""
     return "; ".join(filter(None, parts))
 
 
-def _layer(model: nn.Module, image: Tensor, shift: Pair, precision: Precision) -> str:
+def _layer(model: nn.Module, image: Tensor, shift: Size, precision: Precision) -> str:
     try:
         table = attribute(model, image, [shift], device="cpu", precision=precision)
     except EquibenchError:  # it has no layers that can be seen
@@ -59,27 +56,29 @@ def _layer(model: nn.Module, image: Tensor, shift: Pair, precision: Precision) -
     return f"layer to blame: {worst['name']} ({worst['kind']}, local NMSE {worst['local']:.2g})"
 
 
-def _remedy(model: nn.Module, image: Tensor, shift: Pair, precision: Precision) -> str:
+def _remedy(model: nn.Module, image: Tensor, shift: Size, precision: Precision) -> str:
     """The first treatment that brings errors down to rounding: those without retraining first."""
     entries = [entry for entry in TREATMENTS.entries() if entry.unavailable() is None]
     exact = [entry for entry in entries if entry.info.details.get("exact") is True]
     exact.sort(key=lambda entry: (bool(entry.info.details.get("retraining")), -len(entry.name)))
     names = [entry.name for entry in exact]
     for name in ("circular", *names, *(f"circular+{name}" for name in names)):
-        error = _error(model, name, image, (shift, _NEIGHBOUR), precision)
+        # some mend all multiples of a stride alone
+        error = _error(model, name, image, (shift, (1,) * len(shift)), precision)
         if error <= default_limit(precision):
             return f"mend={name} brings its NMSE at this shift to {error:.2g}: see equibench mend"
     return ""
 
 
 def _error(
-    model: nn.Module, treatment: str, image: Tensor, shifts: Sequence[Pair], precision: Precision
+    model: nn.Module, treatment: str, image: Tensor, shifts: Sequence[Size], precision: Precision
 ) -> float:
-    """The largest NMSE of a treated network under some shifts of an image (1, C, H, W)."""
-    moves = torch.tensor([(0, 0), *shifts])
-    images = roll(image.expand(len(moves), -1, -1, -1), moves)
+    """The largest NMSE of a treated network under some shifts of an image (1, C, *size)."""
+    moves = torch.tensor([(0,) * len(shifts[0]), *shifts])
+    images = roll(image.expand(len(moves), *image.shape[1:]), moves)
     try:
         with (
+            guarded(kind_and_reason),
             placed(mend(model, treatment), torch.device("cpu"), precision) as forward,
             numerics(precision),
         ):

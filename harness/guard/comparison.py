@@ -20,11 +20,12 @@ from equibench.statistics.paired_tests import (
     paired,
 )
 from equibench.statistics.summary import KEYS, kept_apart
-from equibench.transforms.transform import element_name
+from equibench.transforms.transform import AXES, element_name
 
 __all__ = ["compare", "compare_models"]
 
-_ELEMENT = ["case", "element", "dy", "dx"]
+_ELEMENT = ("case", "element", *AXES)
+"""What tells rows of one model and suite apart, as far as both sides have it."""
 
 
 def compare(before: RunFolder, after: RunFolder) -> list[Verdict]:
@@ -162,13 +163,19 @@ def _compare_line(key: Key, old: _Side, new: _Side, first: str, second: str) -> 
 
 def _paired_rows(parts: tuple[pd.DataFrame, pd.DataFrame], shifted: bool) -> pd.DataFrame:
     """Rows of both sides of the same case and shift; a shift that was drawn twice counts once."""
-    chosen = [part[(part["draw"] > 0) == shifted].drop_duplicates(_ELEMENT) for part in parts]
-    return chosen[0].merge(chosen[1], on=_ELEMENT, suffixes=("", "_new"))
+    element = _element(parts)
+    chosen = [part[(part["draw"] > 0) == shifted].drop_duplicates(element) for part in parts]
+    return chosen[0].merge(chosen[1], on=element, suffixes=("", "_new"))
+
+
+def _element(parts: tuple[pd.DataFrame, pd.DataFrame]) -> list[str]:
+    return [name for name in _ELEMENT if all(name in part for part in parts)]
 
 
 def _left_out(parts: tuple[pd.DataFrame, pd.DataFrame], pairs: pd.DataFrame) -> str:
     """How many cases and shifts have no partner, as a phrase; empty where all have one."""
-    shifted = pd.concat([part.loc[part["draw"] > 0, _ELEMENT] for part in parts]).drop_duplicates()
+    element = _element(parts)
+    shifted = pd.concat([part.loc[part["draw"] > 0, element] for part in parts]).drop_duplicates()
     counts = {
         "cases": (shifted["case"].nunique(), pairs["case"].nunique()),
         "shifts": (len(shifted), len(pairs)),

@@ -6,17 +6,24 @@ from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, pad
+from torch.nn.functional import interpolate, pad
 
 from equibench.errors import ModelError, UsageError
 from equibench.inference.adapter_keys import AdapterKeys
 from equibench.inference.model_outputs import Frame, described, member, shape
 from equibench.registry.specs import Spec
+from equibench.transforms.transform import inside
 
 __all__ = ["Adapted", "Unfit", "adapt", "further_inputs"]
 
 _LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue in grey (ITU-R BT.601)."""
+
+_IMAGE = 4
+"""Axes of images (B, C, H, W)."""
+
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+"""Interpolation by axes in space."""
 
 _SIMILAR = 0.5
 """Correlation of an output with the input from which on it is an image of the input's kind."""
@@ -33,7 +40,7 @@ class Unfit(ModelError):
 
 
 class _Affine(NamedTuple):
-    """x → (x − origin) / unit + base, for each image and channel (B or 1, C or 1, 1, 1)."""
+    """x → (x − origin) / unit + base, for each image and channel (B or 1, C or 1, 1, …)."""
 
     origin: Tensor
     unit: Tensor
@@ -49,7 +56,7 @@ class _Affine(NamedTuple):
 
 
 class Adapted(nn.Module, Frame):
-    """A network behind its adaptation: (B, C, H, W) to (B, C', H, W), or larger by a factor.
+    """A network behind its adaptation: (B, C, *size) to (B, C', *size), or larger by a factor.
 
     Where ``out.restore`` is not given, a network's output is brought back into the units of its
     input if it is an image of the input's kind: it has as many channels, and what comes of a
@@ -90,7 +97,7 @@ class Adapted(nn.Module, Frame):
         output = self._through(x, steps)
         if not steps or not self._restores(x, steps):
             return self._labelled(self._taken(output))
-        added = output.new_zeros(1, output.shape[1], 1, 1)
+        added = output.new_zeros(_per_channel(output))
         for step in reversed(steps):
             self._fits(step, output)
             output, added = output * step.unit, (added - step.base) * step.unit + step.origin
@@ -103,10 +110,10 @@ class Adapted(nn.Module, Frame):
         for step in steps:
             x = step.applied(x)
         second = self._second(x)
-        height, width = x.shape[-2:]
+        size = x.shape[2:]
         x, second = self._padded(x), self._padded(second)
         output = self._select(self._call(x, second))
-        return self._image(output, x.shape, (height, width))
+        return self._image(output, x.shape, size)
 
     def _taken(self, output: Tensor) -> Tensor:
         """The channels that count."""
@@ -118,7 +125,7 @@ class Adapted(nn.Module, Frame):
         return self._channels(output, a.out_channels, "out.channels", "the output has")
 
     def _labelled(self, output: Tensor) -> Tensor:
-        """Class maps (B, K, H, W) of an output, where labels are asked for."""
+        """Class maps (B, K, *size) of an output, where labels are asked for."""
         if not self.labels:
             return output
         channels, threshold = output.shape[1], self.adaptation.threshold
@@ -146,10 +153,10 @@ class Adapted(nn.Module, Frame):
             output = self._through(image, self._normalisation(image))
             larger = max(1, int(self.output_scale))
             smaller = max(1, round(1 / self.output_scale))
-            given, made = avg_pool2d(image[:1].float(), smaller), output[:1].float()
+            given, made = image[:1].float(), output[:1].float()
             self._similar[key] = (
                 output.shape[1] == x.shape[1]
-                and _correlation(given[0], avg_pool2d(made, larger)[0]) >= _SIMILAR
+                and _correlation(_coarser(given, smaller), _coarser(made, larger)) >= _SIMILAR
             )
         return self._similar[key]
 
@@ -159,7 +166,8 @@ class Adapted(nn.Module, Frame):
         one = x.new_ones(())
         if self.adaptation.bounds is not None:
             low, high = self.adaptation.bounds
-            least, most = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+            each = tuple(range(1, x.ndim))
+            least, most = x.amin(each, keepdim=True), x.amax(each, keepdim=True)
             span = (most - least).where(most > least, one)
             steps.append(_Affine(least, span / (high - low), low))
         if self.mean is not None or self.std is not None:
@@ -171,6 +179,9 @@ class Adapted(nn.Module, Frame):
                         f"{key} has {values.shape[1]} values, but the images have {x.shape[1]} "
                         f"channels: give one value, or set in.channels={values.shape[1]}"
                     )
+            if x.ndim != _IMAGE:
+                shape = [1, -1, *[1] * (x.ndim - 2)]
+                mean, std = (v.reshape(shape) if v.ndim else v for v in (mean, std))
             steps.append(_Affine(mean, std, 0.0))
         return steps
 
@@ -185,9 +196,13 @@ class Adapted(nn.Module, Frame):
         if self.adaptation.in_noise is not None:
             level = x.new_full((len(x),), self.adaptation.in_noise)
             flat = self.adaptation.in_second != "channel"
-            return level if flat else level[:, None, None, None].expand_as(x[:, :1])
+            return level if flat else level[(...,) + (None,) * (x.ndim - 1)].expand_as(x[:, :1])
         if self.mask is None:
             return None
+        if x.ndim != _IMAGE:
+            self._fail(
+                f"in.mask is for images (B, C, H, W), and these are {shape(x)}: leave it out"
+            )
         if self.mask.numel() > 1 and self.mask.shape[-2:] != x.shape[-2:]:
             self._fail(
                 f"in.mask={self.adaptation.in_mask} is {'×'.join(map(str, self.mask.shape[-2:]))}, "
@@ -197,16 +212,22 @@ class Adapted(nn.Module, Frame):
 
     def _padded(self, x: Tensor | None) -> Any:
         multiple = self.adaptation.in_pad
-        if multiple is None or x is None or x.ndim < 4:
+        if multiple is None or x is None or x.ndim < 3:
             return x
-        height, width = (-size % multiple for size in x.shape[-2:])
-        self.padded = bool(height or width)
-        return pad(x, (0, width, 0, height), self.adaptation.in_pad_mode)
+        more = [-size % multiple for size in x.shape[2:]]
+        self.padded = any(more)
+        sides = [side for n in reversed(more) for side in (0, n)]
+        return pad(x, sides, self.adaptation.in_pad_mode)
 
     def _call(self, x: Tensor, second: Tensor | None) -> object:
         a = self.adaptation
         if second is not None and a.in_second == "channel":
             x, second = torch.cat((x, second), dim=1), None
+        if a.in_volume is not None and x.ndim != _IMAGE:
+            self._fail(
+                f"in.volume makes volumes of images (B, C, H, W), and these are {shape(x)}: "
+                "leave it out"
+            )
         if a.in_volume == "channels":
             x = x[:, None]
         elif a.in_volume is not None:
@@ -234,34 +255,35 @@ class Adapted(nn.Module, Frame):
             self._fail(f"it returned {described(output)}, not one tensor", output)
         return output
 
-    def _image(self, output: Tensor, given: torch.Size, size: tuple[int, int]) -> Tensor:
-        """(B, C, H, W) of an output, cropped back to what was there before it was padded."""
+    def _image(self, output: Tensor, given: torch.Size, size: torch.Size) -> Tensor:
+        """(B, C, *size) of an output, cropped back to what was there before it was padded."""
         a = self.adaptation
-        whole = {(n * a.out_scale) % 1 == 0 for n in (*given[-2:], *size)}
+        whole = {(n * a.out_scale) % 1 == 0 for n in (*given[2:], *size)}
         if whole != {True}:
             self._fail(
-                f"out.scale={a.out_scale:g} does not divide images of {size[0]}×{size[1]}: give it "
-                "others, or out.resize=bilinear in its place"
+                f"out.scale={a.out_scale:g} does not divide images of {'×'.join(map(str, size))}: "
+                "give it others, or out.resize=bilinear in its place"
             )
-        wanted = [int(n * a.out_scale) for n in given[-2:]]
+        wanted = [int(n * a.out_scale) for n in given[2:]]
         if a.in_volume is not None and output.ndim == 5:
             if a.in_volume == "channels":
                 output = output.flatten(1, 2)
             else:
                 output = output[:, :, output.shape[2] // 2]
         self.resized = f"1/{round(1 / a.out_scale)}" if a.out_scale < 1 else ""
-        if a.out_resize is not None and output.ndim == 4 and list(output.shape[-2:]) != wanted:
+        alike = output.ndim == len(given)
+        if a.out_resize is not None and alike and list(output.shape[2:]) != wanted:
             self.resized = a.out_resize
-            mode = "bilinear" if a.out_resize == "bilinear" else "nearest-exact"
+            linear = _LINEAR[len(wanted)]
+            mode = linear if a.out_resize == "bilinear" else "nearest-exact"
             output = interpolate(output, wanted, mode=mode)
-        if output.ndim != 4 or list(output.shape[-2:]) != wanted:
+        if not alike or list(output.shape[2:]) != wanted:
             self._fail(
                 f"it returned {described(output)} for an input {tuple(given)}, not "
-                f"({given[0]}, C, {wanted[0]}, {wanted[1]})",
+                f"({given[0]}, C, {', '.join(map(str, wanted))})",
                 output,
             )
-        height, width = (int(n * a.out_scale) for n in size)
-        return output[..., :height, :width]
+        return inside(output, tuple(slice(0, int(n * a.out_scale)) for n in size))
 
     def _channels(self, x: Tensor, wanted: int | None, key: str, whose: str) -> Tensor:
         """Grey ↔ RGB."""
@@ -269,9 +291,9 @@ class Adapted(nn.Module, Frame):
         if wanted is None or wanted == given:
             return x
         if given == 1:
-            return x.expand(-1, wanted, -1, -1).contiguous()
+            return x.expand(-1, wanted, *x.shape[2:]).contiguous()
         if wanted == 1 and given == 3:
-            return (x * x.new_tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+            return (x * x.new_tensor(_LUMA).reshape(_per_channel(x))).sum(dim=1, keepdim=True)
         remedy = " (out.channel=0 takes one of them)" if key == "out.channels" else ""
         self._fail(
             f"{key}={wanted}, but {whose} {given} channels: only one can become several, and "
@@ -325,11 +347,27 @@ def further_inputs(network: Callable[..., Any]) -> list[str] | None:
 
 
 def _smooth(x: Tensor) -> Tensor:
-    """An image in [0, 1] with smooth shapes, as often as there are images (B, C, H, W)."""
+    """An image in [0, 1] with smooth shapes, as often as there are images (B, C, *size)."""
     random = torch.Generator().manual_seed(0)
-    coarse = torch.rand(1, x.shape[1], 6, 6, generator=random)
-    image = interpolate(coarse, x.shape[-2:], mode="bicubic", align_corners=True).clamp(0, 1)
+    coarse = torch.rand(1, x.shape[1], *[6] * (x.ndim - 2), generator=random)
+    mode = "bicubic" if x.ndim == _IMAGE else _LINEAR[x.ndim - 2]
+    image = interpolate(coarse, x.shape[2:], mode=mode, align_corners=True).clamp(0, 1)
     return image.to(x).expand(x.shape).contiguous()
+
+
+def _per_channel(x: Tensor) -> tuple[int, ...]:
+    """(1, C, 1, …): one number for each channel of (B, C, *size)."""
+    return (1, x.shape[1], *[1] * (x.ndim - 2))
+
+
+def _coarser(image: Tensor, factor: int) -> Tensor:
+    """Means (C, *size / factor) of an image (1, C, *size)."""
+    for dim in range(2, image.ndim):
+        whole = image.shape[dim] // factor * factor
+        cut = image.narrow(dim, 0, whole)
+        cells = cut.reshape(*cut.shape[:dim], -1, factor, *cut.shape[dim + 1 :])
+        image = cells.mean(dim=dim + 1)
+    return image[0]
 
 
 def _correlation(one: Tensor, other: Tensor) -> float:

@@ -22,7 +22,7 @@ def call(
     *,
     moved: bool = False,
 ) -> Tensor:
-    """Pass images (B, C, H, W) through a model.
+    """Pass images (B, C, *size) through a model.
 
     Args:
         label, where: what messages call the model, and the data that it was given.
@@ -30,8 +30,8 @@ def call(
             units of the input, and not without that.
 
     Raises:
-        ModelError: it raises, or returns anything but a real tensor (B, C', H, W), or (B, C', sH,
-            sW) where its frame says so; the message says what mends it.
+        ModelError: it raises, or returns anything but a real tensor (B, C', *size), as large as
+            its frame says; the message says what mends it.
     """
     output = attempt(model, images, label, where)
     frame = frame_of(model)
@@ -53,7 +53,7 @@ def call(
 
 
 def attempt(model: Callable[[Tensor], object], images: Tensor, label: str, where: str) -> object:
-    """Pass images (B, C, H, W) through a model, whatever it returns.
+    """Pass images (B, C, *size) through a model, whatever it returns.
 
     Raises:
         ModelError: it raises; the message says what mends it.

@@ -33,8 +33,8 @@ class Frame:
         resized: how the last output was brought to the grid of its images, or ``1/4`` where it is
             compared on a coarser one; empty where it has theirs.
         added: what the last output was moved by to come into the units of the input, (B or 1, C
-            or 1, 1, 1); None where it was not. Errors are relative to the output without it.
-        unmoved: the last output without it, (B, C, H, W); None where nothing was added.
+            or 1, 1, …); None where it was not. Errors are relative to the output without it.
+        unmoved: the last output without it, (B, C, *size); None where nothing was added.
     """
 
     output_scale: float = 1
@@ -59,7 +59,7 @@ def frame_of(model: object) -> Frame:
 
 
 def shape(tensor: Tensor) -> str:
-    """(B, C, H, W) in numbers."""
+    """(B, C, *size) in numbers."""
     return f"({', '.join(map(str, tensor.shape))})"
 
 
@@ -110,16 +110,19 @@ class Mismatch(NamedTuple):
 
 
 def mismatch(output: object, images: Tensor, scale: float) -> Mismatch | None:
-    """Whether an output is anything but a real tensor (B, C, sH, sW) beside its images."""
+    """Whether an output is anything but a real tensor beside its images (B, C, *size).
+
+    It has as many axes, and ``scale`` times their size.
+    """
     batch, _, *size = images.shape
-    height, width = (int(n * scale) for n in size)
-    wanted = f"one tensor ({batch}, C, {height}, {width})"
+    scaled = tuple(int(n * scale) for n in size)
+    wanted = f"one tensor ({', '.join(map(str, (batch, 'C', *scaled)))})"
     if not isinstance(output, Tensor):
         return Mismatch(described(output), wanted)
     if output.device != images.device or output.layout != torch.strided:
         given = f"a {output.layout} tensor on {output.device}"
         return Mismatch(given, f"a dense one on {images.device}")
-    if output.ndim != 4 or output.shape[::2] != (batch, height) or output.shape[3] != width:
+    if output.ndim != images.ndim or (len(output), *output.shape[2:]) != (batch, *scaled):
         return Mismatch(described(output), wanted)
     if not output.shape[1]:
         return Mismatch(f"{described(output)} without channels", wanted)

@@ -28,6 +28,11 @@ Keys = Mapping[str, Scalar]
 _TRIES = 24
 """Forward passes that a remedy may take."""
 
+_IMAGE = 4
+"""Axes of images (B, C, H, W)."""
+
+_KINDS = {3: "signals (B, C, L)", 4: "images (B, C, H, W)", 5: "volumes (B, C, D, H, W)"}
+
 _MULTIPLES = (2, 4, 8, 16, 32, 64)
 _DEPTHS = (8, 16, 32)
 
@@ -66,7 +71,7 @@ def remedy(model: Callable[[Tensor], object], images: Tensor, failure: Failure) 
     """What to do about a failure, as a command line has it; nothing where nothing is known.
 
     Args:
-        model: (B, C, H, W) to whatever it gives, adapted and in its place, or plain.
+        model: (B, C, *size) to whatever it gives, adapted and in its place, or plain.
     """
     if isinstance(failure.error, Unfit):
         failure = Failure(failure.error, failure.error.output)
@@ -75,7 +80,7 @@ def remedy(model: Callable[[Tensor], object], images: Tensor, failure: Failure) 
         return f"set {','.join(f'{key}={_text(value)}' for key, value in found.items())}"
     if failure.error is None or isinstance(failure.error, Unfit):
         return _about_output(failure.output, images)
-    return _about_error(failure.error, _network(model)[0])
+    return _about_error(failure.error, _network(model)[0], images)
 
 
 def _by_trying(model: Callable[[Tensor], object], images: Tensor, failure: Failure) -> Keys | None:
@@ -137,12 +142,12 @@ def _suggestions(failure: Failure, images: Tensor, keys: Keys) -> list[Keys]:
 
 
 def _for_output(output: object, images: Tensor) -> Iterator[Keys]:
-    size = images.shape[-2:]
-    found = [(path, t) for path, t in tensors(output) if t.ndim == 4]
-    for path, _ in sorted(found, key=lambda each: each[1].shape[-2:] != size):
+    size = images.shape[2:]
+    found = [(path, t) for path, t in tensors(output) if t.ndim == images.ndim]
+    for path, _ in sorted(found, key=lambda each: each[1].shape[2:] != size):
         yield {"out.select": path}
-    if isinstance(output, Tensor) and output.ndim == 4:
-        factors = {n / m for n, m in zip(output.shape[-2:], size, strict=True)}
+    if isinstance(output, Tensor) and output.ndim == images.ndim:
+        factors = {n / m for n, m in zip(output.shape[2:], size, strict=True)}
         (factor,) = factors if len(factors) == 1 else (0.0,)
         if factor > 1 and factor.is_integer():
             yield {"out.scale": int(factor)}
@@ -153,7 +158,7 @@ def _for_output(output: object, images: Tensor) -> Iterator[Keys]:
 
 def _for_error(error: BaseException, images: Tensor) -> Iterator[Keys]:
     text = words(error)
-    if re.search(_VOLUMES, text):
+    if re.search(_VOLUMES, text) and images.ndim == _IMAGE:
         yield from ({"in.volume": depth} for depth in _DEPTHS)
         return
     for pattern in _CHANNELS:
@@ -169,7 +174,7 @@ def _for_error(error: BaseException, images: Tensor) -> Iterator[Keys]:
         yield from _arguments(re.findall(r"'([^']+)'", missing[1]))
         return
     for index, wanted in re.findall(r"index: ([23]) Got: \d+ Expected: (\d+)", text):
-        if int(wanted) >= images.shape[int(index)]:
+        if int(index) < images.ndim and int(wanted) >= images.shape[int(index)]:
             yield {"in.pad": int(wanted)}
             return
     # a network that knows what padding costs has said what to do instead
@@ -189,31 +194,32 @@ def _arguments(names: list[str]) -> Iterator[Keys]:
 
 def _pads(images: Tensor) -> Iterator[Keys]:
     for multiple in _MULTIPLES:
-        if any(size % multiple for size in images.shape[-2:]):
+        if any(size % multiple for size in images.shape[2:]):
             yield {"in.pad": multiple}
 
 
 def _about_output(output: object, images: Tensor) -> str:
     """What a user can do about an output that no adapter makes an image of."""
-    height, width = images.shape[-2:]
+    size, ndim = images.shape[2:], images.ndim
     if not isinstance(output, Tensor):
         return "name what returns an image: no member of it is one"
     if output.device != images.device or output.layout != torch.strided:
         return "wrap it so that it returns that"
-    if output.ndim == 4 and not output.is_floating_point():
+    if output.ndim == ndim and not output.is_floating_point():
         return "wrap it so that it returns real numbers"
-    if output.ndim == 4 and output.shape[1:3] == (height, width):
-        return "its channels come last: wrap it to return output.permute(0, 3, 1, 2)"
-    if output.ndim == 3 and output.shape[1:] == (height, width):
+    if output.ndim == ndim and output.shape[1:-1] == size:
+        order = ", ".join(map(str, (0, ndim - 1, *range(1, ndim - 1))))
+        return f"its channels come last: wrap it to return output.permute({order})"
+    if output.ndim == ndim - 1 and output.shape[1:] == size:
         return "it lacks the channels: wrap it to return output[:, None]"
-    if output.ndim == 3 and (grid := _grid(output.shape[1], images)):
+    if output.ndim == 3 and ndim == _IMAGE and (grid := _grid(output.shape[1], images)):
         rows, columns, factor = grid
         behind = f", with torch.nn.Upsample(scale_factor={factor}) behind it" if factor > 1 else ""
         return (
             "these are tokens: wrap it to return output.transpose(1, 2).unflatten(2, "
             f"({rows}, {columns})){behind}"
         )
-    if output.ndim <= 3:
+    if output.ndim < ndim:
         return (
             "it gives no image but a vector for each: name what builds its image or its feature "
             "maps"
@@ -230,12 +236,27 @@ def _grid(tokens: int, images: Tensor) -> tuple[int, int, int] | None:
     return None
 
 
-def _about_error(error: BaseException, network: object) -> str:
+def _of_other_axes(network: object, images: Tensor) -> str:
+    """That a network convolves signals, images or volumes, and is given others; or nothing."""
+    modules = network.modules() if isinstance(network, nn.Module) else ()
+    convolved = {m.weight.ndim for m in modules if isinstance(m, nn.modules.conv._ConvNd)}
+    if len(convolved) != 1 or (ndim := convolved.pop()) == images.ndim or ndim not in _KINDS:
+        return ""
+    channels = " (images[:, None] adds the channels that are missing)"
+    return (
+        f"it convolves {_KINDS[ndim]}, and these are {_KINDS[images.ndim]}: give it those"
+        f"{channels if ndim == images.ndim + 1 else ''}"
+    )
+
+
+def _about_error(error: BaseException, network: object, images: Tensor) -> str:
     kinds = {p.dtype for p in network.parameters()} if isinstance(network, nn.Module) else set()
     own = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float64: "fp64"}
     if len(kinds) == 1 and (kind := kinds.pop()) in own:
         name = str(kind).removeprefix("torch.")
         return f"its weights are {name}: --precision {own[kind]}"
+    if other := _of_other_axes(network, images):
+        return other
     for pattern, advice in _WORDS:
         if re.search(pattern, words(error)):
             return advice

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["Choice", "Pair", "adaptive_layers", "flips", "recording"]
+from equibench.transforms.transform import Size
 
-Pair = tuple[int, int]
+__all__ = ["Choice", "adaptive_layers", "flips", "recording"]
+
+
+_LEAST = 3
+"""Axes of maps (B, C, *size); an index of components has one."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +30,16 @@ class Choice:
 
     Args:
         layer: its name.
-        size: (H, W) of its input.
-        stride: along both axes.
-        offset: of the component that was kept, (row, column).
+        size: of the maps that are its input.
+        stride: along each axis.
+        offset: of the component that was kept, along each axis.
         gap: of the two best norms, relative to the larger.
     """
 
     layer: str
-    size: Pair
-    stride: Pair
-    offset: Pair
+    size: Size
+    stride: Size
+    offset: Size
     gap: float
 
 
@@ -47,7 +52,7 @@ def adaptive_layers(model: object) -> list[tuple[str, Any]]:
 
 
 def flips(
-    unshifted: Sequence[Choice], shifted: Sequence[Choice], shift: Pair, size: Pair
+    unshifted: Sequence[Choice], shifted: Sequence[Choice], shift: Size, size: Size
 ) -> dict[str, bool]:
     """Which layers kept other samples of a shifted image than those they kept of the image.
 
@@ -58,20 +63,20 @@ def flips(
 
     Args:
         unshifted, shifted: the choices of one image in the order of layers.
-        shift: of the image, (dy, dx) in pixels.
-        size: of the image, (H, W).
+        shift: of the image, in pixels along each axis.
+        size: of the image.
 
     Returns:
         Whether each layer flipped. Layers behind one that did are left out: by how much their
         input moved is not defined.
     """
     judged: dict[str, bool] = {}
-    moved: dict[Pair, Pair | None] = {size: shift}
+    moved: dict[Size, Size | None] = {size: shift}
     for one, other in zip(unshifted, shifted, strict=False):
         if (one.layer, one.size) != (other.layer, other.size):
             break  # the network took another way
         d = moved[one.size] if one.size in moved else _scaled(shift, size, one.size)
-        output: Pair = (one.size[0] // one.stride[0], one.size[1] // one.stride[1])
+        output = _divided(one.size, one.stride)
         moved[output] = None
         if d is None:
             continue
@@ -79,14 +84,18 @@ def flips(
         flipped = any(n % s for n, s in zip(over, one.stride, strict=True))
         judged[one.layer] = judged.get(one.layer, False) or flipped
         if not flipped:
-            moved[output] = (over[0] // one.stride[0], over[1] // one.stride[1])
+            moved[output] = _divided(over, one.stride)
     return judged
 
 
-def _scaled(shift: Pair, image: Pair, size: Pair) -> Pair | None:
+def _divided(pixels: Sequence[int], stride: Size) -> Size:
+    return tuple(n // s for n, s in zip(pixels, stride, strict=True))
+
+
+def _scaled(shift: Size, image: Size, size: Size) -> Size | None:
     """A shift of the image in samples of a map; None where they are no integers."""
     moves = [divmod(k * n, whole) for k, n, whole in zip(shift, size, image, strict=True)]
-    return None if any(rest for _, rest in moves) else (moves[0][0], moves[1][0])
+    return None if any(rest for _, rest in moves) else tuple(whole for whole, _ in moves)
 
 
 @contextmanager
@@ -112,10 +121,10 @@ def _record(
     recorded: list[list[Choice]], name: str, layer: Any, args: Any, kwargs: Any, output: Any
 ) -> None:
     inputs = tree_leaves((args, kwargs))
-    maps = next(leaf for leaf in inputs if isinstance(leaf, Tensor) and leaf.ndim == 4)
-    size: Pair = (maps.shape[-2], maps.shape[-1])
-    stride: Pair = (layer.stride,) * 2 if isinstance(layer.stride, int) else tuple(layer.stride)
-    offsets: list[Pair] = [divmod(index, stride[1]) for index in layer.choices.tolist()]
+    maps = next(leaf for leaf in inputs if isinstance(leaf, Tensor) and leaf.ndim >= _LEAST)
+    size = tuple(maps.shape[2:])
+    stride = (layer.stride,) * len(size) if isinstance(layer.stride, int) else tuple(layer.stride)
+    offsets = [tuple(map(int, np.unravel_index(n, stride))) for n in layer.choices.tolist()]
     gaps = layer.gaps.tolist()
     recorded.append(
         [Choice(name, size, stride, o, gap) for o, gap in zip(offsets, gaps, strict=True)]

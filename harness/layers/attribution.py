@@ -28,6 +28,7 @@ from equibench.inference.precision import Precision, numerics
 from equibench.layers.layer_calls import LayerCall, LayerCalls, hookable
 from equibench.layers.map_alignment import (
     Displacement,
+    error_inside,
     error_of_moves,
     error_over_all_moves,
     fourier_move,
@@ -35,22 +36,21 @@ from equibench.layers.map_alignment import (
 )
 from equibench.metrics.squared_error import nmse
 from equibench.transforms.shift_plans import Shifts
+from equibench.transforms.transform import Size
 
 __all__ = ["COLUMNS", "attribute"]
 
 COLUMNS = (
     *("name", "kind", "call", "shape", "stride_y", "stride_x"),
-    *("local", "cumulative", "floor", "breaks", "lost", "reason"),
+    *("local", "inside", "cumulative", "floor", "breaks", "lost", "reason"),
 )
 """Of an attribution: see :func:`attribute`."""
-
-Pair = tuple[int, int]
 
 
 def attribute(
     model: nn.Module,
     images: Tensor,
-    shifts: Shifts | Sequence[Pair],
+    shifts: Shifts | Sequence[Size],
     *,
     device: str = "auto",
     precision: Precision = "fp32",
@@ -70,8 +70,8 @@ def attribute(
 
     Args:
         model: any module; it is put back as it was.
-        images: (B, C, H, W).
-        shifts: (dy, dx) in pixels, (n, 2).
+        images: (B, C, H, W), or signals (B, C, L), or volumes (B, C, D, H, W).
+        shifts: in pixels along each axis, (dy, dx) of images, (n, axes).
         batch: images per forward pass, at least 2. All activations of that many images are kept.
         label: what messages call the model.
 
@@ -80,10 +80,15 @@ def attribute(
 
         ``name``, ``kind``, ``call``: the module's path, its class, and which call of it (from 1).
         ``shape``: C×H×W of its first output that is a map.
-        ``stride_y``, ``stride_x``: size of its input over size of its output.
+        ``stride_y``, ``stride_x``: size of its input over size of its output; of volumes
+        ``stride_z`` as well, of signals ``stride_x`` alone.
         ``local``: its own inputs are rolled by the integers next to d (index tensors stay as they
         are) and its output f(T x) is compared with f(x) under all integer moves m: the smallest
         ‖T_m f(x) − f(T x)‖² / ‖f(x)‖². Worst over images and shifts.
+        ``inside``: of a layer that breaks, its local error with borders left out, those of the
+        frame and those that its input's shift brings into it, each an eighth of the map wide; 0
+        where it is rounding: such a layer only pads, others sample. NaN where the map has no
+        inside.
         ``cumulative``: its activation for the shifted image against that for the unshifted one
         moved by d: the smaller NMSE of a Fourier move by d itself and of the integer moves next
         to it. Worst over images and shifts.
@@ -96,11 +101,12 @@ def attribute(
         ModelError: the model raises, or calls no layer.
     """
     name = label or type(model).__name__
-    pairs = [(int(dy), int(dx)) for dy, dx in np.asarray(shifts).reshape(-1, 2)]
-    _check(model, images, pairs, batch)
+    given = np.atleast_2d(np.asarray(shifts, dtype=np.int64))
+    moves = [tuple(shift) for shift in given.tolist() if shift]
+    _check(model, images, moves, batch)
     conditions = {"device": device, "precision": precision, "batch": batch}
     resolved = device_of(model, lambda: images[:1], name, **conditions)
-    trace = _Trace(model, pairs, precision)
+    trace = _Trace(model, moves, precision)
     with (
         guarded(lambda error: f"{name} cannot be attributed to: {kind_and_reason(error)}"),
         placed(model, resolved, precision) as forward,
@@ -121,12 +127,20 @@ def attribute(
     return trace.table()
 
 
-def _check(model: object, images: Tensor, shifts: Sequence[Pair], batch: int) -> None:
+def _check(model: object, images: Tensor, shifts: Sequence[Size], batch: int) -> None:
     hookable(model)
-    if images.ndim != 4 or not len(images):
-        raise UsageError(f"images of shape {tuple(images.shape)}: attribution needs (B, C, H, W)")
+    if not 3 <= images.ndim <= 5 or not len(images):
+        raise UsageError(
+            f"images of shape {tuple(images.shape)}: attribution needs (B, C, H, W), signals "
+            "(B, C, L) or volumes (B, C, D, H, W)"
+        )
     if not shifts:
         raise UsageError("attribution over no shifts: name at least one")
+    if any(len(shift) != images.ndim - 2 for shift in shifts):
+        raise UsageError(
+            f"a shift of {len(shifts[0])} pixels is none of images with {images.ndim - 2} axes: "
+            "give one number for each axis"
+        )
     if batch < 2:
         raise UsageError(f"batch={batch}: the floor of layers needs at least 2 images a pass")
 
@@ -139,8 +153,9 @@ class _Line:
     kind: str
     call: int
     shape: str = ""
-    stride: tuple[float, float] = (nan, nan)
+    stride: tuple[float, ...] = ()
     local: float = nan
+    inside: float = nan
     cumulative: float = nan
     floor: float = nan
     reasons: list[str] = field(default_factory=list)
@@ -159,34 +174,37 @@ class _Line:
 class _Trace:
     """What the calls of layers are compared with, and the lines that come of it."""
 
-    def __init__(self, model: nn.Module, shifts: Sequence[Pair], precision: Precision) -> None:
+    def __init__(self, model: nn.Module, shifts: Sequence[Size], precision: Precision) -> None:
         self.calls = LayerCalls(model)
         self.shifts, self.precision = shifts, precision
         self.enough = default_limit(precision)
         self.lines: dict[tuple[str, int], _Line] = {}
         self.references: dict[tuple[str, int], Tensor] = {}
         self.batch = 0
-        self.size: Pair = (0, 0)
+        self.size: Size = ()
 
     def run(self, forward: Callable[[Tensor], object], images: Tensor) -> None:
-        """Pass images (B, C, H, W) unshifted, in each other's slots, and with each shift."""
-        self.batch, self.size = len(images), (images.shape[-2], images.shape[-1])
+        """Pass images (B, C, *size) unshifted, in each other's slots, and with each shift."""
+        self.batch, self.size = len(images), tuple(images.shape[2:])
         self.references = {}
         self.calls.run(forward, images, self._reference, keep_inputs=True)
         self.calls.run(forward, images.roll(1, 0), self._floor)
         for shift in self.shifts:
-            moved = images.roll(shift, (-2, -1))
+            moved = images.roll(shift, tuple(range(2, images.ndim)))
             self.calls.run(forward, moved, partial(self._shifted, shift=shift))
 
     def table(self) -> pd.DataFrame:
         lines = []
         for line in self.lines.values():
             rounding = allowance(self.precision, line.floor)
-            shown = (line.name, line.kind, line.call, line.shape, *line.stride)
-            errors = (line.local, line.cumulative)
-            above = [error > rounding for error in errors]
-            lines.append((*shown, *errors, line.floor, *above, "; ".join(line.reasons)))
-        return pd.DataFrame(lines, columns=list(COLUMNS))
+            strides = line.stride or (nan,) * len(self.size)
+            missing = (nan,) * (2 - len(strides))  # a signal has no rows
+            shown = (line.name, line.kind, line.call, line.shape, *missing, *strides)
+            breaks, lost = line.local > rounding, line.cumulative > rounding
+            inside = 0.0 if line.inside <= rounding else line.inside
+            errors = (line.local, inside if breaks else nan, line.cumulative, line.floor)
+            lines.append((*shown, *errors, breaks, lost, "; ".join(line.reasons)))
+        return pd.DataFrame(lines, columns=[*COLUMNS[:4], *_strides(len(self.size)), *COLUMNS[6:]])
 
     def _line(self, call: LayerCall) -> _Line:
         fresh = _Line(call.name, type(call.layer).__name__, call.number)
@@ -195,7 +213,7 @@ class _Trace:
     def _reference(self, call: LayerCall) -> None:
         line, maps = self._line(call), self._map(call.output)
         if maps is None:
-            line.leave_out("its output is no map (B, C, H, W)")
+            line.leave_out(f"its output is no map {self._maps}")
             return
         line.shape = "×".join(map(str, maps.shape[1:]))
         if self._scale(maps) is None:
@@ -207,14 +225,14 @@ class _Trace:
         """The layer alone, with every map among its inputs rolled."""
         maps = [leaf for leaf in tree_leaves(inputs) if self._is_map(leaf)]
         if not maps:
-            line.leave_out("local: none of its inputs is a map (B, C, H, W)")
+            line.leave_out(f"local: none of its inputs is a map {self._maps}")
             return
-        if len({leaf.shape[-2:] for leaf in maps}) > 1:
+        if len({leaf.shape[2:] for leaf in maps}) > 1:
             line.leave_out("local: its inputs differ in size")
             return
-        sizes = tuple(maps[0].shape[-2:]), tuple(reference.shape[-2:])
+        sizes = tuple(maps[0].shape[2:]), tuple(reference.shape[2:])
         ratio = tuple(Fraction(o, i) for i, o in zip(*sizes, strict=True))
-        line.stride = (float(1 / ratio[0]), float(1 / ratio[1]))
+        line.stride = tuple(float(1 / each) for each in ratio)
         scale = self._scale(maps[0])
         if scale is None:
             line.leave_out(f"local: {self._no_stride(maps[0])}")
@@ -222,9 +240,10 @@ class _Trace:
         moves = self._moves(scale, sizes[0])
         if not moves:
             line.leave_out("local: no shift moves its input")
+        dims = tuple(range(2, reference.ndim))
         for move in moves:
             args, kwargs = tree_map(
-                lambda leaf, move=move: leaf.roll(move, (-2, -1)) if self._is_map(leaf) else leaf,
+                lambda leaf, move=move: leaf.roll(move, dims) if self._is_map(leaf) else leaf,
                 inputs,
             )
             try:
@@ -237,16 +256,20 @@ class _Trace:
             if moved is None or moved.shape != reference.shape:
                 line.leave_out("local: its output changes its shape")
                 return
-            expected = (move[0] * ratio[0], move[1] * ratio[1])
-            near = neighbours(expected)
-            line.worsen("local", error_over_all_moves(reference, moved, near, self.enough))
+            near = neighbours(_times(move, ratio))
+            errors = error_over_all_moves(reference, moved, near, self.enough)
+            line.worsen("local", errors)
+            if not bool((errors <= self.enough).all()):
+                inside = error_inside(reference, moved, near)
+                if inside is not None:
+                    line.worsen("inside", inside)
 
-    def _moves(self, scale: Displacement, size: Sequence[int]) -> list[Pair]:
+    def _moves(self, scale: Displacement, size: Sequence[int]) -> list[Size]:
         """The integer shifts of a map next to what the image's shifts come to at its scale."""
         moves = {
-            (dy % size[0], dx % size[1]): (dy, dx)
+            tuple(k % n for k, n in zip(move, size, strict=True)): move
             for shift in self.shifts
-            for dy, dx in neighbours((shift[0] * scale[0], shift[1] * scale[1]))
+            for move in neighbours(_times(shift, scale))
         }
         return [move for turn, move in moves.items() if any(turn)]
 
@@ -255,12 +278,12 @@ class _Trace:
         if pair is not None:
             self._line(call).worsen("floor", nmse(pair[0].roll(1, 0), pair[1], 1.0))
 
-    def _shifted(self, call: LayerCall, shift: Pair) -> None:
+    def _shifted(self, call: LayerCall, shift: Size) -> None:
         pair = self._pair(call)
         scale = None if pair is None else self._scale(pair[1])
         if pair is None or scale is None:
             return
-        displacement = shift[0] * scale[0], shift[1] * scale[1]
+        displacement = _times(shift, scale)
         errors = error_of_moves(*pair, neighbours(displacement))
         if any(d.denominator > 1 for d in displacement):
             errors = errors.minimum(nmse(fourier_move(pair[0], displacement), pair[1], 1.0))
@@ -282,17 +305,32 @@ class _Trace:
     def _is_map(self, value: object) -> bool:
         return (
             isinstance(value, Tensor)
-            and value.ndim == 4
+            and value.ndim == 2 + len(self.size)
             and len(value) == self.batch
             and value.is_floating_point()
         )
 
     def _scale(self, maps: Tensor) -> Displacement | None:
         """What one pixel of the image is in samples of a map; None where neither divides."""
-        scale = tuple(Fraction(n, m) for n, m in zip(maps.shape[-2:], self.size, strict=True))
+        scale = tuple(Fraction(n, m) for n, m in zip(maps.shape[2:], self.size, strict=True))
         whole = all(s.numerator == 1 or s.denominator == 1 for s in scale)
-        return (scale[0], scale[1]) if whole else None
+        return scale if whole else None
 
     def _no_stride(self, maps: Tensor) -> str:
-        (height, width), (rows, columns) = maps.shape[-2:], self.size
-        return f"{height}×{width} has no whole stride in the image's {rows}×{columns}"
+        sizes = ("×".join(map(str, size)) for size in (maps.shape[2:], self.size))
+        return " has no whole stride in the image's ".join(sizes)
+
+    @property
+    def _maps(self) -> str:
+        """What maps are like where images are like these."""
+        return {1: "(B, C, L)", 2: "(B, C, H, W)", 3: "(B, C, D, H, W)"}[len(self.size)]
+
+
+def _times(shift: Size, scale: Displacement) -> Displacement:
+    """A shift of the image in samples of a map."""
+    return tuple(k * s for k, s in zip(shift, scale, strict=True))
+
+
+def _strides(axes: int) -> list[str]:
+    """Columns of strides along so many axes, those of images at least."""
+    return [f"stride_{axis}" for axis in "zyx"[-max(2, axes) :]]

@@ -5,7 +5,7 @@ itself, moved by k. Where two components have nearly equal norms rounding decide
 otherwise for the moved image: the choice *flips*, and the output is off by far more than rounding.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,11 +18,12 @@ from equibench.evaluation.model_device import device_of
 from equibench.foundation.rounding import NEAR_TIE
 from equibench.inference.placement import placed
 from equibench.inference.precision import Precision, numerics
-from equibench.layers.adaptive_choices import Choice, Pair, adaptive_layers, flips, recording
+from equibench.layers.adaptive_choices import Choice, adaptive_layers, flips, recording
 from equibench.loading.suites import case_names, suite_of
 from equibench.measurement.shifted_passes import shifted_outputs
 from equibench.metrics.squared_error import nmse
 from equibench.transforms.shift_plans import DEFAULT_SHIFTS, ShiftPlan, parse_shifts
+from equibench.transforms.transform import AXES, Size
 
 __all__ = ["LAYER_COLUMNS", "SAMPLE_COLUMNS", "Flips", "trace_flips"]
 
@@ -40,8 +41,8 @@ class Flips:
             gap of 1e-6; ``judged``, how many comparisons reached the layer without a flip before
             it; ``flip_rate`` among them.
         samples: one line for each image and shift: ``case``, ``image`` (its number within the
-            case), ``dy``, ``dx`` in pixels, ``flipped`` (the layers whose choice flipped, by
-            spaces; empty where none did), ``eq_nmse`` of the output.
+            case), ``dy``, ``dx`` in pixels (``dz`` of volumes), ``flipped`` (the layers whose
+            choice flipped, by spaces; empty where none did), ``eq_nmse`` of the output.
     """
 
     layers: pd.DataFrame
@@ -78,8 +79,8 @@ def trace_flips(
     """Find the flips of a network's adaptive layers, image by image and shift by shift.
 
     Args:
-        model: (B, C, H, W) to (B, C', H, W); it is put back as it was.
-        suite: a suite, its name, or images (B, C, H, W).
+        model: (B, C, *size) to (B, C', *size); it is put back as it was.
+        suite: a suite, its name, or images (B, C, *size).
         shifts: a shift plan.
         batch: images per forward pass.
         limit: the first so many cases.
@@ -106,12 +107,12 @@ def trace_flips(
         network = _Network(forward, recorded, name, suite, resolved, batch)
         for case_name in cases:
             case = suite.load(case_name)
-            size: Pair = (case.input.shape[-2], case.input.shape[-1])
-            drawn = plan.shifts(seed, suite.name, case.name, size)
-            wanted: list[Pair] = [(int(dy), int(dx)) for dy, dx in drawn]
+            size = tuple(case.input.shape[2:])
+            drawn = plan.shifts(seed, suite.name, case.name, size).tolist()
+            wanted = [(0,) * len(size), *map(tuple, drawn)]
             for image in range(len(case.input)):
                 with numerics(precision):
-                    found.add(case, image, *network.run(case, image, [(0, 0), *wanted]))
+                    found.add(case, image, *network.run(case, image, wanted))
     return found.tables()
 
 
@@ -127,9 +128,9 @@ class _Network:
     batch: int
 
     def run(
-        self, case: Case, image: int, shifts: Sequence[Pair]
-    ) -> tuple[Sequence[Pair], Tensor, list[list[Choice]]]:
-        """Pass one image of a case with each shift: outputs (n, C, H, W) rolled back, choices."""
+        self, case: Case, image: int, shifts: Sequence[Size]
+    ) -> tuple[Sequence[Size], Tensor, list[list[Choice]]]:
+        """Pass one image of a case with each shift: outputs (n, C, *size) rolled back, choices."""
         pixels = case.input[image : image + 1].to(self.device)
         where = f"{self.suite.label}, case {case.name}"
         outputs: list[Tensor] = []
@@ -150,17 +151,18 @@ class _Findings:
         self.gaps: dict[str, list[float]] = {}
         self.judged: dict[str, list[bool]] = {}
         self.samples: list[Mapping[str, object]] = []
+        self.axes: dict[str, int] = {}
 
     def add(
         self,
         case: Case,
         image: int,
-        shifts: Sequence[Pair],
+        shifts: Sequence[Size],
         outputs: Tensor,
         choices: list[list[Choice]],
     ) -> None:
         """Compare what came of an image under shifts with what came of it under the first."""
-        size: Pair = (case.input.shape[-2], case.input.shape[-1])
+        size = tuple(case.input.shape[2:])
         errors = nmse(outputs[:1].expand_as(outputs), outputs, 1.0).tolist()
         for choice in choices[0]:
             self.gaps.setdefault(choice.layer, []).append(choice.gap)
@@ -169,7 +171,9 @@ class _Findings:
             for layer, flipped in judged.items():
                 self.judged.setdefault(layer, []).append(flipped)
             names = " ".join(layer for layer, flipped in judged.items() if flipped)
-            row = {"case": case.name, "image": image, "dy": shift[0], "dx": shift[1]}
+            pixels = dict(zip(AXES[-len(size) :], shift, strict=True))
+            self.axes.update(pixels)
+            row = {"case": case.name, "image": image, **pixels}
             self.samples.append({**row, "flipped": names, "eq_nmse": error})
 
     def tables(self) -> Flips:
@@ -188,5 +192,11 @@ class _Findings:
             )
         return Flips(
             pd.DataFrame(lines, columns=list(LAYER_COLUMNS)),
-            pd.DataFrame(self.samples, columns=list(SAMPLE_COLUMNS)),
+            pd.DataFrame(self.samples, columns=_columns(self.axes)),
         )
+
+
+def _columns(axes: Container[str]) -> list[str]:
+    """Of samples: the shifts of images, and those of volumes where there are any."""
+    further = [axis for axis in AXES if axis in axes and axis not in SAMPLE_COLUMNS]
+    return [*SAMPLE_COLUMNS[:2], *further, *SAMPLE_COLUMNS[2:]]

@@ -10,28 +10,36 @@ from torch import Tensor
 
 from equibench.metrics.squared_error import nmse
 from equibench.transforms.circular_shift import roll
+from equibench.transforms.transform import Size
 
-__all__ = ["Displacement", "error_of_moves", "error_over_all_moves", "fourier_move", "neighbours"]
+__all__ = [
+    "Displacement",
+    "error_inside",
+    "error_of_moves",
+    "error_over_all_moves",
+    "fourier_move",
+    "neighbours",
+]
 
-Displacement = tuple[Fraction, Fraction]
-"""(dy, dx) in samples of a map; fractional where an image's shift is no multiple of a stride."""
+Displacement = tuple[Fraction, ...]
+"""In samples of a map along each axis; fractional where the image's shift is no multiple of a
+stride."""
 
 
-def neighbours(displacement: Displacement) -> list[tuple[int, int]]:
+def neighbours(displacement: Displacement) -> list[Size]:
     """The integer moves next to a displacement: floor and ceiling along each axis."""
-    rows, columns = (dict.fromkeys((floor(d), ceil(d))) for d in displacement)
-    return list(product(rows, columns))
+    return list(product(*(dict.fromkeys((floor(d), ceil(d))) for d in displacement)))
 
 
 def fourier_move(maps: Tensor, displacement: Displacement) -> Tensor:
-    """Move maps (B, C, H, W) circularly by a fraction of a sample, in float64.
+    """Move maps (B, C, *size) circularly by a fraction of a sample, in float64.
 
     The spectrum is multiplied by exp(−2πi f·d). At the Nyquist frequency of an even size, where
     samples cannot tell +f from −f, it is their mean, cos(πd): real maps stay real, and an integer
     displacement is a roll.
     """
     maps = maps.to(torch.float64)
-    for axis, d in zip((-2, -1), displacement, strict=True):
+    for axis, d in zip(range(-len(displacement), 0), displacement, strict=True):
         size = maps.shape[axis]
         frequency = torch.fft.rfftfreq(size, dtype=torch.float64, device=maps.device)
         phase = torch.exp(-2j * torch.pi * frequency * float(d))
@@ -42,16 +50,17 @@ def fourier_move(maps: Tensor, displacement: Displacement) -> Tensor:
     return maps
 
 
-def error_of_moves(reference: Tensor, moved: Tensor, moves: Iterable[tuple[int, int]]) -> Tensor:
-    """The smallest NMSE (B,) of ``moved`` against ``reference`` (B, C, H, W) rolled by a move."""
-    errors = [nmse(torch.roll(reference, move, (-2, -1)), moved, 1.0) for move in moves]
+def error_of_moves(reference: Tensor, moved: Tensor, moves: Iterable[Size]) -> Tensor:
+    """The smallest NMSE (B,) of ``moved`` against ``reference`` (B, C, *size) rolled by a move."""
+    dims = tuple(range(2, reference.ndim))
+    errors = [nmse(torch.roll(reference, move, dims), moved, 1.0) for move in moves]
     return torch.stack(errors).amin(dim=0)
 
 
 def error_over_all_moves(
-    reference: Tensor, moved: Tensor, near: Iterable[tuple[int, int]], enough: float
+    reference: Tensor, moved: Tensor, near: Iterable[Size], enough: float
 ) -> Tensor:
-    """The smallest NMSE (B,) over every integer move of ``reference`` (B, C, H, W).
+    """The smallest NMSE (B,) over every integer move of ``reference`` (B, C, *size).
 
     The best move of all is where the circular cross-correlation of the two is largest; that is
     looked up only where none of the moves ``near`` by brings the error down to ``enough``.
@@ -59,9 +68,37 @@ def error_over_all_moves(
     error = error_of_moves(reference, moved, near)
     if bool((error <= enough).all()):
         return error
-    height, width = reference.shape[-2:]
-    spectra = [torch.fft.rfft2(maps.to(torch.float64)) for maps in (reference, moved)]
+    size = reference.shape[2:]
+    dims = tuple(range(-len(size), 0))
+    spectra = [torch.fft.rfftn(maps.to(torch.float64), dim=dims) for maps in (reference, moved)]
     cross = (spectra[0].conj() * spectra[1]).sum(dim=1)
-    best = torch.fft.irfft2(cross, s=(height, width)).flatten(1).argmax(dim=1)
-    moves = torch.stack((best // width, best % width), dim=1)
+    best = torch.fft.irfftn(cross, s=size, dim=dims).flatten(1).argmax(dim=1)
+    moves = torch.stack(torch.unravel_index(best, size), dim=1)
     return torch.minimum(error, nmse(roll(reference, moves), moved, 1.0))
+
+
+def error_inside(reference: Tensor, moved: Tensor, near: Iterable[Size]) -> Tensor | None:
+    """The smallest error (B,) over some moves of ``reference`` (B, C, *size), borders left out.
+
+    What lies within an eighth of the size of a border of the frame, or of where a move brings one,
+    does not count; the error is relative to all of the reference.
+
+    Returns:
+        None where nothing else is left under one of the moves.
+    """
+    size, dims = reference.shape[2:], tuple(range(2, reference.ndim))
+    energy = reference.double().square().flatten(1).sum(dim=1)
+    errors = []
+    for move in near:
+        inside = torch.ones(size, dtype=torch.bool, device=reference.device)
+        for axis, (n, k) in enumerate(zip(size, move, strict=True)):
+            at = torch.arange(n, device=reference.device)
+            away = torch.stack([torch.minimum(p, n - 1 - p) for p in (at, (at - k) % n)])
+            each = (away >= max(1, n // 8)).all(dim=0)
+            inside &= each.reshape([-1, *[1] * (len(size) - axis - 1)])
+        if not inside.any():
+            return None
+        gap = (reference.double().roll(move, dims) - moved.double()) * inside
+        errors.append(gap.square().flatten(1).sum(dim=1))
+    least = torch.stack(errors).amin(dim=0)
+    return torch.where(least == 0, least, least / energy)

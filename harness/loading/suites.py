@@ -102,6 +102,7 @@ def suite_of(
     *,
     input_key: str | int | None = None,
     target_key: str | int | None = None,
+    dims: int | None = None,
     metrics: Sequence[str] = (),
 ) -> Suite:
     """A suite, from its name, from a caller's data, or as it is; one without a label is copied.
@@ -110,14 +111,15 @@ def suite_of(
         data: a name with arguments, an equibench suite, or images as ``PythonData`` takes them.
         targets: ground truths of images, in the same form.
         input_key, target_key: where an item of the data has image and ground truth.
+        dims: axes in space of items in a list or a data set.
         metrics: what it is measured with, instead of its own.
 
     Raises:
         UsageError: it is none of these, or a suite that brings its own ground truths is given some.
     """
-    keys = {"input_key": input_key, "target_key": target_key}
+    keys: dict[str, Any] = {"input_key": input_key, "target_key": target_key, "dims": dims}
     suite: Suite
-    images = isinstance(data, Tensor) and data.is_floating_point()
+    images = isinstance(data, Tensor) and data.is_floating_point() and dims is None
     if images and (targets is None or isinstance(targets, Tensor)):
         suite = ImageCases(data, targets)
     elif is_data(data):

@@ -31,14 +31,14 @@ class BatchOutputs:
     """What a forward pass gave.
 
     Args:
-        raw: (B, C, sH, sW).
-        images: (B, C, H, W), moved by ``elements`` (B, K) of a transform.
+        raw: (B, C, *size), size times s.
+        images: (B, C, *size), moved by ``elements`` (B, K) of a transform.
         ties: near-ties of each image, (B,).
         padded: whether the model padded them.
         resized: how the model brought them to the grid of the images; empty where it did not.
         labels: whether they are class maps.
         added: what is to be added to outputs before they are held against a ground truth, (B, C
-            or 1, 1, 1); None where nothing is.
+            or 1, 1, …); None where nothing is.
     """
 
     raw: Tensor
@@ -59,7 +59,7 @@ class BatchOutputs:
         return outputs.to(torch.float64)
 
     def corners(self, slots: Sequence[Slot]) -> Tensor:
-        """Where the corners of some moved outputs lie on the references, (N, 2)."""
+        """Where the corners of some moved outputs lie on the references, (N, axes)."""
         corners = self.transform.corners(self.elements[_numbers(slots)], max(1, self.scale))
         return corners // max(1, self.images.shape[-1] // self.raw.shape[-1])
 
@@ -73,7 +73,7 @@ class BatchOutputs:
         return self.ties[_numbers(slots)]
 
     def added_to(self, slots: Sequence[Slot]) -> Tensor | float:
-        """What is added to some outputs, (N, C or 1, 1, 1)."""
+        """What is added to some outputs, (N, C or 1, 1, …)."""
         return 0.0 if self.added is None else self.added[_numbers(slots)]
 
 
@@ -101,7 +101,7 @@ def gather(wanted: Sequence[tuple[Prepared, int]]) -> Prepared:
 
 
 def truth_beside(target: Tensor, outputs: Tensor, labels: bool, place: str) -> Tensor:
-    """A ground truth (N, C', H, W) in the form of outputs (N, C, H, W): an image, or class maps.
+    """A ground truth (N, C', *size) in the form of outputs (N, C, *size): an image, or class maps.
 
     Args:
         labels: whether the outputs are class maps.

@@ -29,6 +29,10 @@ AHEAD = {"cpu": 1, "cuda": 4}
 """Cases that are being loaded at a time; on a CPU they take time from the model."""
 
 
+_NDIMS = (3, 4, 5)
+"""Of inputs (N, C, *size): signals, images and volumes."""
+
+
 class OpenCase:
     """A case while its images pass through the model.
 
@@ -232,10 +236,11 @@ def load_case(suite: Suite, name: str) -> Case | DataError:
         return error
     if not isinstance(case, Case) or not isinstance(case.input, Tensor):
         return DataError(f"{suite.label}, case {name}: load() gave no Case with a tensor as input")
-    if case.input.ndim != 4 or not len(case.input) or not case.input.is_floating_point():
+    usable = case.input.ndim in _NDIMS and len(case.input) and case.input.is_floating_point()
+    if not usable:
         return DataError(
             f"{suite.label}, case {name}: the input is {case.input.dtype} {shape(case.input)}, "
-            "not a float tensor (N, C, H, W)"
+            "not a float tensor (N, C, H, W), nor a signal (N, C, L) or a volume (N, C, D, H, W)"
         )
     for what, images in (("input", case.input), ("ground truth", case.target)):
         if images is not None and not images.isfinite().all():

@@ -22,6 +22,7 @@ from equibench.inference.model_outputs import frame_of
 from equibench.inference.parallel_copies import Lanes
 from equibench.measurement.batch_outputs import BatchOutputs, Slot
 from equibench.measurement.batching import Item, Loader, OpenCase, items, moving
+from equibench.measurement.kept_outputs import KeptOutput, kept
 from equibench.measurement.references import References
 from equibench.measurement.row_table import Sums, row_table
 from equibench.measurement.settings import Settings
@@ -36,7 +37,7 @@ class Forward:
     """A model in its place.
 
     Args:
-        model: (B, C, H, W) to (B, C', H, W), on its device and in its precision.
+        model: (B, C, *size) to (B, C', *size), on its device and in its precision.
         near_ties: of the last forward pass, (B,), where the model has APS layers.
     """
 
@@ -50,11 +51,13 @@ class Measured:
 
     Args:
         sizes: of the images of each case, in pixels.
+        outputs: what rows are made of, where that is to be kept.
     """
 
     rows: pd.DataFrame
     broken: dict[str, EquibenchError]
     sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    outputs: Sequence[KeptOutput] = ()
 
     @classmethod
     def together(cls, parts: "Sequence[Measured]") -> "Measured":
@@ -64,7 +67,8 @@ class Measured:
         rows = [part.rows for part in parts if len(part.rows)] or [parts[0].rows]
         broken = {name: error for part in parts for name, error in part.broken.items()}
         sizes = {name: size for part in parts for name, size in part.sizes.items()}
-        return cls(pd.concat(rows, ignore_index=True), broken, sizes)
+        outputs = [output for part in parts for output in part.outputs]
+        return cls(pd.concat(rows, ignore_index=True), broken, sizes, outputs)
 
 
 class _RefusedError(Exception):
@@ -125,12 +129,14 @@ class Measurement:
                 faults = {n: e for n, e in broken.items() if isinstance(e, ModelError)}
                 broken |= {name: next(iter(faults.values())) for name in faults}
             sizes = {case.name: case.size for case in closed.values()}
-            return Measured(rows, broken, sizes)
+            outputs = [output for output in self.outputs if output.case in closed]
+            return Measured(rows, broken, sizes, outputs)
 
     def _forget(self) -> None:
         self.begin()
         self.references = References(self.label, self.suite, self.metrics, self.settings)
         self.sums: list[Sums] = []
+        self.outputs: list[KeptOutput] = []
 
     def _refused(
         self, cases: Sequence[str], broken: Mapping[str, EquibenchError], first: "_RefusedError"
@@ -189,6 +195,8 @@ class Measurement:
         try:
             batch = self._forward(items, slots, forward)
             self.references.keep(batch, unshifted)
+            if self.settings.keep_outputs:
+                self.outputs += kept(batch, slots)
         except BaseException as error:
             for slot in unshifted:
                 slot.case.fail(error)
@@ -232,7 +240,9 @@ class Measurement:
         if ties is None or len(ties) != self.settings.batch:
             ties = raw.new_full((len(items),), torch.nan)
         frame = frame_of(forward.model)
-        added = None if frame.added is None else frame.added.double().expand(len(images), -1, 1, 1)
+        added = frame.added
+        if added is not None:
+            added = added.double().expand(len(images), *added.shape[1:])
         done = frame.padded, frame.resized, frame.labels
         return BatchOutputs(raw, images, transform, elements, ties.double(), *done, added)
 

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from equibench.cases.suite import Suite, data_range, in_units
+from equibench.cases.suite import Suite, data_range, in_units, per_image
 from equibench.errors import ModelError
 from equibench.inference.model_outputs import shape
 from equibench.measurement.batch_outputs import (
@@ -58,7 +58,7 @@ class References:
         return [self._sums(batch, group) for group in worked_on_at_once(slots, batch)]
 
     def _outputs(self, batch: BatchOutputs, slots: Sequence[Slot]) -> Tensor:
-        """Outputs (N, C, H, W) in the coordinates of the images and the units of the truth.
+        """Outputs (N, C, *size) in the coordinates of the images and the units of the truth.
 
         Without what an adapter adds to them: errors are relative to what the model gives.
         """
@@ -70,10 +70,10 @@ class References:
         return in_units(outputs, self.suite.clamp, scale, offset, batch.added_to(slots))
 
     def _moved(self, outputs: Tensor, batch: BatchOutputs, slots: Sequence[Slot]) -> Tensor:
-        """Outputs (N, C, H, W) as they are held against a ground truth."""
+        """Outputs (N, C, *size) as they are held against a ground truth."""
         if batch.added is None:
             return outputs
-        return outputs + batch.added_to(slots) * units_of(slots)[0][:, None, None, None]
+        return outputs + batch.added_to(slots) * per_image(units_of(slots)[0], outputs)
 
     def _close(self, case: OpenCase, batch: BatchOutputs) -> None:
         """Make references of a case's unshifted outputs, and compare them with the truth."""

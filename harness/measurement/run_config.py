@@ -24,8 +24,13 @@ from equibench.transforms.shift_plans import DEFAULT_SHIFTS
 
 __all__ = ["SPLITTING", "Block", "Conditions", "RunConfig", "read_config", "validated"]
 
-SPLITTING = ("engine", "scheduler", "workers", "shard", "trust_pickle", "isolate", "track")
-"""Fields that say who does the work, whom it trusts and who is told: they change no number."""
+SPLITTING = (
+    *("engine", "scheduler", "workers", "shard", "trust_pickle", "isolate"),
+    *("track", "keep_outputs"),
+)
+"""Fields that say who does the work, whom it trusts, who is told and what is kept: they change no
+number.
+"""
 
 
 def _one_of_several(shard: str) -> str:
@@ -102,6 +107,7 @@ class RunConfig(Conditions, Blocks):
     shard: Annotated[str, AfterValidator(_one_of_several)] | None = None
     data: dict[str, str] = Field(default_factory=dict)
     track: tuple[str, ...] = ()
+    keep_outputs: bool = False
     trust_pickle: bool = False
     isolate: bool = False
 
@@ -112,6 +118,13 @@ class RunConfig(Conditions, Blocks):
         if isinstance(fields, dict) and (fields.get("scheduler") or fields.get("workers")):
             return {"engine": "dask"} | fields
         return fields
+
+    @field_validator("keep_outputs")
+    @classmethod
+    def _of_chosen_shifts(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("shifts") == "all":
+            raise ValueError("outputs under all shifts are too many: name --shifts random:n=10")
+        return value
 
     @field_validator("scheduler", "workers")
     @classmethod

@@ -35,6 +35,7 @@ class Settings:
         spots: other members of residue classes that every case is checked with.
         seed_forward: let the generators of random networks begin anew for every image.
         seed: of the shifts, and of networks that start untrained.
+        keep_outputs: rows come with the outputs that they are made of.
     """
 
     transforms: tuple[Transform, ...]
@@ -47,6 +48,7 @@ class Settings:
     elsewhere: bool = False
     spots: int = 6
     seed_forward: bool = False
+    keep_outputs: bool = False
 
     @classmethod
     def of(cls, config: Conditions, *, remote: bool = False) -> "Settings":

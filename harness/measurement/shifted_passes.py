@@ -7,6 +7,7 @@ from torch import Tensor
 
 from equibench.inference.forward_pass import call
 from equibench.transforms.circular_shift import align, roll
+from equibench.transforms.transform import Size
 
 __all__ = ["filled", "shifted_outputs"]
 
@@ -22,15 +23,16 @@ def filled(number: int, batch: int) -> Tensor:
 def shifted_outputs(
     model: Callable[[Tensor], Tensor],
     image: Tensor,
-    shifts: Sequence[tuple[int, int]],
+    shifts: Sequence[Size],
     batch: int,
     label: str,
     place: str,
 ) -> Iterator[Tensor]:
-    """Outputs (n, C', sH, sW) of each batch in float64, rolled back; the last one may be shorter.
+    """Outputs (n, C', *size) of each batch in float64, rolled back; the last one may be shorter.
 
     Args:
-        image: (1, C, H, W).
+        image: (1, C, *size); outputs are as large, or larger by a factor.
+        shifts: in pixels along each axis.
         label, place: what messages call the model, and the image.
 
     Raises:
@@ -39,6 +41,6 @@ def shifted_outputs(
     for first in range(0, len(shifts), batch):
         part = torch.tensor(shifts[first : first + batch], device=image.device)
         each = part[filled(len(part), batch).to(image.device)]
-        images = roll(image.expand(batch, -1, -1, -1), each)
+        images = roll(image.expand(batch, *image.shape[1:]), each)
         raw = call(model, images, label, place)
         yield align(raw, each, images)[: len(part)].to(torch.float64)

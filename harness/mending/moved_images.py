@@ -1,6 +1,6 @@
 """Networks that are given their images where a rule moved them: no layer is touched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
@@ -54,6 +54,11 @@ class _Moving(nn.Module, Wrapper):
                     f"mend={self.name}: pass an image of this size once before {self.label} is "
                     "traced, so that its total stride is known"
                 )
+            if images.ndim != 4:
+                raise ModelError(
+                    f"mend={self.name} moves images (B, C, H, W), and {self.label} is given "
+                    f"{tuple(images.shape)}: leave mend={self.name} out"
+                )
             found = probe_of(
                 self.model, self.label, images, *inputs,
                 declared=told(self.model, "total_stride", 0) or None, **named,
@@ -61,7 +66,7 @@ class _Moving(nn.Module, Wrapper):
             whole = any(s == n > 1 for s, n in zip(found.stride, found.size, strict=True))
             if whole and not found.verified:
                 raise _not_periodic(self.name, self.label, found.size)
-            self.strides[key] = found.classes
+            self.strides[key] = (found.classes[0], found.classes[1])
         return self.strides[key]
 
     def at(self, shifts: Tensor, images: Tensor, *inputs: Any, **named: Any) -> Any:
@@ -138,7 +143,7 @@ class Averaged(_Moving):
         return [every[0], *(every[1 + int(i)] for i in sorted(chosen))]
 
 
-def _not_periodic(treatment: str, label: str, size: Pair) -> ModelError:
+def _not_periodic(treatment: str, label: str, size: Sequence[int]) -> ModelError:
     at = "×".join(map(str, size))
     return ModelError(
         f"mend={treatment} cannot make {label} exact at {at}: along an axis no shift commutes with "

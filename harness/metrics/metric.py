@@ -8,7 +8,7 @@ computed once by ``prepare`` and compared with as many predictions as one likes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from math import ceil
+from math import ceil, prod
 from typing import TYPE_CHECKING, ClassVar
 
 from equibench.foundation.lazy_imports import Lazy
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 else:  # tables and lists ask what a metric is, and compute none
     torch = Lazy("torch")
 
-__all__ = ["Metric", "Prepared", "row_bands"]
+__all__ = ["Metric", "Prepared", "row_bands", "row_sums", "with_rows"]
 
 Prepared = tuple["Tensor", ...]
 """What a metric keeps of its references; every tensor's first dimension is the image."""
 
 _BAND = 2**16
 """Pixels that each core of a CPU works on at a time: they stay in its cache."""
+
+
+_PIECE = 2**14
+"""PyTorch may add up longer rows by several threads."""
 
 
 class Metric(ABC):
@@ -49,7 +53,7 @@ class Metric(ABC):
     """Whether float32 is enough for the outputs of networks that work in it."""
 
     labels: ClassVar[bool] = False
-    """Whether it compares class maps (B, K, H, W), and not images."""
+    """Whether it compares class maps (B, K, *size), and not images."""
 
     @property
     def column(self) -> str:
@@ -61,7 +65,7 @@ class Metric(ABC):
         return None
 
     def unfit(self, outputs: Tensor, labels: bool) -> str | None:
-        """Why it cannot compare outputs (B, C, H, W), with what mends it; None where it can.
+        """Why it cannot compare outputs (B, C, *size), with what mends it; None where it can.
 
         Args:
             labels: whether they are class maps.
@@ -74,18 +78,18 @@ class Metric(ABC):
         return None
 
     def prepare(self, reference: Tensor, data_range: Tensor) -> Prepared:
-        """Keep what comparisons need of references (B, C, H, W) with data ranges R (B,)."""
+        """Keep what comparisons need of references (B, C, *size) with data ranges R (B,)."""
         return (reference.to(torch.float64),)
 
     @abstractmethod
     def partials(self, prepared: Prepared, prediction: Tensor, origin: Tensor | None) -> Tensor:
-        """Sums (B, K) in float64 for predictions (B, C, H, W).
+        """Sums (B, K) in float64 for predictions (B, C, *size).
 
         Args:
             prepared: for B references, or for one that all predictions share.
             prediction: in the references' coordinates.
-            origin: (B, 2), where the corner of the frame of comparison lies on the circular
-                images, in pixels; None where it is (0, 0) for all. Only metrics whose windows
+            origin: (B, axes), where the corner of the frame of comparison lies on the circular
+                images, in pixels; None where it is zero for all. Only metrics whose windows
                 do not wrap around need it.
         """
 
@@ -94,15 +98,29 @@ class Metric(ABC):
         """The metric (...) of totals (..., K) under data ranges R (...)."""
 
     def __call__(self, reference: Tensor, prediction: Tensor, data_range: Tensor | float) -> Tensor:
-        """The metric (B,) of each pair of images (B, C, H, W), R explicit."""
+        """The metric (B,) of each pair of images (B, C, *size), R explicit."""
         r = torch.as_tensor(data_range, dtype=torch.float64, device=reference.device)
         r = r.expand(len(reference))
         return self.value(self.partials(self.prepare(reference, r), prediction, None), r)
 
 
+def with_rows(image: Tensor) -> Tensor:
+    """An image (…, H, W) or volume as it is, and a signal (B, C, L) as an image of one row."""
+    return image[:, :, None] if image.ndim == 3 else image
+
+
 def row_bands(image: Tensor) -> list[slice]:
-    """Rows of images (…, H, W) to work on at a time."""
-    height, width = image.shape[-2:]
-    at_once = _BAND * torch.get_num_threads() if image.device.type == "cpu" else height * width
-    step = ceil(height / ceil(height * width / at_once))
-    return [slice(top, top + step) for top in range(0, height, step)]
+    """Rows of images (B, C, H, W), or slices of volumes (B, C, D, H, W), to work on at a time."""
+    rows, each = image.shape[2], prod(image.shape[3:])
+    at_once = _BAND * torch.get_num_threads() if image.device.type == "cpu" else rows * each
+    step = ceil(rows / ceil(rows * each / at_once))
+    return [slice(top, top + step) for top in range(0, rows, step)]
+
+
+def row_sums(image: Tensor) -> Tensor:
+    """Sums along the last axis in float64; no number of threads changes their order."""
+    if image.shape[-1] <= _PIECE:
+        return image.sum(dim=-1, dtype=torch.float64)
+    cut = torch.split(image, _PIECE, dim=-1)
+    pieces = [piece.sum(dim=-1, dtype=torch.float64) for piece in cut]
+    return torch.stack(pieces, dim=-1).sum(dim=-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from equibench.foundation.lazy_imports import Lazy
-from equibench.metrics.metric import Metric, Prepared, row_bands
+from equibench.metrics.metric import Metric, Prepared, row_bands, row_sums, with_rows
 from equibench.registry.registries import register_metric
 
 if TYPE_CHECKING:
@@ -18,16 +18,18 @@ __all__ = ["nmse", "psnr"]
 
 
 def _squares(image: Tensor, other: Tensor | None = None) -> Tensor:
-    """The sum of squares of each image (B, C, H, W), or of its difference to another.
+    """The sum of squares of each image (B, C, *size), or of its difference to another.
 
     Rows are added up first: their sums do not depend on the number of threads.
     """
+    image, other = with_rows(image), None if other is None else with_rows(other)
     rows = []
     for band in row_bands(image):
-        part = image[..., band, :]
-        part = part.clone() if other is None else part - other[..., band, :]
-        rows.append(part.mul_(part).sum(dim=-1))
-    return torch.cat(rows, dim=-1).sum(dim=(1, 2))
+        part = image[:, :, band]
+        part = part.clone() if other is None else part - other[:, :, band]
+        sums = row_sums(part.mul_(part))
+        rows.append(sums if sums.ndim == 3 else row_sums(sums))
+    return torch.cat(rows, dim=2).sum(dim=(1, 2))
 
 
 class _SquaredError(Metric):

@@ -199,6 +199,12 @@ class RunFolder:
         return expected(self.manifest)
 
     @property
+    def measured(self) -> list[str]:
+        """Units that have rows, if not of all their cases."""
+        present = self._rows.units()
+        return [unit for unit in self.units if unit in present]
+
+    @property
     def lacking(self) -> list[str]:
         """Units that the run has still to measure; those that failed in the end are not lacking.
 

@@ -26,10 +26,12 @@ from equibench.registry.plugin_files import repository_of
 from equibench.registry.provenance import environment
 from equibench.registry.registries import MODELS, SUITES
 from equibench.registry.specs import Spec
+from equibench.runs.engines.shared_batch_size import Batches, in_turn
 from equibench.runs.fingerprint import fingerprint, refuse_changes
 from equibench.runs.manifest import begin, ended
+from equibench.runs.outputs.output_files import OutputFiles
+from equibench.runs.outputs.output_sizes import announced
 from equibench.runs.run_folder import RunFolder
-from equibench.runs.shared_batch_size import Batches, in_turn
 from equibench.runs.trackers import TrackedRun, TrackedUnit, trackers_of
 from equibench.runs.units import Outcome, Unit, Worker, described, split
 
@@ -204,6 +206,9 @@ class _Run:
         mine = self._mine(units)
         finished = folder.finished([unit.name for unit in mine])
         todo = [unit for unit in mine if unit.name not in finished]
+        if self.config.keep_outputs and todo:
+            suites = {label: suite for label, (suite, _) in self.suites.items()}
+            _say(announced(todo, suites, self.settings, folder.path))
         self._recognise(folder, {unit.job.model.label for unit in todo})
         jobs: dict[str, list[str]] = {}
         for unit in units:
@@ -242,7 +247,7 @@ class _Run:
 
     def _outcomes(self, units: Sequence[Unit], batches: Batches) -> Generator[Outcome, None, None]:
         if self.config.engine == "dask":
-            from equibench.runs.cluster.dask_cluster import on_cluster
+            from equibench.runs.engines.dask_cluster import on_cluster
 
             return on_cluster(self.config, self.settings.device, units, _say, batches)
         suites = {label: suite for label, (suite, _) in self.suites.items()}
@@ -255,6 +260,10 @@ class _Run:
             self._describe(folder, outcome)
         if outcome.measured is not None:
             rows = outcome.measured.rows.reindex(columns=self._columns())
+            if self.config.keep_outputs and outcome.measured.outputs:
+                OutputFiles(folder.path).write(
+                    outcome.unit.name, job.names, outcome.measured.outputs
+                )
             if len(rows):
                 folder.write_rows(outcome.unit.name, rows, complete=not outcome.measured.broken)
             reasons: dict[str, list[str]] = {}

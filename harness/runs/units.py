@@ -29,7 +29,7 @@ from equibench.measurement.work_units import forwards_per_case, units
 from equibench.registry.specs import Spec, slug
 from equibench.runs.row_files import unit_name
 
-__all__ = ["Job", "Outcome", "Say", "Unit", "Worker", "described", "split"]
+__all__ = ["Job", "Outcome", "Say", "Unit", "Worker", "described", "split", "stem_of"]
 
 Say = Callable[[str], None]
 """Takes a line for the user."""
@@ -101,12 +101,16 @@ def split(
     model: Spec, spec: Spec, suite: Suite, settings: Settings, cases: Sequence[str]
 ) -> list[Unit]:
     """The units of one model on one suite; a longer list of cases keeps those of a shorter one."""
-    # labels are data and never a path
-    digest = hashlib.sha256(f"{model.label}\n{suite.label}".encode()).hexdigest()[:8]
-    stem = f"{slug(model.label)}_{slug(suite.label)}_{digest}"
+    stem = stem_of(model.label, suite.label)
     job = Job(stem, model, spec, suite.label, tuple(cases[:PROBED]), len(cases))
     parts = units(suite, settings.transforms, cases, settings.device.type)
     return [Unit(job, unit_name(stem, number), tuple(part)) for number, part in enumerate(parts)]
+
+
+def stem_of(model: str, suite: str) -> str:
+    """What the row files of a model on a suite begin with: labels are data and never a path."""
+    digest = hashlib.sha256(f"{model}\n{suite}".encode()).hexdigest()[:8]
+    return f"{slug(model)}_{slug(suite)}_{digest}"
 
 
 def described(spec: Spec, loaded: LoadedModel) -> dict[str, Any]:
@@ -126,7 +130,8 @@ class Worker:
         self, config: RunConfig, say: Say, suites: Mapping[str, Suite] | None = None
     ) -> None:
         self.config, self.say = config, say
-        self.settings = Settings.of(config, remote=config.scheduler is not None)
+        settings = Settings.of(config, remote=config.scheduler is not None)
+        self.settings = replace(settings, keep_outputs=config.keep_outputs)
         self._suites = dict(suites or {})
         self._model: tuple[str, LoadedModel | EquibenchError] | None = None
         self._ready: tuple[str, Ready | EquibenchError] | None = None

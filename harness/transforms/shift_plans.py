@@ -250,8 +250,11 @@ PLANS = (*_PLANS, "file")
 """What plans of shifts begin with."""
 
 
-def parse_shifts(text: str) -> ShiftPlan:
+def parse_shifts(text: str, transform: str = "") -> ShiftPlan:
     """Read a plan as users write it.
+
+    Args:
+        transform: that draws its elements by the plan, where it does not stand for itself.
 
     Raises:
         UsageError: an unknown plan, an unknown or missing setting, a value that is no integer.
@@ -259,19 +262,24 @@ def parse_shifts(text: str) -> ShiftPlan:
     name, _, rest = text.strip().partition(":")
     if name == "file" and rest:
         return Fixed.read(rest)
+    examples, said = EXAMPLES, f"shift plan {text!r}"
+    if transform:
+        examples = " · ".join(f"{transform}:{each}" for each in EXAMPLES.split(" · ")[:2])
+        said = f"transform {transform!r}, plan {text!r}"
     if name not in _PLANS:
-        raise UsageError(f"no shift plan is called {text!r}; write {EXAMPLES}")
+        what = f"{said}: no such plan" if transform else f"no shift plan is called {text!r}"
+        raise UsageError(f"{what}; write {examples}")
     settings: dict[str, int] = {}
     for part in filter(None, rest.split(",")):
         match = re.fullmatch(r"\s*(\w+)\s*=\s*(\d+)\s*", part)
         if not match:
-            raise UsageError(f"{part!r} in {text!r} is not setting=integer; write {EXAMPLES}")
+            raise UsageError(f"{part!r} in {text!r} is not setting=integer; write {examples}")
         settings[match[1]] = int(match[2])
     try:
         return _PLANS[name](**settings)
     except TypeError:
         taken = ", ".join(f.name for f in fields(_PLANS[name])) or "no settings"  # type: ignore[arg-type]
-        raise UsageError(f"shift plan {text!r}: {name} takes {taken}; write {EXAMPLES}") from None
+        raise UsageError(f"{said}: {name} takes {taken}; write {examples}") from None
 
 
 def _at_least_one(plan: str, **values: int) -> None:

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 else:  # lists ask what a transform is, and move nothing
     torch = Lazy("torch")
 
-__all__ = ["AXES", "CIRCULAR", "Elements", "Region", "Size", "Transform", "element_name", "inside"]
+__all__ = [
+    "AXES",
+    "CIRCULAR",
+    "Elements",
+    "Region",
+    "Size",
+    "Transform",
+    "as_shift",
+    "element_name",
+    "inside",
+    "shift_of",
+]
 
 Elements = NDArray[Any]
 """(n, K): n elements of a transform, K numbers each."""
@@ -195,7 +206,18 @@ def element_name(row: Mapping[Any, Any] | pd.Series[Any], prefix: str = "") -> s
     if isinstance(named, str) and named:
         return named
     values = [float(row[f"{prefix}{axis}"]) for axis in AXES if f"{prefix}{axis}" in row]
-    return f"({', '.join(_pixels(value) for value in values if not np.isnan(value))})"
+    return as_shift([value for value in values if not np.isnan(value)])
+
+
+def shift_of(row: Mapping[Any, Any] | pd.Series[Any]) -> tuple[int, ...]:
+    """A row's circular shift in pixels, along the axes that its images have."""
+    found = (row[axis] for axis in AXES if axis in row)
+    return tuple(int(value) for value in found if not np.isnan(value))
+
+
+def as_shift(values: Sequence[float]) -> str:
+    """``(2, -1)`` for pixels along each axis."""
+    return f"({', '.join(map(_pixels, values))})"
 
 
 def _pixels(value: float) -> str:

@@ -1,7 +1,7 @@
 """What users type for a transform: ``NAME:PLAN``."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from equibench.errors import UsageError
@@ -37,10 +37,11 @@ def parse_transform(text: str) -> Transform:
             rest = ",".join(f"{k}={arguments.pop(k)}" for k in [*arguments] if k not in taken)
             plan = f"{drawn}:{rest}" if drawn else f"random:{rest}" if rest else ""
             if plan or taken["plan"].default is inspect.Parameter.empty:
-                arguments["plan"] = parse_shifts(plan.rstrip(":") or DEFAULT_SHIFTS)
+                arguments["plan"] = parse_shifts(plan.rstrip(":") or DEFAULT_SHIFTS, name)
         elif drawn:
             raise UsageError(f"{text!r}: {name} draws no shifts; it takes {', '.join(taken)}")
         entry.check(arguments)
+        _numbers(name, arguments, taken)
         with guarded(
             lambda error: f"transform {text!r} cannot be built: {kind_and_reason(error)}",
             UsageError,
@@ -50,6 +51,21 @@ def parse_transform(text: str) -> Transform:
         raise UsageError(f"transform {name!r} gives a {type(transform).__name__}, no Transform")
     transform.name, transform.label = entry.name, settings.chosen_label or entry.name
     return transform
+
+
+def _numbers(
+    name: str, arguments: Mapping[str, Any], taken: Mapping[str, inspect.Parameter]
+) -> None:
+    """See that what is a number by default, and no text as well, is given as one."""
+    for key, value in arguments.items():
+        default = taken[key].default if key in taken else None
+        if not isinstance(default, int | float) or "str" in str(taken[key].annotation):
+            continue
+        if not isinstance(value, int | float):
+            raise UsageError(
+                f"transform {name!r}: {key}={value} is no number: write "
+                f"{name}:{key}={max(1, default)}"
+            )
 
 
 def told_apart(transforms: Iterable[Transform]) -> tuple[Transform, ...]:

@@ -16,6 +16,7 @@ from equibench.reports.figures.style import BLUE, FONT, ORANGE, PAGE, new_figure
 from equibench.reports.findings.run_data import shorten
 from equibench.reports.tables.markup import escape_markdown
 from equibench.reports.tables.values import NONE, number
+from equibench.transforms.transform import as_shift, shift_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,8 @@ def layer_table(layers: pd.DataFrame) -> str:
     reasons = list(dict.fromkeys(filter(None, layers["reason"])))
     lines = []
     for line in _records(layers):
-        marks = [word for word in ("breaks", "lost") if line[word]]
+        breaks = "breaks at borders" if _only_pads(line) else "breaks"
+        marks = [word for word, on in ((breaks, line["breaks"]), ("lost", line["lost"])) if on]
         marks += [f"[{reasons.index(line['reason']) + 1}]"] if line["reason"] else []
         lines.append(
             [
@@ -64,6 +66,14 @@ def findings(layers: pd.DataFrame) -> list[str]:
     else:
         names = _list([_name(line) for line in _records(breaking)])
         said = [f"{len(breaking)} of {len(measured)} layers break equivariance: {names}."]
+        padding = [_name(line) for line in _records(breaking) if _only_pads(line)]
+        if len(padding) == len(breaking):
+            said.append("All of them do at their borders alone, as padding does.")
+        elif padding:
+            said.append(
+                f"{len(padding)} of them do at their borders alone, as padding does: "
+                f"{_list(padding)}."
+            )
     lost = np.flatnonzero(layers["lost"])
     if not len(lost):
         return [*said, "Every activation follows the image."]
@@ -71,7 +81,7 @@ def findings(layers: pd.DataFrame) -> list[str]:
     where = f"The first activation that does not follow the image is that of {_name(first)}"
     if first["breaks"]:
         cause = ""
-    elif first["stride_y"] < 1 or first["stride_x"] < 1:
+    elif any(stride < 1 for stride in _strides(first)):
         cause = ", which upsamples: the position that downsampling chose is lost before it"
     else:
         cause = ", which does not break it: what does lies between it and the layers before"
@@ -105,7 +115,7 @@ def _on_flips(found: Flips) -> list[str]:
     return [
         f"{count}{weight}.",
         f"The worst of them: case {worst['case']}, image {worst['image']}, shift "
-        f"({worst['dy']}, {worst['dx']}), NMSE {_error(worst['eq_nmse'])}, at {layers}.",
+        f"{as_shift(shift_of(worst))}, NMSE {_error(worst['eq_nmse'])}, at {layers}.",
     ]
 
 
@@ -192,11 +202,20 @@ def _name(line: Mapping[str, Any]) -> str:
 
 
 def _stride(line: Mapping[str, Any]) -> str:
-    """2, or 1/2 where a layer upsamples; both axes where they differ."""
-    if isnan(line["stride_y"]):
-        return NONE
-    axes = [f"{s:g}" if s >= 1 else f"1/{1 / s:g}" for s in (line["stride_y"], line["stride_x"])]
-    return axes[0] if axes[0] == axes[1] else "×".join(axes)
+    """2, or 1/2 where a layer upsamples; all axes where they differ."""
+    axes = [f"{s:g}" if s >= 1 else f"1/{1 / s:g}" for s in _strides(line)]
+    return "×".join(axes if len(set(axes)) > 1 else axes[:1]) or NONE
+
+
+def _only_pads(line: Mapping[str, Any]) -> bool:
+    """Whether a layer that breaks does not with its borders left out."""
+    return bool(line["breaks"]) and line["inside"] == 0
+
+
+def _strides(line: "Mapping[str, Any] | pd.Series[Any]") -> list[float]:
+    """Along each axis that there is."""
+    every = (float(line.get(f"stride_{axis}", np.nan)) for axis in "zyx")
+    return [stride for stride in every if not isnan(stride)]
 
 
 def _error(value: float) -> str:

@@ -1,6 +1,7 @@
 """What a probe found, for a terminal and as a figure."""
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +17,21 @@ from equibench.layers.attribution import attribute
 from equibench.layers.index_flips import trace_flips
 from equibench.reports.diagnosis.layers import flip_table, layer_figure, layer_table
 from equibench.reports.tables.values import number
+from equibench.transforms.transform import as_shift
 
 __all__ = ["error_map", "layers_text", "probe_text"]
 
 
 def probe_text(found: Probe, label: str, suite: str, inside: InnerStride | None = None) -> str:
     """A few lines: total stride, boundaries, rounding, and what all shifts cost."""
-    height, width = found.size
-    at = f"({found.at[0]}, {found.at[1]})"
+    size, every, at = "×".join(map(str, found.size)), prod(found.size), as_shift(found.at)
     deviation, floor = (number(value, ".1e") for value in (found.deviation, found.floor))
-    lines = {"probed": f"{label} on {suite}, {height}×{width}, {found.images} images (one noise)"}
+    lines = {"probed": f"{label} on {suite}, {size}, {found.images} images (one noise)"}
     if found.periodic:
-        sy, sx = found.stride
-        lines["total stride"] = f"{sy} × {sx}{_declared(found)}"
+        lines["total stride"] = f"{' × '.join(map(str, found.stride))}{_declared(found)}"
         lines["boundaries"] = "circular"
         lines["rounding"] = f"NMSE {deviation} at {at}, a multiple; floor {floor}"
-        sy, sx = found.classes
-        lines["all shifts"] = f"{sy * sx} evaluations an image stand for {height * width}"
+        lines["all shifts"] = f"{prod(found.classes)} evaluations an image stand for {every}"
     else:
         lines["total stride"] = f"none: only whole turns commute{_declared(found)}"
         lines["boundaries"] = (
@@ -42,8 +41,7 @@ def probe_text(found: Probe, label: str, suite: str, inside: InnerStride | None 
         if inside is not None:
             lines["inside"] = _inside(inside)
         lines["all shifts"] = (
-            f"{height * width} evaluations an image, "
-            f"about {number(height * width * found.seconds / 60, '.3g')} min"
+            f"{every} evaluations an image, about {number(every * found.seconds / 60, '.3g')} min"
         )
     longest = max(map(len, lines))
     return "\n".join(f"{name:{longest}}  {text}" for name, text in lines.items())
@@ -80,7 +78,7 @@ def layers_text(
     images = torch.cat([suite.load(case).input[:1] for case in cases])
     plan = settings.plan
     assert plan is not None
-    shifts = plan.shifts(settings.seed, suite.name, cases[0], _size(images))
+    shifts = plan.shifts(settings.seed, suite.name, cases[0], tuple(images.shape[2:]))
     device, precision, label = str(settings.device), settings.precision, evaluation.label
     found = attribute(model, images, shifts, device=device, precision=precision, label=label)
     text = layer_table(found)
@@ -98,22 +96,29 @@ def layers_text(
     return text, layer_figure(found, out / "layers") if out else []
 
 
-def _size(images: torch.Tensor) -> tuple[int, int]:
-    return images.shape[-2], images.shape[-1]
-
-
 def error_map(found: Probe, path: Path) -> list[Path]:
-    """Where a model breaks under the best shift tried: PNG and PDF of squared error per pixel."""
+    """Where a model breaks under the best shift tried: PNG and PDF of squared error per pixel.
+
+    Of a volume the slice in which it is the largest, of a signal the error along it.
+    """
     import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
 
     assert found.error is not None
-    error = found.error.numpy()
+    error, title = found.error.numpy(), f"shift {as_shift(found.at)}"
+    if error.ndim == 3:
+        worst = int(error.sum(axis=(1, 2)).argmax())
+        error, title = error[worst], f"{title}, slice {worst}"
     shown = np.maximum(error, error.max() * 1e-8)
     figure, axes = plt.subplots(figsize=(3.5, 3.1), layout="constrained")
-    image = axes.imshow(shown, norm=LogNorm(), cmap="magma")
-    axes.set(xlabel="x [pixels]", ylabel="y [pixels]", title=f"shift {found.at}")
-    figure.colorbar(image, label="squared error, mean over images")
+    label = "squared error, mean over images"
+    if error.ndim == 1:
+        axes.semilogy(shown)
+        axes.set(xlabel="x [samples]", ylabel=label, title=title)
+    else:
+        image = axes.imshow(shown, norm=LogNorm(), cmap="magma")
+        axes.set(xlabel="x [pixels]", ylabel="y [pixels]", title=title)
+        figure.colorbar(image, label=label)
     path.mkdir(parents=True, exist_ok=True)
     files = [path / f"probe.{suffix}" for suffix in ("png", "pdf")]
     for file in files:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from equibench.evaluation.size_sweep import AtSize
 from equibench.reports.tables.values import number
+from equibench.transforms.transform import Size, as_shift
 
 __all__ = ["sizes_figure", "sizes_text"]
 
@@ -30,8 +31,8 @@ def _said(each: AtSize) -> str:
     return f"multiples of {_by(each.stride)} commute"
 
 
-def _by(stride: tuple[int, int]) -> str:
-    return str(stride[0]) if stride[0] == stride[1] else f"({stride[0]}, {stride[1]})"
+def _by(stride: Size) -> str:
+    return str(stride[0]) if len(set(stride)) == 1 else as_shift(stride)
 
 
 def sizes_figure(found: Sequence[AtSize], path: Path) -> list[Path]:

@@ -35,6 +35,8 @@ __all__ = ["heatmap_figure"]
 _PANEL = 0.6
 """The least side of a panel, in inches."""
 _TICKS = 3
+_ALONG = {1: "", 2: "\ndy [pixels]", 3: "\ndy [pixels], any dz"}
+"""Of a panel's vertical axis, by the axes that images have."""
 _TITLE = 14
 _GREY = "#bdbdbd"
 
@@ -81,7 +83,8 @@ def heatmap_figure(data: RunData, width: float = PAGE) -> "Figure | None":
                 panel.set_yticks([])
             for panel in panels[len(block) :]:
                 panel.set_visible(False)
-            panels[0].set_ylabel(f"{plain(shorten(suite, 20))}\ndy [pixels]", fontsize=FONT - 1)
+            along = _ALONG[lattices[suite].axes]
+            panels[0].set_ylabel(f"{plain(shorten(suite, 20))}{along}", fontsize=FONT - 1)
         widths = {lattice.cell for lattice in lattices.values() if lattice.thinned}
         cells = f" (cells of up to {max(widths)} pixels)" if widths else ""
         figure.supxlabel(f"shift dx [pixels]{cells}", fontsize=FONT)

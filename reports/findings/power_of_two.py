@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["AXES", "by_power_of_two", "power_of_two"]
+from equibench.transforms.transform import AXES
 
-AXES = {"both": ("dy", "dx"), "dy": ("dy",), "dx": ("dx",)}
-"""What has to be a multiple: both components of the shift, or one of them."""
+__all__ = ["by_power_of_two", "power_of_two"]
+
+_WHOLE = "both"
+"""What the axis of all components is called: of images there are two."""
 
 _KEYS = ["model", "suite", "group"]
 
@@ -37,20 +39,23 @@ def by_power_of_two(rows: pd.DataFrame, largest: int = 16) -> pd.DataFrame:
 
     Returns:
         One line for each model × suite × group × axis × power, with ``mean``, ``worst`` and the
-        number of ``shifts``.
+        number of ``shifts``. The axis is that of the component that has to be a multiple, ``dy``
+        or ``dx`` (``dz`` of volumes), or ``both``: all of them.
     """
-    moved = rows[(rows["dy"] != 0) | (rows["dx"] != 0)]
+    axes = [axis for axis in AXES if axis in rows and rows[axis].notna().any()]
+    # a component that images do not have is no obstacle
+    moved = rows[rows[axes].fillna(0).any(axis=1)]
     parts = []
-    for axis, components in AXES.items():
-        power = power_of_two(moved[list(components)].to_numpy(np.int64), largest)
+    for axis, components in {_WHOLE: axes, **{axis: [axis] for axis in axes}}.items():
+        own = moved if axis == _WHOLE else moved[moved[axis].notna()]
         weighted = pd.DataFrame(
             {
-                **{key: moved[key] for key in _KEYS},
+                **{key: own[key] for key in _KEYS},
                 "axis": axis,
-                "power": power,
-                "shifts": moved["covers"],
+                "power": power_of_two(own[components].fillna(0).to_numpy(np.int64), largest),
+                "shifts": own["covers"],
                 # NaN is worse than any number
-                "worst": moved["eq_nmse"].astype(float).fillna(np.inf),
+                "worst": own["eq_nmse"].astype(float).fillna(np.inf),
             }
         )
         weighted["sum"] = weighted["worst"] * weighted["shifts"]

@@ -16,7 +16,7 @@ from equibench.reports.findings.shift_maps import ShiftLattice
 from equibench.reports.page.distance_from_best import Distance, distances
 from equibench.reports.page.label_maps import label_facts
 from equibench.reports.tables.values import quality_shown
-from equibench.transforms.transform import CIRCULAR, element_name
+from equibench.transforms.transform import AXES, CIRCULAR, element_name
 
 __all__ = ["embedded", "payload"]
 
@@ -141,7 +141,8 @@ def _points(rows: pd.DataFrame, shown: Sequence[Distance], budget: int) -> dict[
 def _places(rows: pd.DataFrame) -> dict[str, Any]:
     """The shifts of rows, or what their elements are called."""
     if (rows["transform"] == CIRCULAR).all():
-        return {"dy": rows["dy"], "dx": rows["dx"]}
+        own = [axis for axis in AXES if axis in rows and rows[axis].notna().any()]
+        return {"shifts": [rows[axis] for axis in own]}
     return {"names": [element_name(row) for row in rows.to_dict("records")]}
 
 
@@ -150,7 +151,14 @@ def _map(lattice: ShiftLattice, model: str) -> dict[str, Any]:
     codes, cases = pd.factorize(cells["case"])
     axes = {n: [v[0], v[-1]] for n, v in (("dys", lattice.dy), ("dxs", lattice.dx))}
     columns = {name: cells[name] for name in ("dy", "dx", "mean", "worst")}
-    return {"cell": lattice.cell, **axes, **columns, "case": codes, "cases": list(cases)}
+    return {
+        "cell": lattice.cell,
+        "axes": lattice.axes,
+        **axes,
+        **columns,
+        "case": codes,
+        "cases": list(cases),
+    }
 
 
 def _octaves(found: pd.DataFrame, model: str) -> dict[str, Any]:

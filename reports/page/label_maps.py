@@ -15,13 +15,22 @@ __all__ = ["label_facts", "label_views"]
 
 _CHANGED = (214, 39, 40)
 """Red, which the colours of classes do not have."""
+_BAND = 16
+"""Height of the band that a signal's classes are, in pixels."""
 _FADED = 0.7
 """How far unchanged pixels are moved towards white where changed ones are marked."""
 
 
 def label_views(plain: Tensor, aligned: Tensor) -> dict[str, Any]:
-    """Two class maps (K, H, W) in colours, and the first, faded, with changed pixels in red."""
+    """Two class maps (K, H, W) in colours, and the first, faded, with changed pixels in red.
+
+    Those (K, L) of signals are bands; where the second is NaN nothing is compared.
+    """
+    if plain.ndim == 2:
+        plain, aligned = (maps[:, None].expand(-1, _BAND, -1) for maps in (plain, aligned))
     labels, moved = (maps.argmax(dim=0).numpy() for maps in (plain, aligned))
+    unseen = aligned.isnan().any(dim=0).numpy()
+    moved = np.where(unseen, labels, moved)
     changed = labels != moved
     colours = _colours(len(plain))
     marked = (255 * _FADED + (1 - _FADED) * colours[labels]).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import pandas as pd
@@ -131,12 +132,12 @@ def _covered(line: Mapping[Any, Any], probe: Mapping[str, Any] | None) -> list[C
             Cell(f"{line['shifts']:,}", value=line["shifts"]),
             Cell(NONE),
         ]
-    sy, sx = probe["classes"]
+    classes = probe["classes"]
     deviation, covered = float(line["spot_deviation"]), int(line["shifts"])
     by_class = line["evaluated"] < covered
     return [
         _known(line),
-        Cell(f"{sy} × {sx}", value=sy * sx) if by_class else Cell(NONE),
+        Cell(" × ".join(map(str, classes)), value=prod(classes)) if by_class else Cell(NONE),
         Cell(f"{covered:,}", value=covered),
         Cell(number(deviation, ".1e"), value=deviation) if by_class else Cell(NONE),
     ]

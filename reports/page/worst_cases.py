@@ -1,8 +1,6 @@
 """Where each model errs most: its images, made again from what the manifest says of the run."""
 
-import base64
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -12,42 +10,54 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from equibench.cases.suite import Case, Suite
 from equibench.errors import EquibenchError
 from equibench.evaluation.rerun import Rerun
 from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData
+from equibench.reports.page.image_views import encoded, image_views, seen
 from equibench.reports.page.label_maps import label_facts, label_views
-from equibench.reports.paper.figure4_scene import Image, grey
-from equibench.transforms.circular_shift import align, roll
+from equibench.reports.paper.figure4_scene import grey
+from equibench.transforms.circular_shift import Circular
+from equibench.transforms.shift_plans import All
+from equibench.transforms.transform import AXES, CIRCULAR, Transform, element_name, inside, shift_of
+from equibench.transforms.transform_specs import parse_transform
 
 __all__ = ["Gallery", "Picture", "worst_cases"]
 
 _BYTES = 1_400_000
 """Of images on one page, encoded; the page stays under 3 MB."""
 
-_QUALITY = 78
-
 
 @dataclass(frozen=True)
 class Picture:
-    """One model on the case and shift where its NMSE is the worst.
+    """One model on the case and shift, or other element, where its NMSE is the worst.
 
     A model without an error beyond rounding is shown where the least robust one is the worst.
 
     Args:
-        input, output, shifted: x, G(x) and the aligned T⁻¹ G(T x), as data URIs.
+        shift: in pixels, of circular shifts.
+        element: what an element of another transform is called.
+        slice: which one of a volume is shown; None where there are none.
+        moved: T x as a data URI; empty where the page rolls the input itself.
+        input, output, shifted: x, G(x) and the aligned T⁻¹ G(T x), as data URIs; x as it passes for
+            the reference, a window of it, say.
         difference: the magnitude of the last two's difference; empty where it is zero.
         largest: of the difference, in units of the output, but for one pixel in a thousand; of
             labels the share of pixels that change.
         numbers: of the row, by column.
         labels: the outputs are label maps, and the difference is one with changed pixels in red.
+        line: they are drawings of signals.
     """
 
     run: str
     subset: str
     model: str
     case: str
-    shift: tuple[int, int]
+    shift: tuple[int, ...]
+    element: str
+    slice: int | None
+    moved: str
     input: str
     output: str
     shifted: str
@@ -55,6 +65,7 @@ class Picture:
     largest: float
     numbers: dict[str, float]
     labels: bool = False
+    line: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,10 +111,10 @@ def worst_cases(run: str, data: RunData, seconds: float) -> Gallery:
 
 def _rows(data: RunData) -> Iterator[tuple[str, "pd.Series[Any]"]]:
     """The row that is shown of each suite (and group) and model, with the part's name."""
-    data = data.circular
     rows = data.shifted
     if rows.empty:
         return
+    rows = rows.sort_values("transform", key=lambda names: names != CIRCULAR, kind="stable")
     errors = rows["eq_nmse"].astype(float)
     rows = rows[np.isfinite(errors)]
     for (suite, group), part in rows.groupby(["suite", "group"], sort=False):
@@ -114,55 +125,104 @@ def _rows(data: RunData) -> Iterator[tuple[str, "pd.Series[Any]"]]:
         exact = set(lines.loc[lines["flips"] == 0, "model"])
         for _, row in worst.iterrows():
             if row["model"] in exact:
-                same = part[
-                    (part[["model", "case", "dy", "dx"]]
-                     == [row["model"], least["case"], least["dy"], least["dx"]]).all(axis=1)
-                ]  # fmt: skip
+                same = part[(part["model"] == row["model"]) & _alike(part, least)]
                 row = same.iloc[0] if len(same) else row
             yield subset_name(str(suite), str(group)), row
+
+
+def _alike(rows: pd.DataFrame, row: "pd.Series[Any]") -> "pd.Series[bool]":
+    """Which rows are of the same case and element."""
+    names = [name for name in ("case", "element", *AXES) if name in rows]
+    values = [rows[name].eq(row[name]) | (rows[name].isna() & pd.isna(row[name])) for name in names]
+    alike: pd.Series[bool] = pd.concat(values, axis=1).all(axis=1)
+    return alike
 
 
 def _picture(run: str, subset: str, row: "pd.Series[Any]", rerun: Rerun) -> Picture:
     rerun.model(str(row["model"]))  # where it is gone, no case needs to be loaded
     suite = rerun.suite(str(row["suite"]))
     case = rerun.case(str(row["suite"]), str(row["case"]))
-    shift = int(row["dy"]), int(row["dx"])
+    transform = _transform(rerun, str(row["transform"]))
+    element = _element(transform, row, suite, case, rerun)
     forward = rerun.forward(str(row["model"]), suite, case)
-    plain = forward(case.input)
+    identity = transform.identity(tuple(case.input.shape[2:]))
+    inputs = _moved(transform, case.input, identity)
+    plain = forward(inputs)
+    moved = _moved(transform, case.input, element)
     # an error of exactly zero need not be seen again
-    aligned = _aligned(forward, case.input, shift) if float(row["eq_nmse"]) else plain
-    error = (plain - aligned).square()
-    i = int(error.sum(dim=(1, 2, 3)).argmax())  # of a volume, the worst slice
-    given = grey(case.input[i])
+    aligned = plain
+    if float(row["eq_nmse"]):
+        aligned = _compared(transform, forward(moved), element, case, plain.shape[-1])
+    error = (plain - aligned).square().nan_to_num()
+    i = int(error.sum(dim=tuple(range(1, error.ndim))).argmax())  # of a volume, the worst slice
+    at = int(error[i].sum(dim=(0, 2, 3)).argmax()) if error.ndim == 5 else 0
+    given = grey(seen(inputs[i], at))
+    circular = isinstance(transform, Circular)
+    rolled = circular and given.ndim == 2 and error.ndim == 4
+    behind = (at + element[0]) % moved.shape[2] if circular else min(at, moved.shape[2] - 1)
+    after = grey(seen(moved[i], int(behind)))
+    limits = float(given.min()), float(given.max())
     labels = rerun.labels(str(row["model"]))
-    shown = label_views(plain[i], aligned[i]) if labels else _image_views(plain[i], aligned[i])
+    outputs = seen(plain[i], at), seen(aligned[i], at)
     return Picture(
         run=run,
         subset=subset,
         model=str(row["model"]),
         case=str(row["case"]),
-        shift=shift,
-        input=_encoded(given, float(given.min()), float(given.max())),
+        shift=shift_of(row) if circular else (),
+        element="" if circular else element_name(row),
+        slice=at if error.ndim == 5 else None,
+        moved="" if rolled else encoded(after, *limits),
+        input=encoded(given, *limits),
         numbers=_numbers(row, labels),
         labels=labels,
-        **shown,
+        line=given.ndim == 1,
+        **(label_views(*outputs) if labels else image_views(*outputs)),
     )
 
 
-def _image_views(plain: Tensor, aligned: Tensor) -> dict[str, Any]:
-    """Two outputs (C, H, W) in one range of grey, and their difference."""
-    output, shifted = grey(plain), grey(aligned)
-    difference = np.abs(output - shifted)
-    visible, top = bool(difference.any()), float(np.quantile(difference, 0.999))
-    top = top or float(difference.max())
-    low, high = float(output.min()), float(output.max())
-    first = _encoded(output, low, high)
-    return {
-        "output": first,
-        "shifted": _encoded(shifted, low, high) if visible else first,
-        "difference": _encoded(difference, 0.0, top) if visible else "",
-        "largest": top,
-    }
+def _transform(rerun: Rerun, label: str) -> Transform:
+    """The transform that rows call so."""
+    texts = rerun.configuration.get("transforms", ())
+    found = [t for t in map(parse_transform, texts) if t.label == label]
+    return found[0] if found else Circular(All())
+
+
+def _element(
+    transform: Transform, row: "pd.Series[Any]", suite: Suite, case: Case, rerun: Rerun
+) -> Sequence[float]:
+    """The numbers of a row's element, drawn again where they are not its shift."""
+    if isinstance(transform, Circular):
+        return shift_of(row)
+    size, seed = tuple(case.input.shape[2:]), int(rerun.configuration.get("seed", 0))
+    every = transform.elements(seed, suite.name, case.name, size)
+    element: list[float] = every[int(row["draw"]) - 1].tolist()
+    return element
+
+
+def _moved(transform: Transform, images: Tensor, element: Sequence[float]) -> Tensor:
+    """T x of images (N, C, *size)."""
+    return transform.apply(list(images), torch.tensor([element] * len(images)))
+
+
+def _compared(
+    transform: Transform, outputs: Tensor, element: Sequence[float], case: Case, side: int
+) -> Tensor:
+    """T⁻¹ G(T x) of outputs (N, C', *size); NaN where it is not compared with the reference.
+
+    Args:
+        side: of the reference's output, in pixels.
+    """
+    size = tuple(case.input.shape[2:])
+    aligned = transform.align(outputs, torch.tensor([element] * len(outputs)), size)
+    region = transform.region(element, size)
+    if region is None:
+        return aligned
+    scale = side // transform.moved_size(transform.identity(size), size)[-1]
+    box = tuple(slice(each.start * scale, each.stop * scale) for each in region)
+    kept = torch.full_like(aligned, torch.nan)
+    inside(kept, box).copy_(inside(aligned, box))
+    return kept
 
 
 def _numbers(row: "pd.Series[Any]", labels: bool) -> dict[str, float]:
@@ -171,21 +231,3 @@ def _numbers(row: "pd.Series[Any]", labels: bool) -> dict[str, float]:
     if labels:
         keys = [key for key, *_ in label_facts(list(row.index))]
     return {key: float(row[key]) for key in keys if key in row and pd.notna(row[key])}
-
-
-def _aligned(forward: Callable[[Tensor], Tensor], images: Tensor, shift: tuple[int, int]) -> Tensor:
-    """T⁻¹ G(T x) of images (N, C, H, W)."""
-    shifts = torch.tensor([shift]).expand(len(images), 2)
-    return align(forward(roll(images, shifts)), shifts, images)
-
-
-def _encoded(image: Image, low: float, high: float) -> str:
-    """An image (H, W) as a WebP data URI, ``low`` black and ``high`` white."""
-    from PIL import Image as Pillow
-
-    scaled = np.nan_to_num((image - low) / ((high - low) or 1.0)).clip(0, 1)
-    stream = io.BytesIO()
-    Pillow.fromarray((255 * scaled).round().astype(np.uint8)).save(
-        stream, "webp", quality=_QUALITY, method=6
-    )
-    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

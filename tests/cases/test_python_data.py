@@ -218,7 +218,7 @@ def test_an_item_that_is_no_image_is_named(data, said):
     [
         (
             np.zeros((8, 8)),
-            r"an array of 2 axes, \(8, 8\), is no images \(B, C, H, W\): put a sing",
+            r"an array of 2 axes, \(8, 8\), is no images \(B, C, H, W\), signals \(B, C, L\) or v",
         ),
         (3, "int is no suite: give a name, an equibench Suite, or images"),
         ({"a": 1}, "dict is no suite"),

@@ -73,6 +73,41 @@ def test_a_network_with_pooling_fits_on_its_grid_and_takes_its_sizes():
     assert "grid         y 4, x 4 pixels: offsets of tiles are multiples of it" in text
 
 
+class Counted(nn.Module):
+    """A network, and how many pixels passed through it."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.pixels = network, 0
+
+    def forward(self, x):
+        self.pixels += x[:, 0].numel()
+        return self.network(x)
+
+
+def test_strips_are_no_longer_than_what_an_output_sees_asks_for():
+    counted, size = Counted(convolutions(3, 3)), (256, 256)
+    found, _ = cut(counted, size)
+    assert {axis.halo for axis in found.axes.values()} == {2}
+    assert max(axis.tile for axis in found.axes.values()) <= 64
+    # thirteen offsets along both axes, of whole images
+    assert counted.pixels < 26 * 256 * 256
+
+
+def test_a_guess_that_is_too_short_is_put_right_by_longer_strips():
+    class Rarely(nn.Module):
+        """Sees a bright pixel from afar, and no other."""
+
+        def forward(self, x):
+            far = (x > 0.999).to(x)
+            kernel = x.new_ones(1, 1, 1, 81)
+            return x + nn.functional.conv2d(nn.functional.pad(far, (40, 40)), kernel)
+
+    found, _ = cut(Rarely(), (64, 200))
+    assert found.axes["x"].halo == 40
+    assert found.axes["x"].grid == 1
+
+
 def test_pooling_that_takes_every_size_still_needs_tiles_on_its_grid():
     class AnySize(nn.Module):
         def forward(self, x):

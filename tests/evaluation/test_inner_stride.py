@@ -49,6 +49,21 @@ def test_the_stride_of_zero_padded_pooling_is_found_inside(stride):
     assert f"stride {stride} × {stride}; borders reach {inside.reach} pixels" in text
 
 
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_borders_reach_as_far_as_kernels_and_cells_carry_their_padding(stride):
+    """One pixel, so one cell of the pooling, and its neighbour behind the second convolution."""
+    model = pooled(stride)
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):  # nothing of what padding changes is lost on the way
+            nn.init.constant_(layer.weight, 1 / 9)
+            nn.init.zeros_(layer.bias)
+    model[1] = nn.AvgPool2d(stride)
+    _, inside, text = probed(model)
+    assert inside.stride == (stride, stride)
+    assert inside.reach == 2 * stride + 1
+    assert f"stride {stride} × {stride}; borders reach {2 * stride + 1} pixels" in text
+
+
 class Brightened(nn.Module):
     """The mean of the whole image, and what zero padding leaves of it."""
 

@@ -310,7 +310,10 @@ def test_worst_means_worst_of_all_images_whatever_the_batch():
     [
         ({"model": abs}, "builtin_function_or_method has no layers to attribute to: give a "
          "torch.nn.Module"),
-        ({"images": torch.zeros(4, 4)}, "images of shape (4, 4): attribution needs (B, C, H, W)"),
+        ({"images": torch.zeros(4, 4)}, "images of shape (4, 4): attribution needs (B, C, H, W), "
+         "signals (B, C, L) or volumes (B, C, D, H, W)"),
+        ({"shifts": [(1, 0, 0)]}, "a shift of 3 pixels is none of images with 2 axes: give one "
+         "number for each axis"),
         ({"shifts": []}, "attribution over no shifts: name at least one"),
         ({"batch": 1}, "batch=1: the floor of layers needs at least 2 images a pass"),
     ],
@@ -346,10 +349,10 @@ def test_a_model_that_raises_is_named():
 def story():
     """Three layers with planted numbers, one of them left out."""
     lines = [
-        ("stem", "Conv2d", 1, "8×32×32", 1.0, 1.0, 0.0, 0.0, 0.0, False, False, ""),
-        ("down", "MaxPool2d", 1, "8×16×16", 2.0, 2.0, 0.25, 0.125, 1e-15, True, True, ""),
-        ("up", "Up|2", 2, "4×32×16", 0.5, 1.0, 3e-15, 2.0, 1e-15, False, True, ""),
-        ("flat", "Flatten", 1, "", *[math.nan] * 5, False, False, "its output is no map"),
+        ("stem", "Conv2d", 1, "8×32×32", 1.0, 1.0, 0.0, math.nan, 0.0, 0.0, False, False, ""),
+        ("down", "MaxPool2d", 1, "8×16×16", 2.0, 2.0, 0.25, 0.2, 0.125, 1e-15, True, True, ""),
+        ("up", "Up|2", 2, "4×32×16", 0.5, 1.0, 3e-15, math.nan, 2.0, 1e-15, False, True, ""),
+        ("flat", "Flatten", 1, "", *[math.nan] * 6, False, False, "its output is no map"),
     ]
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
@@ -372,6 +375,37 @@ The first activation that does not follow the image is that of down.
 
 def test_the_table_of_layers_is_this_markdown():
     assert layer_table(story()) == TABLE
+
+
+def test_layers_that_only_pad_are_told_from_those_that_sample():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 4, 5, padding=2, padding_mode="reflect"),
+        nn.Conv2d(4, 4, 3, stride=2, padding=1),
+        nn.ConvTranspose2d(4, 1, 4, 2, padding=1),
+    )
+    found = attribute(model, torch.rand(2, 1, 64, 64), [(1, 0), (2, 3)], device="cpu")
+    assert found["breaks"].all()
+    assert (found["inside"] == 0).tolist() == [True, False, True, False, True]
+    text = layer_table(found)
+    assert text.count("| breaks at borders") == 3
+    assert (
+        "5 of 5 layers break equivariance: 0, 1, 2, 3, 4.\n\n"
+        "3 of them do at their borders alone, as padding does: 0, 2, 4.\n" in text
+    )
+    padded = layer_table(attribute(model[0], torch.rand(2, 1, 32, 32), [(1, 0)], device="cpu"))
+    assert "All of them do at their borders alone, as padding does." in padded
+
+
+def test_a_map_without_an_inside_does_not_say_where_a_layer_breaks():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(1, 1, 3, padding=1)
+    found = attribute(conv, torch.rand(2, 1, 3, 3), [(1, 1)], device="cpu")
+    assert found["breaks"].item()
+    assert math.isnan(found["inside"].item())
+    assert "at borders" not in layer_table(found)
 
 
 def test_the_figure_draws_local_and_cumulative_errors_in_network_order_and_zeros_at_zero():

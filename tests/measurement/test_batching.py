@@ -14,7 +14,7 @@ from equibench.measurement.settings import Settings
 from equibench.transforms.shift_plans import parse_shifts
 
 CPU = torch.device("cpu")
-NOT_FLOAT = ", not a float tensor (N, C, H, W)"
+NOT_FLOAT = ", not a float tensor (N, C, H, W), nor a signal (N, C, L) or a volume (N, C, D, H, W)"
 
 
 class Recorded(eb.Suite):
@@ -171,8 +171,8 @@ def fails():
             "mine, case a: load() gave no Case with a tensor as input",
         ),
         (
-            eb.Case("a", torch.zeros(1, 8, 8)),
-            f"mine, case a: the input is torch.float32 (1, 8, 8){NOT_FLOAT}",
+            eb.Case("a", torch.zeros(8, 8)),
+            f"mine, case a: the input is torch.float32 (8, 8){NOT_FLOAT}",
         ),
         (
             eb.Case("a", torch.zeros(0, 1, 8, 8)),

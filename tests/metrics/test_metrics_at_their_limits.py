@@ -1,6 +1,6 @@
 """Metrics of tiny and huge values, of odd data ranges, and of images that are too small."""
 
-from math import ceil, log10
+from math import ceil, log10, prod
 
 import pytest
 import torch
@@ -93,10 +93,13 @@ def cores(request):
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("shape", [(3, 5), (2, 300, 701), (1, 3, 2048, 640), (4, 2**18)])
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1, 3, 5), (1, 2, 300, 701), (1, 3, 2048, 640), (1, 1, 4, 2**18), (1, 2, 40, 50, 64)],
+)
 def test_bands_are_all_rows_in_order_and_as_few_as_caches_take(shape, cores):
     """Of 2¹⁶ pixels for each core."""
-    height, width = shape[-2:]
+    height, width = shape[2], prod(shape[3:])
     bands = [range(height)[band] for band in row_bands(torch.empty(shape))]
     assert [row for band in bands for row in band] == list(range(height))
     assert max((len(band) - 1) * width for band in bands) < 2**16 * cores

@@ -7,6 +7,7 @@ import pytest
 
 from equibench.loading.load import load_spec
 from equibench.loading.weights import read_weights
+from equibench.models.recipes import recipe
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
 
@@ -15,7 +16,19 @@ PACKAGED = [
     *((name, suite) for name in VARIANTS for suite in ("mri-sample", "ct-sample")),
     *(("unet-baseline", f"{suite}-da") for suite in ("mri-sample", "ct-sample")),
 ]
-TABLE = pd.read_csv(Path(__file__).parents[2] / "results" / "weights.csv")
+LABELLING = [
+    *((name, "seg-sample") for name in VARIANTS),
+    ("unet-baseline", "seg-sample-da"),
+]
+RESULTS = Path(__file__).parents[2] / "results"
+TABLE = pd.read_csv(RESULTS / "weights.csv")
+LABELS = pd.read_csv(RESULTS / "weights-of-labels.csv")
+
+
+def test_all_packaged_weights_together_take_less_than_20_megabytes():
+    files = [file for name in VARIANTS for file in MODELS.get(name).info.weights.values()]
+    assert len(files) == len(PACKAGED) + len(LABELLING)
+    assert sum(file.stat().st_size for file in files) < 20e6
 
 
 @pytest.mark.parametrize(("variant", "weights"), PACKAGED)
@@ -36,6 +49,25 @@ def test_packaged_weights_gain_at_least_one_and_a_half_decibels(variant, weights
     trained = read_weights(MODELS.get(variant).info.weights[weights]).trained
     assert line["psnr"] == pytest.approx(trained["validation"]["psnr"], abs=1e-4)
     assert line["psnr"] - line["psnr_of_input"] >= 1.5
+
+
+@pytest.mark.parametrize(("variant", "weights"), LABELLING)
+def test_packaged_weights_for_labels_load_by_name_and_are_of_one_recipe(variant, weights):
+    spec = Spec(variant, {"width": 0.05, "out_channels": 4}, weights=weights)
+    trained = load_spec(spec).provenance["trained"]
+    shifts = 16 if weights.endswith("-da") else 0
+    assert trained["recipe"] == recipe("sample-seg", shift_augment=shifts).model_dump()
+    assert (trained["model"], trained["suite"], trained["seed"]) == (variant, "seg-sample", 0)
+    assert "dirty" not in trained["commit"]
+
+
+@pytest.mark.parametrize(("variant", "weights"), LABELLING)
+def test_packaged_weights_for_labels_are_right_of_nine_pixels_in_ten(variant, weights):
+    (line,) = LABELS.query("variant == @variant and weights == @weights").to_dict("records")
+    trained = read_weights(MODELS.get(variant).info.weights[weights]).trained
+    for name in ("agreement", "iou", "dice"):
+        assert line[name] == pytest.approx(trained["validation"][name], abs=1e-4)
+    assert line["agreement"] >= 0.9
 
 
 @pytest.mark.parametrize("weights", ["mri-sample", "ct-sample"])

@@ -88,11 +88,14 @@ def test_every_plan_of_shifts_that_is_documented_can_be_written(tmp_path, monkey
 def test_packaged_weights_have_the_names_that_are_documented():
     variants = [e.name for e in MODELS.entries() if "paper" in e.info.details]
     for name in variants:
-        known = {"mri-sample", "ct-sample"}
+        known = {"mri-sample", "ct-sample", "seg-sample"}
         known |= {f"{suite}-da" for suite in known} if name == "unet-baseline" else set()
         assert set(MODELS.get(name).info.weights) == known
     sentence = "every variant has `mri-sample` and `ct-sample` at\nwidth 0.125, the baseline also"
     assert f"{sentence} `mri-sample-da` and `ct-sample-da`" in DOCS["commands"]
+    assert (
+        "`seg-sample` and `seg-sample-da`, are for `width=0.05,out_channels=4`" in DOCS["commands"]
+    )
 
 
 def test_the_sizes_of_data_sets_are_those_that_are_verified():

@@ -195,7 +195,7 @@ def test_ls_of_one_name_shows_all_that_it_says_of_itself():
         "    total stride: 16",
         "    paper: APS-3",
         "    trained: False",
-        "    weights: ct-sample, mri-sample",
+        "    weights: ct-sample, mri-sample, seg-sample",
     ]
 
 

@@ -1,5 +1,6 @@
 """A result in a notebook, and the example notebook itself."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,18 @@ def test_a_result_shows_its_summary_as_html():
     assert '<th colspan="4" style="text-align: center">NMSE ↓</th>' in shown
     assert '<td style="text-align: left">baseline</td>' in shown
     assert "1.0e-03" in shown
+
+
+def test_a_result_that_is_printed_shows_its_summary_and_no_rows(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    result = Result(rows("baseline", "noise", constant(1e-3), truth=False))
+    printed, count = str(result), len(result.rows)
+    assert printed == repr(result)
+    assert re.search(r"NMSE", printed)
+    assert re.search(r"^noise +baseline +1\.0e-03 ", printed, re.MULTILINE)
+    assert "draw" not in printed
+    assert printed.endswith(f"{count} rows of 2 cases: .rows; the summary: .summary")
+    assert max(map(len, printed.splitlines())) <= 100
 
 
 def test_names_are_text_in_that_html():
@@ -49,13 +62,16 @@ def test_a_pareto_plot_without_a_ground_truth_says_what_it_needs():
 
 # the kernel's own libraries warn of what they do
 @pytest.mark.filterwarnings("default")
-def test_the_example_notebook_runs_and_shows_a_table_and_figures():
+def test_the_example_notebook_runs_and_carries_what_its_cells_show():
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    assert all(not cell.get("outputs") for cell in notebook.cells), "commit it without outputs"
+
+    def shown():
+        outputs = [cell.get("outputs", ()) for cell in notebook.cells]
+        return [[(o["output_type"], sorted(o.get("data", ()))) for o in each] for each in outputs]
+
+    stored = shown()
     nbclient.NotebookClient(notebook, timeout=None, kernel_name="python3").execute()
-    shown = [
-        set(o["data"]) for cell in notebook.cells for o in cell.get("outputs", ()) if "data" in o
-    ]
-    assert sum("image/png" in kinds for kinds in shown) == 3
-    assert sum("text/html" in kinds for kinds in shown) == 2
+    assert shown() == stored, "run it, and commit it with its outputs"
+    kinds = [kind for each in stored for _, data in each for kind in data]
+    assert (kinds.count("image/png"), kinds.count("text/html")) == (3, 2)

@@ -108,6 +108,15 @@ def test_other_metrics_can_be_asked_for(two_suites):
     assert "| mri-sample   | unet-baseline |              30.50 |    30.50 |   30.00 | c0 " in text
 
 
+def test_quality_is_told_from_what_shifts_do_to_it(two_suites):
+    summary = RunData.read(two_suites).summary
+    both = summary_table(summary, metrics=["eq_ssim", "ssim"], statistics=["mean"])
+    alone = summary_table(summary, metrics=["ssim"], statistics=["mean"])
+    assert both.splitlines()[0].count("SSIM ↑ mean") == 1
+    assert "SSIM with the truth ↑ mean" in both.splitlines()[0]
+    assert "SSIM ↑ mean" in alone.splitlines()[0]
+
+
 def test_an_unknown_format_is_a_usage_error(two_suites):
     with pytest.raises(UsageError, match="choose markdown, csv, latex or text"):
         summary_table(RunData.read(two_suites).summary, format="html")

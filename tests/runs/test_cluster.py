@@ -51,7 +51,7 @@ class Network(torch.nn.Module):
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
-    monkeypatch.setattr("equibench.runs.cluster.dask_cluster.PATIENCE", PATIENCE)
+    monkeypatch.setattr("equibench.runs.engines.dask_cluster.PATIENCE", PATIENCE)
 
 
 def measured(out, models, **fields):
@@ -100,7 +100,7 @@ def test_a_unit_that_kills_its_worker_fails_alone_and_the_engine_keeps_quiet(
 def test_a_cluster_without_a_worker_that_fits_says_why(tmp_path, monkeypatch):
     from distributed import LocalCluster
 
-    monkeypatch.setattr("equibench.runs.cluster.dask_cluster.PATIENCE", 1)
+    monkeypatch.setattr("equibench.runs.engines.dask_cluster.PATIENCE", 1)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with LocalCluster(1, processes=False, dashboard_address=None) as cluster:
         scheduler = cluster.scheduler_address
@@ -122,7 +122,7 @@ def test_a_cluster_without_a_worker_that_fits_says_why(tmp_path, monkeypatch):
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("equibench.runs.cluster.dask_client.ANSWER", 1)
+    monkeypatch.setattr("equibench.runs.engines.dask_client.ANSWER", 1)
     with pytest.raises(
         UnavailableError, match=r"^no Dask scheduler answers at tcp://127.0.0.1:9: "
     ):
@@ -149,7 +149,7 @@ def test_a_shard_is_one_of_several(tmp_path, shard):
 def test_gpus_are_pinned_by_the_environment(monkeypatch):
     import torch
 
-    from equibench.runs.cluster.dask_client import workers_here
+    from equibench.runs.engines.dask_client import workers_here
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)

@@ -115,7 +115,7 @@ def test_the_death_of_the_scheduler_is_one_line(start, tmp_path):
 
 @pytest.mark.parametrize(("asked", "heard"), [(logging.WARNING, False), (logging.INFO, True)])
 def test_the_engine_is_heard_only_where_somebody_asked(asked, heard, monkeypatch, caplog):
-    from equibench.runs.cluster.dask_client import _logging, _quiet
+    from equibench.runs.engines.dask_client import _logging, _quiet
 
     caplog.set_level(asked, "equibench")
     caplog.set_level(logging.WARNING, "distributed.client")

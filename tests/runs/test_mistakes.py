@@ -26,7 +26,7 @@ USAGE = {
     ),
     "no such weights": (
         ("run", "-m", "unet-aps,weights=no.pt", *NOISE),
-        "unet-aps: there is no weights file no.pt; packaged are ct-sample, mri-sample",
+        "unet-aps: there is no weights file no.pt; packaged are ct-sample, mri-sample, seg-sample",
     ),
     "no factory": (
         ("run", "-m", "math:sqrt", *NOISE),

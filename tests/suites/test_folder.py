@@ -586,3 +586,45 @@ def test_a_new_user_gets_a_table_of_mixed_images_and_the_name_of_the_broken_one(
             shifted = net(x.roll((row.dy, row.dx), (2, 3))).roll((-row.dy, -row.dx), (2, 3))
         error = float((shifted - y).square().sum() / y.square().sum())
         assert row.eq_nmse == pytest.approx(error, rel=1e-3, abs=1e-10)
+
+
+def test_a_volume_that_a_network_takes_as_a_whole_has_its_slices_along_the_axis(tmp_path):
+    values = np.arange(4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
+    np.save(tmp_path / "scan.npy", values)
+    assert np.array_equal(image(tmp_path, dims=3), values[None])
+    assert np.array_equal(image(tmp_path, dims=3, axis=2), np.moveaxis(values, 2, 0)[None])
+    assert folder(tmp_path, dims=3).axes == 3
+
+
+@pytest.mark.parametrize("shape", [(20,), (3, 20)])
+def test_arrays_are_signals_where_that_is_asked_for(tmp_path, shape):
+    values = np.random.default_rng(0).random(shape, dtype=np.float32)
+    np.save(tmp_path / "ecg.npy", values)
+    assert np.array_equal(image(tmp_path, dims=1), np.atleast_2d(values))
+
+
+def test_ground_truths_of_volumes_have_their_axes(tmp_path):
+    values = np.random.default_rng(0).random((4, 5, 6)).astype(np.float32)
+    for name, what in (("noisy", values), ("clean", values + 1)):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "a.npy", what)
+    suite = folder(tmp_path / "noisy", targets=str(tmp_path / "clean"), dims=3)
+    assert suite.load("a.npy").target.shape == (1, 1, 4, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "said"),
+    [
+        ((5, 6), {"dims": 3}, r"a.npy is no volume, but of \(5, 6\): leave dims=3 out"),
+        ((4, 5, 6), {"dims": 1}, r"has 3 axes: a signal is \(L,\) or \(C, L\)"),
+        ((20,), {}, "has 1 axes, .*or take signals with dims=1"),
+    ],
+)
+def test_files_of_other_axes_are_refused_with_the_remedy(tmp_path, shape, settings, said):
+    np.save(tmp_path / "a.npy", np.zeros(shape, np.float32))
+    with pytest.raises(DataError, match=said):
+        image(tmp_path, **settings)
+    with pytest.raises(UsageError, match="dims=1 has no size, crop, axis or volume"):
+        folder(tmp_path, dims=1, crop=8)
+    with pytest.raises(UsageError, match="dims=4 is not 1, 2 or 3"):
+        folder(tmp_path, dims=4)

@@ -92,18 +92,27 @@ def test_a_network_that_calls_everything_soft_tissue_is_right_where_it_is():
         assert unmoved[name] == pytest.approx(share, rel=1e-12)
 
 
-def test_drawn_slices_have_the_labels_of_the_scan_and_another_noise_each():
-    suite = SegSample("train")
-    cases = [suite.draw(0, number) for number in range(24)]
-    again = suite.draw(0, 7)
-    assert torch.equal(again.input, cases[7].input)
-    own = {name: suite.load(name) for name in suite.cases()}
-    images = CTSample("train")
-    truths = {a: images.load(b).target for a, b in zip(own, images.cases(), strict=True)}
-    louder = []
-    for case in cases:
-        (same,) = [o for o in own.values() if torch.equal(o.target, case.target)]
-        clean = torch.nn.functional.avg_pool2d(truths[same.name], 2)
-        louder.append(((case.input - clean).std() / (same.input - clean).std()).item())
-    assert 0.999 < min(louder) < 1.5
-    assert 2.5 < max(louder) <= 3.001
+def test_drawn_parts_have_labels_of_the_scan_other_noise_and_corners_at_the_total_stride():
+    suite, images = SegSample("train"), CTSample("train")
+    own = [suite.load(name) for name in suite.cases()]
+    clean = [torch.nn.functional.avg_pool2d(images.load(n).target, 2) for n in images.cases()]
+    corners, louder = set(), []
+    for number in range(40):
+        part = suite.draw(0, number)
+        assert part.input.shape == part.target.shape == (1, 1, 128, 128)
+        assert torch.equal(part.input, suite.draw(0, number).input)
+        ((whole, at, top, left),) = [
+            (case, at, top, left)
+            for at, case in enumerate(own)
+            for top in range(0, 49, 16)
+            for left in range(0, 49, 16)
+            if torch.equal(part.target, case.target[..., top : top + 128, left : left + 128])
+        ]
+        box = (..., slice(top, top + 128), slice(left, left + 128))
+        corners.add((top, left))
+        noise, same = (case_input - clean[at][box] for case_input in (part.input, whole.input[box]))
+        louder.append((noise.std() / same.std()).item())
+        torch.testing.assert_close(noise, same * louder[-1], rtol=1e-3, atol=1e-5)
+    assert len(corners) > 8
+    assert 0.999 < min(louder) < 1.2
+    assert 2.8 < max(louder) < 3.001

@@ -8,14 +8,18 @@ from equibench.evidence.motion.factors import Axis, Breaks, Images, Lattice, Mov
 __all__ = ["check_output"]
 
 
-def check_output(value: Value, axes: Mapping[int, Axis]) -> None:
-    """That the output is a map (B, C, H, W) that moves as the input does, scaled.
+def check_output(value: Value, axes: Mapping[int, Axis], count: int) -> None:
+    """That the output is a map (B, C, *size) that moves as the input does, scaled.
+
+    Args:
+        axes: of the input that move, by position.
+        count: axes in space that the input has.
 
     Raises:
         Breaks: it does not.
     """
-    if len(value.dims) != 4:
-        raise Breaks("returns no (B, C, H, W)")
+    if len(value.dims) != 2 + count:
+        raise Breaks(f"returns no (B, C, {', '.join('DHW'[-count:]) if count > 1 else 'L'})")
     batch, channels, *maps = value.dims
     if not all(isinstance(f, Images) for f in batch):
         raise Breaks("returns images in another order")
@@ -24,7 +28,7 @@ def check_output(value: Value, axes: Mapping[int, Axis]) -> None:
         axis = axes.get(i)
         for factor in dim:
             if isinstance(factor, Moving) and factor.axis is not axis:
-                raise Breaks("returns a map that moves along the other axis", axes.values())
+                raise Breaks("returns a map that moves along another axis", axes.values())
             if isinstance(factor, Images):
                 raise Breaks("returns images in another order")
         if axis is None or all(isinstance(f, Still) and f.even for f in dim):

@@ -54,7 +54,7 @@ function text(value, format = ".1e") {
   return String(Number(value.toPrecision(digits)));
 }
 const signed = (value) => String(value).replace("-", "−");
-const shiftText = (dy, dx) => `(${signed(dy)}, ${signed(dx)})`;
+const shiftText = (...pixels) => `(${pixels.map(signed).join(", ")})`;
 
 // ---- elements: text is only ever set as text
 function element(tag, attributes = {}, ...children) {

@@ -44,7 +44,7 @@ function strips(subset) {
           dot(context, at.x, at.y, at.r, ink("mean"));
           const lines = [
             titleOf(group.series),
-            `${points.cases[points.case[i]]}, ${points.names ? points.names[i] : `shift ${shiftText(points.dy[i], points.dx[i])}`}`,
+            `${points.cases[points.case[i]]}, ${points.names ? points.names[i] : `shift ${shiftText(...points.shifts.map((along) => along[i]))}`}`,
             `${metric.title} ${text(value, metric.format)}${metric.unit ? ` ${metric.unit}` : ""}`,
           ];
           marks.push({ ...at, lines });

@@ -3,23 +3,29 @@
 function shot(picture) {
   const { numbers } = picture, [dy, dx] = picture.shift;
   const name = titleOf(picture);
+  const where = picture.element || `shift ${shiftText(...picture.shift)}`;
+  const cut = picture.slice === null ? "" : `, slice ${picture.slice}`;
   const row = element("div", { class: "row" });
   const put = (node, words) => row.append(element("div", {}, node, words));
   const image = (source, what) => element("img", { src: source, alt: `${what}, ${name}`, loading: "lazy" });
   const rolled = element("canvas", { role: "img", "aria-label": `shifted input, ${name}` });
   put(image(picture.input, "input"), "input");
-  put(rolled, `input, shifted by ${shiftText(dy, dx)}`);
+  const under = picture.element ? `input, ${picture.element}` : `input, shifted by ${shiftText(...picture.shift)}`;
+  put(picture.moved ? image(picture.moved, under) : rolled, under);
   put(image(picture.output, "output"), "output");
-  put(image(picture.shifted, "output of the shifted input"), "output of the shifted, shifted back");
+  if (picture.element) put(image(picture.shifted, "output of the moved input"), "output of the moved, moved back");
+  else put(image(picture.shifted, "output of the shifted input"), "output of the shifted, shifted back");
   if (picture.difference && picture.labels) {
     const share = text(num(100 * picture.largest), ".2g");
     put(image(picture.difference, "changed pixels"), `red: another class, ${share} % of the pixels`);
+  } else if (picture.difference && picture.line) {
+    put(image(picture.difference, "difference"), `difference, up to ${text(num(picture.largest), ".2g")}`);
   } else if (picture.difference) {
     const map = element("canvas", { role: "img", "aria-label": `difference, ${name}` });
     put(map, `difference, yellow from ${text(num(picture.largest), ".2g")}`);
     painted(picture.difference, (source) => coloured(map, source));
   } else put(element("div", { class: "blank" }, "nothing"), picture.labels ? "no pixel changes" : "difference: 0");
-  painted(picture.input, (source) => roll(rolled, source, dy, dx));
+  if (!picture.moved) painted(picture.input, (source) => roll(rolled, source, dy, dx));
   const facts = Object.entries({
     NMSE: [numbers.eq_nmse, ".2e", ""],
     SSIM: [numbers.eq_ssim, ".4f", ""],
@@ -31,7 +37,7 @@ function shot(picture) {
   return element(
     "figure",
     { class: "shot", "data-run": picture.run, "data-subset": picture.subset, "data-model": picture.model },
-    element("h3", { title: picture.model }, name, element("small", {}, ` on ${picture.subset}, ${picture.case}, shift ${shiftText(dy, dx)}`)),
+    element("h3", { title: picture.model }, name, element("small", {}, ` on ${picture.subset}, ${picture.case}, ${where}${cut}`)),
     row,
     element("figcaption", { class: "numbers" },
       ...facts.map(([title, [value, format, unit]]) =>

@@ -52,7 +52,9 @@ function panel(context, series, metric, map, scale, x, y, side) {
     const at = { x: x + ((dx - map.dxs[0]) / cell) * size, y: y + ((dy - map.dys[0]) / cell) * size };
     context.fillStyle = scale.colour(map[shiftView.statistic][i]);
     context.fillRect(at.x, at.y, size - gap + (gap ? 0 : 0.4), size - gap + (gap ? 0 : 0.4));
-    const where = cell > 1 && rows > 20 ? `shifts from ${shiftText(dy, dx)}` : `shift ${shiftText(dy, dx)}`;
+    // of volumes over all dz, of signals along one axis
+    const pixels = map.axes === 1 ? shiftText(dx) : map.axes === 2 ? shiftText(dy, dx) : `(any, ${signed(dy)}, ${signed(dx)})`;
+    const where = cell > 1 && rows > 20 ? `shifts from ${pixels}` : `shift ${pixels}`;
     const lines = [
       titleOf(series),
       `${where} pixels, ${series.subset}`,
@@ -182,7 +184,9 @@ function shifts() {
   choice(controls, "Metric", data.metrics.map((m) => [m.key, heading(m)]), set("metric"));
   choice(controls, "Over cases", [["mean", "mean"], ["worst", "worst"]], set("statistic"));
   choice(controls, "Colours", [["shared", "one scale for a suite"], ["panel", "one for each panel"]], set("scale"));
-  choice(controls, "Powers of two dividing", [["both", "both components"], ["dy", "dy"], ["dx", "dx"]], set("axis"));
+  const axes = ["dz", "dy", "dx"].filter((axis) => data.series.some((s) => s.octaves[axis]));
+  const whole = axes.length === 2 ? "both components" : "all components";
+  choice(controls, "Powers of two dividing", [["both", whole], ...axes.map((axis) => [axis, axis])], set("axis"));
   const shiftedCircularly = (subset) => data.series.some((s) => s.subset === subset && Object.keys(s.maps).length);
   for (const subset of subsets.filter(shiftedCircularly)) {
     const words = new Set(data.series.filter((s) => s.subset === subset).map((s) => s.evidence));

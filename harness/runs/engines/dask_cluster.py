@@ -16,8 +16,8 @@ import torch
 from equibench.errors import EquibenchError, ModelError, UnavailableError
 from equibench.measurement.run_config import RunConfig
 from equibench.registry.provenance import version_of
-from equibench.runs.cluster.dask_client import connected
-from equibench.runs.shared_batch_size import Batches
+from equibench.runs.engines.dask_client import connected
+from equibench.runs.engines.shared_batch_size import Batches
 from equibench.runs.units import Outcome, Say, Unit, Worker
 
 if TYPE_CHECKING:

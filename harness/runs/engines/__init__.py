@@ -1,0 +1,1 @@
+"""Who measures units of work: this process in turn, or a Dask cluster; one batch size for all."""
