@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from equibench.commands.diagnosing import halo, prove
+from equibench.commands.diagnosing import halo, probe, prove
 from equibench.commands.guarding import check, compare_runs
 from equibench.commands.inventory import data_list, data_prepare, data_verify, list_entries
-from equibench.commands.measuring import probe, quickstart, run
+from equibench.commands.measuring import quickstart, run
 from equibench.commands.mending import mend
 from equibench.commands.reporting import report, table
 from equibench.commands.revisiting import diff, merge, rescore, show
