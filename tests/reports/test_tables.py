@@ -16,7 +16,7 @@ from equibench.reports.tables.table_files import TABLES
 MARKDOWN = """\
 | suite        | model         |   NMSE ↓ mean |   median |   worst | worst at    |   SSIM ↑ mean |   worst |   ΔPSNR [dB] ↓ mean |   worst |
 |:-------------|:--------------|--------------:|---------:|--------:|:------------|--------------:|--------:|--------------------:|--------:|
-| mri-sample   | unet-baseline |       6.0e-03 |  6.0e-03 | 8.0e-03 | c1 (-3, -3) |        0.9940 |  0.9920 |                0.06 |    0.08 |
+| mri-sample   | unet-baseline |       6.0e-03 |  6.0e-03 | 8.0e-03 | c1 (-3, -3) |        0.9940 |  0.9920 |              0.0600 |  0.0800 |
 | mri-sample   | unet-aps      |             0 |        0 |       0 | –           |        1.0000 |  1.0000 |                   0 |       0 |
 | photo-sample | unet-baseline |       2.0e-02 |  2.0e-02 | 2.0e-02 | c0 (-3, -3) |        0.9800 |  0.9800 |                   – |       – |
 | photo-sample | unet-aps      |           NaN |      NaN |     NaN | c0 (-3, -3) |             – |       – |                   – |       – |
@@ -106,6 +106,15 @@ def test_csv_is_the_whole_summary(two_suites):
 def test_other_metrics_can_be_asked_for(two_suites):
     text = summary_table(RunData.read(two_suites).summary, metrics=["psnr"])
     assert "| mri-sample   | unet-baseline |              30.50 |    30.50 |   30.00 | c0 " in text
+
+
+def test_quality_is_told_from_what_shifts_do_to_it(two_suites):
+    summary = RunData.read(two_suites).summary
+    both = summary_table(summary, metrics=["eq_ssim", "ssim"], statistics=["mean"])
+    alone = summary_table(summary, metrics=["ssim"], statistics=["mean"])
+    assert both.splitlines()[0].count("SSIM ↑ mean") == 1
+    assert "SSIM with the truth ↑ mean" in both.splitlines()[0]
+    assert "SSIM ↑ mean" in alone.splitlines()[0]
 
 
 def test_an_unknown_format_is_a_usage_error(two_suites):
