@@ -268,3 +268,28 @@ def test_a_metric_that_is_wrong_about_its_direction_breaks_its_contract():
 def test_a_random_model_breaks_its_contract():
     with pytest.raises(AssertionError, match="the model random"):
         check_model(lambda x: x + torch.rand_like(x))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("crop:n=3", "transform 'crop', plan 'random:n=3': random takes n, max; write "),
+        ("crop:grid:n=3", "transform 'crop', plan 'grid:n=3': grid takes max, step; write "),
+        ("crop:file", "transform 'crop', plan 'file': no such plan; write "),
+        ("crop:random:n=x,max=3", "'n=x' in 'random:n=x,max=3' is not setting=integer; write "),
+    ],
+)
+def test_a_plan_that_cannot_be_read_is_refused_with_one_of_its_transform_that_can(text, said):
+    with pytest.raises(eb.UsageError) as refused:
+        parse_transform(text)
+    message = str(refused.value)
+    assert message.startswith(said)
+    for remedy in message.partition("; write ")[2].split(" · "):
+        assert parse_transform(remedy).name == "crop"
+
+
+@pytest.mark.parametrize("text", ["crop:window=x", "fourier:n=x", "tile:size=x", "d4:grid=x"])
+def test_a_setting_that_is_no_number_is_refused_with_one_that_is(text):
+    with pytest.raises(eb.UsageError, match="is no number: write ") as refused:
+        parse_transform(text)
+    parse_transform(str(refused.value).partition("write ")[2])
