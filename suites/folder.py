@@ -100,10 +100,8 @@ class Folder(Suite):
             raise UsageError("suite 'folder' needs a folder: -s folder,path=DIR")
         self.folder = existing_folder("path", given)
         self.name = f"folder:{as_text(self.folder.resolve().name)}"
-        self.targets = (
-            None if not targets else Partners("targets", existing_folder("targets", targets))
-        )
-        self.labels = None if not labels else Partners("labels", existing_folder("labels", labels))
+        self.targets = Partners("targets", targets) if targets else None
+        self.labels = Partners("labels", labels) if labels else None
         if targets and labels:
             raise UsageError("suite 'folder': targets and labels are both a ground truth: take one")
         if labels:

@@ -109,10 +109,13 @@ class Partners:
 
     Args:
         setting: what names the folder, for messages.
+
+    Raises:
+        UnavailableError: there is no such folder.
     """
 
-    def __init__(self, setting: str, folder: Path) -> None:
-        self.setting, self.folder = setting, folder
+    def __init__(self, setting: str, folder: str) -> None:
+        self.setting, self.folder = setting, existing_folder(setting, folder)
         self._files: dict[str, list[str]] | None = None
 
     def of(self, image: str) -> list[str]:
