@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from equibench.commands.diagnosing import halo, prove
-from equibench.commands.guarding import check, compare_runs
+from equibench.commands.diagnosing import halo, probe, prove
+from equibench.commands.guarding import check, ci_init, compare_runs
 from equibench.commands.inventory import data_list, data_prepare, data_verify, list_entries
-from equibench.commands.measuring import probe, quickstart, run
+from equibench.commands.measuring import quickstart, run
 from equibench.commands.mending import mend
 from equibench.commands.reporting import report, table
 from equibench.commands.revisiting import diff, merge, rescore, show
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+ci_app = typer.Typer(help="Guard a model in CI.", no_args_is_help=True)
 data_app = typer.Typer(help="Look after the data of suites.", no_args_is_help=True)
 
 
@@ -70,6 +71,8 @@ app.command("compare")(compare_runs)
 # a shift may be negative, which looks like an option
 app.command(context_settings={"ignore_unknown_options": True})(show)
 app.add_typer(data_app, name="data")
+app.add_typer(ci_app, name="ci")
+ci_app.command("init")(ci_init)
 data_app.command("ls")(data_list)
 data_app.command("verify")(data_verify)
 data_app.command("prepare")(data_prepare)

@@ -81,7 +81,7 @@ def train(
 
     Returns:
         What the file says of the training: model, suite, recipe, seed, versions, commit, and the
-        mean of each validation metric.
+        mean of each validation metric, at the end and after every epoch.
 
     Raises:
         UsageError: what cannot be trained, or ``out`` belongs to another training.
@@ -155,9 +155,13 @@ def _fit(
     if half:
         _round(module.network)
     trainer.validate(module, images, verbose=False)
-    measured = {name.removeprefix("val_"): float(v) for name, v in trainer.callback_metrics.items()}
     here = environment(trainer.strategy.root_device)
-    done = {"validation": measured, "versions": here["versions"], "commit": here["commit"]}
+    done = {
+        "validation": module.validated(),
+        "history": module.history,
+        "versions": here["versions"],
+        "commit": here["commit"],
+    }
     trained = {**module.described, **done}
     if trainer.is_global_zero:
         save_weights(_bare(module.network), out, trained, half=half)

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Mapping
-from math import cos, pi
+from math import cos, isnan, pi
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from equibench.cases.suite import Suite
@@ -36,6 +37,8 @@ class TrainingModule(pl.LightningModule):
     Args:
         validation: names the metrics, their data ranges and the clamp of outputs.
         described: the training, for checkpoints.
+
+    ``history`` has the validation metrics after every epoch.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class TrainingModule(pl.LightningModule):
         self.network, self.label, self.suite = network, label, validation
         self.recipe, self.seed, self.described = recipe, seed, described
         self.task = TASKS[recipe.task]
+        self.history: dict[str, list[float]] = {}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate)
@@ -130,15 +134,27 @@ class TrainingModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Before the checkpoint is written: what it held before is the better one."""
-        for name, value in self.trainer.callback_metrics.items():
-            if name.startswith("val_") and value.isnan():
+        values = self.validated()
+        for name, value in values.items():
+            if isnan(value):
                 raise ModelError(
-                    f"{self.label}: the {name.removeprefix('val_')} of its validation after epoch "
+                    f"{self.label}: the {name} of its validation after epoch "
                     f"{self.current_epoch + 1} is no number; take a smaller --learning-rate"
                 )
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            for name, value in values.items():
+                self.history.setdefault(name, []).append(value)
+
+    def validated(self) -> dict[str, float]:
+        """Mean validation metrics, as they were last measured."""
+        values = self.trainer.callback_metrics.items()
+        return {n.removeprefix("val_"): float(v) for n, v in values if n.startswith("val_")}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["equibench"] = self.described
+        checkpoint["equibench"], checkpoint["history"] = self.described, self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint.get("history", {})
 
     def _outputs(self, images: Tensor, where: str) -> Tensor:
         try:

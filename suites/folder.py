@@ -13,7 +13,14 @@ from equibench.errors import DataError, UnavailableError, UsageError
 from equibench.foundation.file_names import as_path, as_text
 from equibench.registry.registries import register_suite
 from equibench.suites.files import choose
-from equibench.suites.folder_listing import ORDERS, Partners, image_files, suffix_of
+from equibench.suites.folder_listing import (
+    ORDERS,
+    Partners,
+    existing_folder,
+    image_files,
+    pattern_of,
+    suffix_of,
+)
 from equibench.suites.image_files import (
     Picture,
     missing_readers,
@@ -91,10 +98,10 @@ class Folder(Suite):
         given = path or root
         if not given:
             raise UsageError("suite 'folder' needs a folder: -s folder,path=DIR")
-        self.folder = _existing("path", given)
+        self.folder = existing_folder("path", given)
         self.name = f"folder:{as_text(self.folder.resolve().name)}"
-        self.targets = None if not targets else Partners("targets", _existing("targets", targets))
-        self.labels = None if not labels else Partners("labels", _existing("labels", labels))
+        self.targets = Partners("targets", targets) if targets else None
+        self.labels = Partners("labels", labels) if labels else None
         if targets and labels:
             raise UsageError("suite 'folder': targets and labels are both a ground truth: take one")
         if labels:
@@ -102,9 +109,9 @@ class Folder(Suite):
         self.sort = choose("folder", "sort", sort, list(ORDERS))
         self.prepared = Preparation(mode, range, size, crop, ignore)
         self.glob = glob
-        self.group = None if group == "folder" else _pattern("group", group)
+        self.group = None if group == "folder" else pattern_of("group", group)
         self.by_folder = group == "folder"
-        self.cluster = _pattern("cluster", cluster)
+        self.cluster = pattern_of("cluster", cluster)
         if axis is not None and axis not in (0, 1, 2):
             raise UsageError(f"suite 'folder': axis={axis} is not 0, 1 or 2")
         if n is not None and n < 1:
@@ -285,25 +292,6 @@ class Folder(Suite):
         if match is None:
             raise DataError(f"{setting}={pattern.pattern} is not found in {as_text(file)}")
         return (match[1] if pattern.groups else match[0]) or "all"
-
-
-def _existing(setting: str, text: str) -> Path:
-    folder = as_path(str(text))
-    if not folder.is_dir():
-        what = "a file" if folder.exists() else "no folder"
-        raise UnavailableError(f"suite 'folder': {setting}={text} is {what}")
-    return folder
-
-
-def _pattern(setting: str, text: str | None) -> re.Pattern[str] | None:
-    if text is None:
-        return None
-    try:
-        return re.compile(str(text))
-    except re.error as error:
-        raise UsageError(
-            f"suite 'folder': {setting}={text} is no regular expression: {error}"
-        ) from None
 
 
 def _fits(partner: Path, target: "Tensor", path: Path, images: "Tensor") -> None:

@@ -7,11 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from glob import iglob
 from pathlib import Path
 
-from equibench.errors import UnavailableError
-from equibench.foundation.file_names import as_text
+from equibench.errors import UnavailableError, UsageError
+from equibench.foundation.file_names import as_path, as_text
 from equibench.suites.image_files import SUFFIXES
 
-__all__ = ["ORDERS", "Partners", "image_files", "stem_of", "suffix_of"]
+__all__ = [
+    "ORDERS",
+    "Partners",
+    "existing_folder",
+    "image_files",
+    "pattern_of",
+    "stem_of",
+    "suffix_of",
+]
 
 
 _SUFFIX = re.compile(r"(?:\.nii)?\.[^./]+$")
@@ -101,10 +109,13 @@ class Partners:
 
     Args:
         setting: what names the folder, for messages.
+
+    Raises:
+        UnavailableError: there is no such folder.
     """
 
-    def __init__(self, setting: str, folder: Path) -> None:
-        self.setting, self.folder = setting, folder
+    def __init__(self, setting: str, folder: str) -> None:
+        self.setting, self.folder = setting, existing_folder(setting, folder)
         self._files: dict[str, list[str]] | None = None
 
     def of(self, image: str) -> list[str]:
@@ -115,3 +126,32 @@ class Partners:
                 files.setdefault(stem_of(as_text(name)), []).append(name)
             self._files = files
         return self._files.get(stem_of(as_text(image)), [])
+
+
+def existing_folder(setting: str, text: str) -> Path:
+    """The folder that a setting names.
+
+    Raises:
+        UnavailableError: it is none.
+    """
+    folder = as_path(str(text))
+    if not folder.is_dir():
+        what = "a file" if folder.exists() else "no folder"
+        raise UnavailableError(f"suite 'folder': {setting}={text} is {what}")
+    return folder
+
+
+def pattern_of(setting: str, text: str | None) -> re.Pattern[str] | None:
+    """The regular expression of a setting.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        return re.compile(str(text))
+    except re.error as error:
+        raise UsageError(
+            f"suite 'folder': {setting}={text} is no regular expression: {error}"
+        ) from None

@@ -17,6 +17,7 @@ __all__ = [
     "Run",
     "Shown",
     "TrustPickle",
+    "Write",
     "interrupted",
     "roots",
     "suite_of",
@@ -36,7 +37,12 @@ TrustPickle = Annotated[
 ]
 Isolate = Annotated[bool, typer.Option("--isolate", help="Run each model in a process of its own.")]
 Shown = Annotated[
-    Literal["table", "json", "junit", "github"], typer.Option("--format", help="How it is written.")
+    Literal["table", "json", "junit", "github", "markdown"],
+    typer.Option("--format", help="How it is written."),
+]
+Write = Annotated[
+    list[Path] | None,
+    typer.Option("--write", metavar="FILE", help="As well into .md, .xml or .json; repeatable."),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 

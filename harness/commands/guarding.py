@@ -1,11 +1,12 @@
-"""Commands that hold runs against each other: check, compare."""
+"""Commands that hold runs against each other: check, compare, ci init."""
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from equibench.commands.common_options import Run, Shown
+from equibench.commands.common_options import Run, Shown, Write
 from equibench.commands.opened_runs import opened, say_failures
 from equibench.errors import UsageError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from equibench.guard.gate import Verdict
     from equibench.guard.tolerance import Tolerance
 
-__all__ = ["check", "compare_runs"]
+__all__ = ["check", "ci_init", "compare_runs"]
 
 
 def check(
@@ -30,6 +31,7 @@ def check(
         bool, typer.Option("--worse", help="With --update: also where figures get worse.")
     ] = False,
     format: Shown = "table",
+    write: Write = None,
     tolerance: Annotated[
         list[str] | None,
         typer.Option(metavar="METRIC=SHARE", help="eq_nmse=0.2,suite=mri-*; repeatable."),
@@ -50,6 +52,7 @@ def check(
     from equibench.guard.gate import failed, judge
     from equibench.guard.tolerance import parse_tolerance, read_tolerances
     from equibench.guard.verdict_formats import render
+    from equibench.guard.verdict_formats import write as write_file
 
     rules = read_tolerances(config) if config else []
     rules += [parse_tolerance(text) for text in tolerance or []]
@@ -79,6 +82,8 @@ def check(
     before = Baseline.of_run(opened(against)) if against.is_dir() else Baseline.read(against)
     verdicts = judge(before, found, rules)
     say_failures(folder)
+    for file in write or []:
+        write_file(verdicts, file, f"{run} against {against}")
     typer.echo(render(verdicts, format, f"{run} against {against}"))
     if failed(verdicts):
         raise typer.Exit(1)
@@ -115,6 +120,7 @@ def compare_runs(
         typer.Option(metavar="MODEL", help="Compare the models of one run with this one."),
     ] = None,
     format: Shown = "table",
+    write: Write = None,
 ) -> None:
     """Show two runs side by side, pair by pair; the exit status is 1 where the second is worse.
 
@@ -130,6 +136,7 @@ def compare_runs(
     from equibench.guard.comparison import compare, compare_models
     from equibench.guard.gate import failed
     from equibench.guard.verdict_formats import render
+    from equibench.guard.verdict_formats import write as write_file
 
     if (after is None) == (against is None):
         raise UsageError("compare takes two runs, or one and --against MODEL")
@@ -143,6 +150,47 @@ def compare_runs(
         verdicts = compare(first, second)
         say_failures(second)
     say_failures(first)
+    for file in write or []:
+        write_file(verdicts, file, title)
     typer.echo(render(verdicts, format, title))
     if failed(verdicts):
         raise typer.Exit(1)
+
+
+def ci_init(
+    provider: Annotated[
+        Literal["github", "gitlab"], typer.Argument(help="GitHub Actions or GitLab CI.")
+    ] = "github",
+    model: Annotated[
+        str, typer.Option("-m", "--model", metavar="MODEL", help="A model, as for run -m.")
+    ] = "net.py:build,label=net",
+    suite: Annotated[
+        str, typer.Option("-s", "--suite", metavar="SUITE", help="A suite, as for run -s.")
+    ] = "noise,n=4,size=64",
+    shifts: Annotated[str, typer.Option(help="A shift plan, as for run.")] = "grid:max=8,step=3",
+    baseline: Annotated[str, typer.Option(metavar="FILE", help="Of check.")] = "equivariance.json",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a workflow that guards a model in CI: with a cache, annotations and a summary.
+
+    \b
+    Examples:
+      equibench ci init -m net.py:build,label=net -s mri-sample
+      equibench ci init gitlab
+    """
+    from equibench.foundation.atomic_files import writable
+    from equibench.integrations.ci_files import FILES, workflow
+
+    file = FILES[provider]
+    if file.exists() and not force:
+        raise UsageError(f"{file} is there already: --force replaces it")
+    with writable(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        options = ["-m", model, "-s", suite, "--shifts", shifts]
+        file.write_text(workflow(provider, options, baseline), encoding="utf-8")
+    typer.echo(f"workflow: {file}")
+    if not Path(baseline).exists():
+        out = "runs/equivariance"
+        command = shlex.join(["equibench", "run", *options, "--out", out])
+        update = shlex.join(["equibench", "check", out, "--against", baseline, "--update"])
+        typer.echo(f"write the baseline, and commit it:\n  {command}\n  {update}")

@@ -1,13 +1,11 @@
-"""Commands that measure: quickstart, run, probe."""
+"""Commands that measure: quickstart, run."""
 
 import logging
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from tqdm import tqdm
 
 from equibench.commands.common_options import (
     Data,
@@ -16,16 +14,14 @@ from equibench.commands.common_options import (
     TrustPickle,
     interrupted,
     roots,
-    suite_of,
 )
 from equibench.commands.reporting import finish, report, show
 from equibench.errors import UsageError
 
 if TYPE_CHECKING:
-    from equibench.evaluation.model_on_suite import Evaluation
     from equibench.runs.run_folder import RunFolder
 
-__all__ = ["probe", "quickstart", "run"]
+__all__ = ["quickstart", "run"]
 
 
 def quickstart(
@@ -183,114 +179,6 @@ def run(
     folder = _run(fields, str(config) if config else "run", out)
     show(folder)
     finish(folder)
-
-
-def probe(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, as for run -m.")],
-    suite: Annotated[
-        str, typer.Option("-s", "--suite", metavar="SUITE", help="Whose images are tried.")
-    ] = "mri-sample",
-    layers: Annotated[
-        bool, typer.Option("--layers", help="Measure every layer: which one is to blame.")
-    ] = False,
-    levels: Annotated[
-        bool, typer.Option("--levels", help="Take each level away: which ones are used.")
-    ] = False,
-    sizes: Annotated[
-        str | None,
-        typer.Option("--sizes", metavar="A..B", help="At which sizes which shifts commute."),
-    ] = None,
-    shifts: Annotated[
-        str, typer.Option(help="For --layers; a handful, as for run.")
-    ] = "random:n=4,max=16",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = "fp32",
-    seed: Annotated[int, typer.Option(help="Of the noise and of untrained networks.")] = 0,
-    data: Data = None,
-    trust_pickle: TrustPickle = False,
-    isolate: Isolate = False,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Where figures are written.")
-    ] = None,
-) -> None:
-    """Find a model's total stride, whether its boundaries are circular, and what breaks, by trying.
-
-    \b
-    Examples:
-      equibench probe unet-aps-3,width=0.125,weights=mri-sample
-      equibench probe unet-baseline,width=0.125 --layers
-      equibench probe repo/net.py:build -s photo-sample -o probed
-      equibench probe unet-aps,width=0.125 --sizes 64..96
-      equibench probe unet-lpf-3,width=0.125,weights=mri-sample --levels
-    """
-    from equibench.evaluation.model_on_suite import Evaluation
-    from equibench.evidence.stride_probing import PROBED
-    from equibench.foundation.validation import checked
-    from equibench.loading.load import load_spec
-    from equibench.loading.suites import case_names
-    from equibench.measurement.run_config import Conditions
-    from equibench.measurement.settings import Settings
-    from equibench.registry.specs import Spec
-    from equibench.reports.diagnosis.probe import error_map, layers_text, probe_text
-
-    options = {"device": device, "precision": precision, "seed": seed, "shifts": shifts}
-    conditions = checked(Conditions, options, "probe")
-    images = suite_of(suite, data)
-    loaded = load_spec(Spec.parse(model), seed, trust_pickle=trust_pickle, isolate=isolate)
-    for note in loaded.notes:
-        typer.echo(f"{loaded.label}: {note}", err=True)
-    declared = loaded.provenance["details"].get("total_stride")
-    settings = Settings.of(conditions)
-    evaluation = Evaluation(loaded.model, loaded.label, images, settings, declared)
-    cases = case_names(images, PROBED)
-    if sizes is not None:
-        _sweep(evaluation, cases, sizes, out)
-        return
-    if levels:
-        _levels(evaluation)
-        return
-    found = evaluation.probe(cases)
-    inside = None if found.periodic else evaluation.inner_stride(cases)
-    typer.echo(probe_text(found, loaded.label, images.label, inside))
-    written = error_map(found, out) if out is not None and found.error is not None else []
-    if layers:
-        text, more = layers_text(evaluation, cases, out)
-        typer.echo(f"\n{text}")
-        written += more
-    for file in written:
-        typer.echo(f"figure: {file}")
-
-
-def _levels(evaluation: "Evaluation") -> None:
-    """Say which levels of a network its output depends on."""
-    from equibench.layers.level_ablation import ablate_levels
-    from equibench.measurement.row_table import suite_metrics
-    from equibench.reports.diagnosis.levels import levels_text
-
-    settings, suite, label = evaluation.settings, evaluation.suite, evaluation.label
-    found = ablate_levels(
-        evaluation.model,
-        suite,
-        device=str(settings.device),
-        precision=settings.precision,
-        batch=settings.batch,
-        label=label,
-    )
-    typer.echo(levels_text(found, suite_metrics(suite), label, suite.label))
-
-
-def _sweep(evaluation: "Evaluation", cases: Sequence[str], sizes: str, out: Path | None) -> None:
-    """Say at which sizes which shifts commute."""
-    from equibench.evaluation.size_sweep import parse_sizes, sweep
-    from equibench.reports.diagnosis.sizes import sizes_figure, sizes_text
-
-    wanted = parse_sizes(sizes)
-    found = list(
-        tqdm(sweep(evaluation, cases, wanted), total=len(wanted), unit="size", leave=False)
-    )
-    typer.echo(sizes_text(found, evaluation.label, evaluation.suite.label))
-    for file in sizes_figure(found, out) if out is not None else []:
-        typer.echo(f"figure: {file}")
 
 
 def _run(fields: dict[str, Any], source: str, out: Path | None) -> "RunFolder":

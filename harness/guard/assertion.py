@@ -140,12 +140,13 @@ class Violation:
         unit = f" {self.column.unit}" if self.column.unit else ""
         bound = "below" if self.column.higher_is_better else "above"
         row = self.row
+        at = f"on {row['suite']} at case {row['case']}, shift {element_name(row)}"
+        worst = f"; worst {at}: {row[self.column.name]:.3g}{unit}"
         return (
             f"{self.name} equivariance {self.column.title} is {self.value:.3g}{unit}, {bound} the "
-            f"limit {self.limit:.3g}{unit}; worst on {row['suite']} at case {row['case']}, shift "
-            f"{element_name(row)}: {row[self.column.name]:.3g}{unit}; {self.beyond} of "
-            f"{self.shifts} shifts are beyond the limit; floor (NMSE of rounding alone) "
-            f"{row['floor_nmse']:.2g}"
+            f"limit {self.limit:.3g}{unit}{f', {at}' if self.name == 'worst' else worst}; "
+            f"{self.beyond} of {self.shifts} shifts are beyond the limit; floor (NMSE of rounding "
+            f"alone) {row['floor_nmse']:.2g}"
         )
 
 

@@ -17,7 +17,6 @@ from equibench.guard.baseline import Baseline, shift_conditions
 from equibench.guard.gate import Verdict, failed, judge, worse
 from equibench.guard.output_sketch import sketch
 from equibench.guard.tolerance import Tolerance, parse_tolerance
-from equibench.guard.verdict_formats import render
 from equibench.inference.precision import resolve_device
 from equibench.loading.suites import case_names, suite_of
 from equibench.statistics.summary import columns, worst_at
@@ -180,7 +179,6 @@ class Equivariance:
         self._record(result, "failed" if wrong else "passed")
         if not wrong:
             return
-        self.show(render(verdicts, "table", self.test))
         lines = [f"{len(wrong)} of {len(verdicts)} figures fail against {path}", *map(str, wrong)]
         if self._folder:
             row = _worst(result, wrong[0])

@@ -4,16 +4,21 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal, get_args
 from xml.etree import ElementTree
 
 from tabulate import tabulate
 
+from equibench.errors import UsageError
+from equibench.foundation.atomic_files import replacing
 from equibench.guard.gate import Verdict, failed
 
-__all__ = ["Format", "conclusion", "render"]
+__all__ = ["Format", "conclusion", "render", "write"]
 
-Format = Literal["table", "json", "junit", "github"]
+Format = Literal["table", "json", "junit", "github", "markdown"]
+
+_SUFFIXES: dict[str, Format] = {".json": "json", ".md": "markdown", ".xml": "junit"}
 
 _SIGNS = {"ok": "✓", "improved": "▲", "better": "▲"}
 
@@ -29,9 +34,24 @@ def render(verdicts: Sequence[Verdict], format: Format, title: str) -> str:
         "json": _json,
         "junit": _junit,
         "github": _github,
+        "markdown": _markdown,
     }
     assert set(writers) == set(get_args(Format))
     return writers[format](verdicts, title)
+
+
+def write(verdicts: Sequence[Verdict], file: Path, title: str) -> None:
+    """Write verdicts into a file, as its suffix says.
+
+    Raises:
+        UsageError: another suffix.
+        EquibenchError: the file cannot be written.
+    """
+    format = _SUFFIXES.get(file.suffix)
+    if format is None:
+        raise UsageError(f"--write {file}: name a file that ends in {', '.join(_SUFFIXES)}")
+    with replacing(file) as temporary:
+        temporary.write_text(render(verdicts, format, title) + "\n", encoding="utf-8")
 
 
 def conclusion(verdicts: Sequence[Verdict]) -> str:
@@ -41,7 +61,25 @@ def conclusion(verdicts: Sequence[Verdict]) -> str:
     return f"{said}, {better} are better" if better else said
 
 
+def _markdown(verdicts: Sequence[Verdict], title: str) -> str:
+    """What fails in a table, everything in one that can be unfolded."""
+    wrong = failed(verdicts)
+    parts = [f"### {'❌' if wrong else '✅'} {_cell(title)}: {conclusion(verdicts)}"]
+    if wrong:
+        parts.append(_lines(wrong))
+    parts.append(
+        f"<details><summary>all {len(verdicts)} figures</summary>\n\n{_lines(verdicts)}\n\n"
+        "</details>"
+    )
+    return "\n\n".join(parts)
+
+
 def _table(verdicts: Sequence[Verdict], title: str) -> str:
+    return f"{_lines(verdicts)}\n{title}: {conclusion(verdicts)}"
+
+
+def _lines(verdicts: Sequence[Verdict]) -> str:
+    """A line for each verdict."""
     tested = any(verdict.test for verdict in verdicts)
     heading = ["", "model", "suite", "group", "figure", "before", "now"]
     heading += ["p", "effect"] if tested else ["limit"]
@@ -54,8 +92,7 @@ def _table(verdicts: Sequence[Verdict], title: str) -> str:
         else:
             figures.append(_number(v.limit))
         lines.append([*(_cell(text) for text in names), *figures, _cell(v.note)])
-    table = tabulate(lines, [*heading, ""], tablefmt="github", disable_numparse=True)
-    return f"{table}\n{title}: {conclusion(verdicts)}"
+    return tabulate(lines, [*heading, ""], tablefmt="github", disable_numparse=True)
 
 
 def _json(verdicts: Sequence[Verdict], title: str) -> str:

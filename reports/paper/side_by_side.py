@@ -199,7 +199,7 @@ class PaperTable:
             yield Cell(NONE if value is None else number(value, quantity.format))
         for acquisition in self._acquisitions(quantity):
             (value,) = self.definition.published(quantity, acquisition)[network.name]
-            yield Cell(number(value, quantity.format), paper=True)
+            yield Cell(format(value, quantity.format), paper=True)  # no more digits than it has
 
 
 def paper_tables(runs: Mapping[str, RunData]) -> list[PaperTable]:

@@ -74,14 +74,14 @@ def applies(line: Mapping[str, object], column: Column) -> bool:
 
 
 def number(value: float, spec: str) -> str:
-    """A value as tables show it."""
+    """A value as tables show it; all its significant digits, a zero at the end among them."""
     if isnan(value):
         return "NaN"
     if isinf(value):
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
-    return format(value, spec)
+    return format(value, f"#{spec}").rstrip(".") if spec.endswith("g") else format(value, spec)
 
 
 def within(line: Mapping[Any, Any], column: Column) -> str:

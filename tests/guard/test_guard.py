@@ -35,9 +35,8 @@ def test_a_baseline_fails_and_the_message_says_where(images):
     with pytest.raises(AssertionError) as caught:
         eb.assert_shift_equivariant(ramp, images, shifts="grid:max=4,step=4")
     assert str(caught.value) == (
-        "worst equivariance NMSE is 0.0476, above the limit 1.28e-11; worst on images at case "
-        "00000, shift (-4, -4): 0.0476; 6 of 9 shifts are beyond the limit; floor (NMSE of "
-        "rounding alone) 0"
+        "worst equivariance NMSE is 0.0476, above the limit 1.28e-11, on images at case 00000, "
+        "shift (-4, -4); 6 of 9 shifts are beyond the limit; floor (NMSE of rounding alone) 0"
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import equibench as eb
 from equibench.loading.load import load_spec
 from equibench.loading.weights import read_weights
 from equibench.models.recipes import recipe
@@ -76,3 +77,15 @@ def test_all_variants_of_a_suite_have_one_recipe(weights):
         read_weights(MODELS.get(name).info.weights[weights]).trained["recipe"] for name in VARIANTS
     ]
     assert all(recipe == recipes[0] for recipe in recipes)
+
+
+def test_shifts_change_labels_of_the_packaged_baseline_and_not_of_aps_3():
+    worst = {}
+    for variant in ("unet-baseline", "unet-aps-3"):
+        model = f"{variant},width=0.05,out_channels=4,weights=seg-sample,out.labels=argmax"
+        rows = eb.evaluate(
+            model, "seg-sample", shifts="random:n=2,max=16", limit=1, progress=False
+        ).rows
+        worst[variant] = rows["eq_agreement"].min()
+    assert worst["unet-baseline"] < 0.999
+    assert worst["unet-aps-3"] > 0.9999

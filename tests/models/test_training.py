@@ -179,6 +179,18 @@ def test_a_training_on_drawn_images_that_was_interrupted_ends_in_the_same_weight
     assert out.read_bytes() == whole.read_bytes()
 
 
+def test_the_file_has_the_validation_after_every_epoch_also_of_those_before_an_interrupt(
+    plugin, suite, tmp_path
+):
+    model, out = f"{tmp_path / 'plugin.py'}:Stops", tmp_path / "a.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, suite, out)
+    trained = fit(model, suite, out)
+    assert {name: len(values) for name, values in trained["history"].items()} == dict.fromkeys(
+        trained["validation"], SMALL.epochs
+    )
+
+
 def test_every_epoch_draws_images_that_no_other_has(plugin, tmp_path):
     endless = f"{plugin(DENOISING)}:Endless"
     suite = load_suite(endless)

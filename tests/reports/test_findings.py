@@ -71,8 +71,8 @@ def test_every_model_has_a_sentence(two_suites):
     text = said["unet-baseline"].text.replace("\N{NO-BREAK SPACE}", " ")
     assert text == (
         "On mri-sample its output changes by 7.7 % on average and 8.9 % at worst (c1, shift "
-        "(-3, -3)); its PSNR moves by up to 0.08 dB. On photo-sample its output changes by 14 % on "
-        "average and 14 % at worst (c0, shift (-3, -3)). Its weights are untrained."
+        "(-3, -3)); its PSNR moves by up to 0.080 dB. On photo-sample its output changes by 14 % "
+        "on average and 14 % at worst (c0, shift (-3, -3)). Its weights are untrained."
     )
     assert said["unet-aps"].text == (
         "On mri-sample no shift changes its output beyond rounding. "

@@ -149,7 +149,7 @@ def test_the_worst_case_of_a_model_is_shown_again(cli, tmp_path):
 
 # ---- in a browser
 
-PATIENCE = 600_000
+PATIENCE = 120_000
 """Milliseconds until something that never comes fails a test."""
 PAINTED = """canvas => canvas.width > 0 && canvas.getContext('2d')
     .getImageData(0, 0, canvas.width, canvas.height).data.some(v => v > 0)"""

@@ -25,9 +25,9 @@ each.
 
 | network   |   ΔPSNR [dB] ↓ measured |   paper |
 |:----------|------------------------:|--------:|
-| APS       |                     0.3 | 0.00086 |
+| APS       |                   0.300 | 0.00086 |
 
-- no: worst ΔPSNR of every APS variant below 0.01 dB: largest: APS 0.3 dB; published: yes
+- no: worst ΔPSNR of every APS variant below 0.01 dB: largest: APS 0.300 dB; published: yes
 """
 
 

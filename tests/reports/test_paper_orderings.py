@@ -66,7 +66,7 @@ def test_the_worst_change_of_psnr_has_a_limit():
     below = every(APS, 0.0099)
     assert Limit().decide(below, {}).answer == "yes"
     verdict = Limit().decide(below | {"APS-3": [0.01]}, {})
-    assert (verdict.answer, verdict.numbers) == ("no", "largest: APS-3 0.01 dB")
+    assert (verdict.answer, verdict.numbers) == ("no", "largest: APS-3 0.0100 dB")
     assert Limit().decide(below | {"APS-3": [np.nan]}, {}).answer == "no"
 
 
@@ -82,7 +82,7 @@ def test_augmentation_does_less_out_of_distribution():
     outside = {"Baseline": [1e-1], "Baseline + DA": [5e-3]}
     absolute, relative = (Augmented(r).decide(outside, inside) for r in (False, True))
     assert (absolute.answer, absolute.numbers) == ("yes", "5.00e-03 against 1.00e-03 (PD)")
-    assert (relative.answer, relative.numbers) == ("no", "0.05 against 0.1 (PD)")
+    assert (relative.answer, relative.numbers) == ("no", "0.0500 against 0.100 (PD)")
     zero = Augmented(relative=True).decide(outside | {"Baseline": [0.0]}, inside)
     assert zero.answer == "no"
 
@@ -151,5 +151,5 @@ def test_a_line_has_the_answer_the_numbers_and_the_papers_own_answer(nine):
     ) in text
     assert (
         "- yes: NMSE of Baseline + DA divided by the baseline's larger out of distribution than "
-        "in: 0.25 against 0.1; published: yes\n"
+        "in: 0.250 against 0.100; published: yes\n"
     ) in text

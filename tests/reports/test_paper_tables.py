@@ -83,7 +83,7 @@ def test_a_table_says_how_many_shifts_its_worst_comes_from(nine):
         "sample), fp32; shifts random:n=3,max=16, canonical frame. Paper: fastMRI "
         "knee, 199 volumes, ten shifts of each."
     )
-    assert worst.lines[0].cells[0].text == "0.004"
+    assert worst.lines[0].cells[0].text == "0.00400"
 
 
 def test_acquisitions_are_kept_apart_but_for_the_worst_of_all(paper_run):
@@ -99,7 +99,7 @@ def test_acquisitions_are_kept_apart_but_for_the_worst_of_all(paper_run):
     assert cells == ["1.00e-03", "2.00e-03", "1.21e-07", "7.37e-15"]
     assert [d.group for d in quality.decisions] == ["PD", "PDFS"]
     assert list(quality.decisions[1].published) == ["PDFS"]
-    assert [cell.text for cell in worst.lines[0].cells] == ["0.7", "0.00086"]
+    assert [cell.text for cell in worst.lines[0].cells] == ["0.700", "0.00086"]
 
 
 def test_a_mean_over_groups_counts_cases(paper_run):
@@ -131,7 +131,7 @@ def test_the_ct_table_has_the_papers_ssim_beside_the_ordinary_one(paper_run):
     assert [b.heading for b in equivariance.blocks] == ["NMSE ↓", "SSIM (columns) ↑", "SSIM ↑"]
     assert [n.text for n in equivariance.blocks[2].names] == ["measured"]
     assert [c.text for c in quality.lines[0].cells] == [
-        *("0.02", "0.0055", "30.00", "34.84", "0.7500", "0.8214", "0.8000"),
+        *("0.0200", "0.0055", "30.00", "34.84", "0.7500", "0.8214", "0.8000"),
     ]
     assert not equivariance.notes
 

@@ -16,7 +16,7 @@ from equibench.reports.tables.table_files import TABLES
 MARKDOWN = """\
 | suite        | model         |   NMSE ↓ mean |   median |   worst | worst at    |   SSIM ↑ mean |   worst |   ΔPSNR [dB] ↓ mean |   worst |
 |:-------------|:--------------|--------------:|---------:|--------:|:------------|--------------:|--------:|--------------------:|--------:|
-| mri-sample   | unet-baseline |       6.0e-03 |  6.0e-03 | 8.0e-03 | c1 (-3, -3) |        0.9940 |  0.9920 |                0.06 |    0.08 |
+| mri-sample   | unet-baseline |       6.0e-03 |  6.0e-03 | 8.0e-03 | c1 (-3, -3) |        0.9940 |  0.9920 |              0.0600 |  0.0800 |
 | mri-sample   | unet-aps      |             0 |        0 |       0 | –           |        1.0000 |  1.0000 |                   0 |       0 |
 | photo-sample | unet-baseline |       2.0e-02 |  2.0e-02 | 2.0e-02 | c0 (-3, -3) |        0.9800 |  0.9800 |                   – |       – |
 | photo-sample | unet-aps      |           NaN |      NaN |     NaN | c0 (-3, -3) |             – |       – |                   – |       – |
