@@ -169,7 +169,7 @@ def test_an_argument_that_the_factory_does_not_take_is_answered_with_those_it_do
         MODELS.get("unet-aps").check({"wdith": 1})
     assert str(caught.value) == (
         "model 'unet-aps': got an unexpected keyword argument 'wdith'; "
-        "it takes width, in_channels, out_channels"
+        "it takes width, in_channels, out_channels, levels, dims"
     )
 
 
@@ -189,7 +189,7 @@ def test_ls_of_one_name_shows_all_that_it_says_of_itself():
     parameters = sum(p.numel() for p in unet_aps_3().parameters())
     text = listing("models", "unet-aps-3", width=100)
     assert text.splitlines()[3:] == [
-        "    arguments: width=1.0, in_channels=1, out_channels=1",
+        "    arguments: width=1.0, in_channels=1, out_channels=1, levels=4, dims=2",
         f"    parameters: {parameters:,}",
         "    padding: circular",
         "    total stride: 16",
