@@ -1,16 +1,16 @@
 """What a network is trained for: which outputs are wanted, the loss, and what validates it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
-from equibench.cases.suite import Suite, data_range, in_units
+from equibench.cases.suite import Suite, in_units
 from equibench.errors import DataError, ModelError
 from equibench.inference.model_outputs import shape
-from equibench.measurement.row_table import suite_metrics
+from equibench.measurement.row_table import case_values, suite_metrics
 from equibench.metrics.chosen import metric_called
 from equibench.metrics.labels import class_maps
 from equibench.metrics.metric import Metric
@@ -80,7 +80,7 @@ class Regression:
         self, suite: Suite, outputs: Tensor, case: Mapping[str, Tensor], label: str
     ) -> Iterator[tuple[Metric, Tensor]]:
         moved = in_units(outputs.double(), suite.clamp, case["scale"], case["offset"])
-        return _values(suite, suite_metrics(suite), moved, case["target"])
+        return case_values(suite, suite_metrics(suite), moved, case["target"])
 
 
 class Segmentation:
@@ -114,7 +114,7 @@ class Segmentation:
         labels = class_maps(outputs.argmax(dim=1, keepdim=True), count)
         labels = labels.masked_fill(outputs.isnan().any(dim=1, keepdim=True), torch.nan)
         metrics = metrics or [metric_called(name) for name in ("iou", "dice")]
-        return _values(suite, metrics, labels, class_maps(target, count))
+        return case_values(suite, metrics, labels, class_maps(target, count))
 
     def _check(self, suite: Suite, outputs: Tensor, targets: Tensor, label: str) -> None:
         """See that there is a channel for each class, and a pixel for each."""
@@ -158,13 +158,3 @@ def cross_entropy_and_dice(outputs: Tensor, targets: Tensor) -> Tensor:
     present = sizes > 0
     missed = ((1 - dice) * present).sum() / present.sum().clamp(min=1)
     return entropy / known.sum().clamp(min=1) + missed
-
-
-def _values(
-    suite: Suite, metrics: list[Metric], outputs: Tensor, target: Tensor
-) -> Iterator[tuple[Metric, Tensor]]:
-    """Each metric of outputs (N, C, H, W) against a ground truth of their shape."""
-    for metric in metrics:
-        r: Any = data_range(suite.data_range.get(metric.name, "max"), target)
-        truth = metric.prepare(target, r.expand(len(target)))
-        yield metric, metric.value(metric.partials(truth, outputs, None).sum(dim=0), r)

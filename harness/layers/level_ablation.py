@@ -22,13 +22,14 @@ from equibench.errors import DataError, ModelError
 from equibench.evaluation.model_device import device_of
 from equibench.evaluation.rerun import images_in_units
 from equibench.inference.forward_pass import call
-from equibench.inference.model_outputs import shape
+from equibench.inference.model_outputs import frame_of, shape
 from equibench.inference.placement import placed
 from equibench.inference.precision import Precision, numerics
 from equibench.layers.layer_calls import hookable, layers
 from equibench.loading.suites import case_names, suite_of
+from equibench.measurement.batch_outputs import truth_beside
 from equibench.measurement.batching import load_case
-from equibench.measurement.row_table import case_values
+from equibench.measurement.row_table import case_values, suite_metrics
 
 __all__ = ["ablate_levels"]
 
@@ -111,20 +112,27 @@ def _of_case(
 ) -> Iterator[dict[str, float]]:
     """A line for the network as it is, and for each level that it then turns out to have."""
     levels.silenced = None
-    whole = outputs()
-    if case.target is not None and case.target.shape != whole.shape:
-        raise ModelError(
-            f"{label} returned {shape(whole)} on {suite.label}, case {case.name}, where the ground "
-            f"truth is {shape(case.target)}: set its number of output channels, or "
-            f"out.channels={case.target.shape[1]}"
-        )
+    whole, labels = outputs(), frame_of(levels.model).labels
+    place = f"{label} on {suite.label}, case {case.name}"
+    truth = case.target
+    if truth is not None:
+        truth = truth_beside(truth, whole, labels, place)
+        if truth.shape != whole.shape:
+            raise ModelError(
+                f"{place}: the output is {shape(whole)}, and the ground truth {shape(truth)}: set "
+                f"its number of output channels, or out.channels={truth.shape[1]}"
+            )
+    metrics = [each for each in suite_metrics(suite) if each.unfit(whole, labels) is None]
     for stride in (1, *sorted(levels.maps)):
         levels.silenced = None if stride == 1 else stride
         mine = whole if stride == 1 else outputs()
         change = (mine - whole).square().sum() / whole.square().sum()
-        units = images_in_units(case, mine, suite.clamp)
-        truth = {} if case.target is None else case_values(suite, units, case.target)
-        yield {"stride": stride, "change": float(change), **truth}
+        line = {"stride": stride, "change": float(change)}
+        if truth is not None:
+            moved = mine if labels else images_in_units(case, mine, suite.clamp)
+            values = case_values(suite, metrics, moved, truth)
+            line |= {metric.column: float(value) for metric, value in values}
+        yield line
 
 
 def _outputs(

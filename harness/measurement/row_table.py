@@ -4,7 +4,7 @@ Outputs are compared by sums over pixels (of squared differences, of the SSIM's 
 the images of a volume share one figure. Each sum is named after the column that it becomes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,15 +30,14 @@ def suite_metrics(suite: Suite) -> list[Metric]:
     return [metric_called(name) for name in dict.fromkeys((_ALWAYS, *suite.metrics))]
 
 
-def case_values(suite: Suite, outputs: Tensor, truth: Tensor) -> dict[str, float]:
-    """The suite's metrics, by column, of a case's outputs (N, C, H, W) in the truth's units."""
-    values = {}
-    for metric in suite_metrics(suite):
+def case_values(
+    suite: Suite, metrics: Iterable[Metric], outputs: Tensor, truth: Tensor
+) -> Iterator[tuple[Metric, Tensor]]:
+    """Each metric of a case's outputs (N, C, *S) against the truth, in whose units they are."""
+    for metric in metrics:
         r = data_range(suite.data_range.get(metric.name, "max"), truth)
         prepared = metric.prepare(truth, r.expand(len(truth)))
-        totals = metric.partials(prepared, outputs, None).sum(dim=0)
-        values[metric.column] = float(metric.value(totals, r))
-    return values
+        yield metric, metric.value(metric.partials(prepared, outputs, None).sum(dim=0), r)
 
 
 def row_columns(

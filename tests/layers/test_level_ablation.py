@@ -105,6 +105,18 @@ def test_quality_is_the_suite_s_as_evaluate_measures_it(image):
         assert levels.loc[1, column] == pytest.approx(measured, rel=1e-9, abs=1e-8)
 
 
+def test_labels_are_compared_as_labels(image):
+    wide = nn.Sequential(Pyramid(UPSAMPLINGS["a layer"]), nn.Conv2d(1, 3, 1))
+    model = eb.adapt(wide, "out.labels=argmax")
+    with torch.no_grad():
+        truth = wide(image).argmax(dim=1, keepdim=True)
+    suite = eb.ImageCases(image, targets=truth, metrics=("agreement", "iou"))
+    levels = ablate(model, suite)
+    assert levels.loc[1, "agreement"] == levels.loc[1, "iou"] == 1
+    assert levels.loc[2, "agreement"] < 1
+    assert "psnr" not in levels
+
+
 def test_channels_with_one_value_in_all_images_are_dead(image):
     class Half(nn.Module):
         def __init__(self):
@@ -150,7 +162,7 @@ def test_layers_of_torchscript_cannot_be_seen(image):
 
 def test_an_output_that_the_truth_does_not_fit_is_named(image):
     wide = nn.Sequential(Pyramid(UPSAMPLINGS["a layer"]), nn.Conv2d(1, 2, 1))
-    with pytest.raises(ModelError, match=r"returned \(1, 2, 16, 16\) .* is \(1, 1, 16, 16\)"):
+    with pytest.raises(ModelError, match=r"output is \(1, 2, 16, 16\), .* truth \(1, 1, 16, 16\)"):
         ablate(wide, eb.ImageCases(image, targets=image))
 
 
