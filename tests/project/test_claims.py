@@ -131,6 +131,15 @@ def test_embedded_networks_are_trained_on_as_many_slices_as_is_said():
     assert "trained on twenty MRI slices of one patient, or sixteen CT slices of one" in text
 
 
+def test_the_packaged_baseline_does_without_its_deep_levels_as_is_said():
+    assert "without all that comes up from strides 8 and 16" in DOCS["paper"].replace("\n", " ")
+    model = eb.load_model("unet-baseline,width=0.125,weights=mri-sample")
+    levels = eb.ablate_levels(model, "mri-sample", limit=4).set_index("stride")
+    assert levels.loc[[8, 16], "psnr"].tolist() == pytest.approx(
+        [levels.loc[1, "psnr"]] * 2, abs=0.01
+    )
+
+
 def test_noise_has_the_deviation_that_is_documented():
     suite = eb.load_suite("noise,n=1,size=256")
     assert "white Gaussian noise of standard deviation 1000" in DOCS["data"]
