@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from equibench.reports.findings.leaderboard import leaderboard
+from equibench.reports.findings.leaderboard import leaderboard, network_names
 from equibench.reports.findings.published_results import CITATION
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.page.chart_data import embedded, payload
@@ -22,7 +22,7 @@ from equibench.reports.page.provenance import command, facts
 from equibench.reports.page.summary_sheet import sheet
 from equibench.reports.page.worst_cases import Gallery, worst_cases
 from equibench.reports.paper.side_by_side import paper_tables
-from equibench.reports.tables.notes import unrepeatable
+from equibench.reports.tables.notes import notes_of, unrepeatable
 from equibench.reports.tables.values import number
 
 __all__ = ["render", "write_page"]
@@ -79,17 +79,24 @@ def _template(name: str) -> str:
 
 def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[str, Any]:
     pictures = [asdict(picture) for gallery in galleries for picture in gallery.pictures]
+    scope = _scope(runs)
     script = "(() => {\n" + "\n".join(map(_template, _SCRIPTS)) + "})();\n"
     return {
         "runs": list(runs),
         "several": len(runs) > 1,
         "cards": cards(runs),
         "sentences": sentences(runs),
-        "scope": _scope(runs),
+        "scope": scope,
+        "title": (
+            "How robust is this network to shifts?"
+            if scope["models"] == 1
+            else "Which network is most robust to shifts?"
+        ),
         "intervals": _intervals(runs),
         "board": leaderboard(runs),
         "sheet": sheet(runs),
         "covering": any(data.covering for data in runs.values()),
+        "notes": [note for run, data in runs.items() for note in _notes(run, data, runs)],
         "notices": [notice for run, data in runs.items() for notice in _notices(run, data, runs)],
         "paper": paper_tables(runs),
         "citation": CITATION,
@@ -121,6 +128,15 @@ def _intervals(runs: Mapping[str, RunData]) -> bool:
     """Whether any mean has one."""
     bounds = (data.summary.get("eq_nmse_ci_low") for data in runs.values())
     return any(low is not None and low.notna().any() for low in bounds)
+
+
+def _notes(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
+    """What stands under tables, but for what the page begins with."""
+    if data.summary.empty:
+        return []
+    who = f"{run}: " if len(runs) > 1 else ""
+    named = data.summary["model"].map(network_names(data))
+    return [who + note for note in notes_of(data.summary.assign(model=named, repeatability=""), {})]
 
 
 def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:

@@ -68,6 +68,19 @@ def test_the_legend_names_intervals_where_there_are_any(make, cases, named):
     assert ("95 % interval of the mean" in legend.partition("</p>")[0]) == named
 
 
+def test_padding_is_told_beside_the_numbers(make):
+    part = rows("m", "noise", constant(0.1)).assign(padded=True)
+    text = render({"run": RunData.read(make([part]))})
+    assert "padded and cropped back, which changes equivariance: m</p>" in text
+
+
+def test_one_network_alone_is_not_compared_with_others(make):
+    alone = render({"run": RunData.read(make([rows("m", "noise", constant(0.1))]))})
+    assert "<h1>How robust is this network to shifts?</h1>" in alone
+    assert "Most robust" not in alone
+    assert "All alike" not in alone
+
+
 def test_hostile_names_are_text(hostile):
     page = render({"run": RunData.read(hostile)})
     assert page.count("<script") == page.count("</script>") == 2
@@ -238,6 +251,22 @@ def test_a_click_sorts_and_a_second_one_turns_round(visit, two_suites):
     assert column.count() == 1
     values = page.locator("#sheet tbody tr td:nth-child(5)").all_inner_texts()
     assert values == ["2.0e-02", "8.0e-03", "0", "NaN"]
+
+
+def test_the_section_in_view_is_marked_in_the_navigation(visit, two_suites):
+    page = visit([two_suites])
+    current = page.locator("nav a[aria-current]")
+    assert current.all_inner_texts() == ["Overview"]
+    page.evaluate("document.getElementById('quality').scrollIntoView()")
+    page.locator("nav a[aria-current][href='#quality']").wait_for()
+    assert current.all_inner_texts() == ["Quality"]
+
+
+@pytest.mark.parametrize("width", [1400, 800, 390])
+def test_the_navigation_is_not_cut(visit, two_suites, width):
+    page = visit([two_suites], width)
+    links = page.locator("nav a").all()
+    assert all(link.bounding_box()["x"] + link.bounding_box()["width"] <= width for link in links)
 
 
 def test_filters_leave_what_matches(visit, two_suites):

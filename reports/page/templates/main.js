@@ -53,6 +53,22 @@ function toolbar() {
   tools.hidden = false;
 }
 
+// Marks the section that is read, the last one whose top has passed the upper third of the window.
+function sections() {
+  const links = [...document.querySelectorAll(".bar nav a")];
+  const mark = () => {
+    const passed = links.filter(
+      (link) => byId(link.hash.slice(1)).getBoundingClientRect().top < innerHeight / 3);
+    for (const link of links) {
+      if (link === passed.at(-1)) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  };
+  addEventListener("scroll", mark, { passive: true });
+  addEventListener("resize", mark);
+  mark();
+}
+
 tables();
 dots();
 shifts();
@@ -61,6 +77,7 @@ scatters();
 gallery();
 onChange(() => Chart.redraw());
 toolbar();
+sections();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   forgetInks();
   Chart.redraw();
