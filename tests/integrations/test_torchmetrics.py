@@ -6,36 +6,13 @@ from copy import deepcopy
 import matplotlib.pyplot as plt
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
+from gloo_ranks import SHIFTS, Network, metric, on_a_rank
 from torchmetrics import MetricCollection
 
 import equibench as eb
 from equibench.integrations.torchmetrics import ShiftConsistency
 from equibench.statistics.averages import mean
-
-SHIFTS = "random:n=3,max=8"
-
-
-class Network(torch.nn.Module):
-    """Zero-padded, with dropout that is off only in ``eval()``."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.layers = torch.nn.Sequential(
-            torch.nn.Conv2d(1, 2, 3, padding=1, stride=2), torch.nn.BatchNorm2d(2),
-            torch.nn.Dropout(0.5), torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(2, 1, 1),
-        )  # fmt: skip
-        self.calls = 0
-
-    def forward(self, images):
-        self.calls += 1
-        return self.layers(images)
-
-
-def metric(name="nmse", statistic="mean", **options):
-    return ShiftConsistency(name, statistic, shifts=SHIFTS, precision="fp64", **options)
 
 
 @pytest.fixture(scope="module")
@@ -172,29 +149,11 @@ def test_what_cannot_be_read_is_refused_when_the_metric_is_made(arguments, messa
         ShiftConsistency(**arguments)
 
 
-def on_a_rank(rank, world, file, images, queue):
-    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=world)
-    torch.set_num_threads(1)
-    for count in (5, 1):  # the second rank has one image fewer, or none at all
-        metric_ = metric()
-        for image in images[:count][rank::world]:
-            metric_.update(Network(), image[None])
-        queue.put((count, rank, metric_.compute().item(), len(metric_.values)))
-    dist.barrier()
-    dist.destroy_process_group()
-
-
 @pytest.mark.slow
 def test_processes_come_to_the_same_number_as_one(images, rows, tmp_path):
-    context = mp.get_context("spawn")
-    queue = context.Queue()
-    arguments = (2, tmp_path / "rendezvous", images, queue)
-    workers = [context.Process(target=on_a_rank, args=(rank, *arguments)) for rank in range(2)]
-    for worker in workers:
-        worker.start()
-    found = sorted(queue.get(timeout=120) for _ in range(4))
-    for worker in workers:
-        worker.join()
+    queue = mp.get_context("spawn").Queue()
+    mp.spawn(on_a_rank, (2, tmp_path / "rendezvous", images, queue), nprocs=2)
+    found = sorted(queue.get() for _ in range(4))
     first = expected(rows[rows["case"] == "00000"], "eq_nmse", "mean")
     every = expected(rows, "eq_nmse", "mean")
     # each rank has its own values back afterwards

@@ -22,7 +22,7 @@ USAGE = {
     "unknown argument": (
         ("run", "-m", "unet-aps,wdith=1", *NOISE),
         "model 'unet-aps': got an unexpected keyword argument 'wdith'; it takes width, "
-        "in_channels, out_channels",
+        "in_channels, out_channels, levels, dims",
     ),
     "no such weights": (
         ("run", "-m", "unet-aps,weights=no.pt", *NOISE),
@@ -122,7 +122,7 @@ def test_a_user_s_mistake_is_one_line_and_exit_status_2(mistake, cli, tmp_path):
             "bench.toml: there is no field 'modles'; did you mean models? There are: models, "
             "suites, also, shifts, transforms, device, precision, batch, limit, metrics, frame, "
             "seed, exhaustive, spots, seed_forward, optimize, engine, scheduler, workers, shard, "
-            "data, trust_pickle, isolate",
+            "data, track, keep_outputs, trust_pickle, isolate",
         ),
         ('models = ["a"]', 'bench.toml: suites is missing; write suites = ["…"]'),
         (
