@@ -11,9 +11,11 @@ from equibench.errors import UsageError
 
 __all__ = [
     "Data",
+    "Device",
     "Format",
     "Isolate",
     "Out",
+    "Precision",
     "Run",
     "Shown",
     "TrustPickle",
@@ -32,6 +34,8 @@ Data = Annotated[
     list[str] | None,
     typer.Option("--data", help="Where a suite's data are; repeatable.", metavar="SUITE=DIR"),
 ]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+Precision = Annotated[str, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")]
 TrustPickle = Annotated[
     bool, typer.Option("--trust-pickle", help="Read model files that can run code of their own.")
 ]

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tqdm import tqdm
 
-from equibench.commands.common_options import Data, Isolate, TrustPickle, suite_of
+from equibench.commands.common_options import (
+    Data,
+    Device,
+    Isolate,
+    Precision,
+    TrustPickle,
+    suite_of,
+)
 from equibench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,8 +42,8 @@ def probe(
     shifts: Annotated[
         str, typer.Option(help="For --layers; a handful, as for run.")
     ] = "random:n=4,max=16",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = "fp32",
+    device: Device = "auto",
+    precision: Precision = "fp32",
     seed: Annotated[int, typer.Option(help="Of the noise and of untrained networks.")] = 0,
     data: Data = None,
     trust_pickle: TrustPickle = False,
@@ -65,6 +72,8 @@ def probe(
     from equibench.registry.specs import Spec
     from equibench.reports.diagnosis.probe import error_map, layers_text, probe_text
 
+    if layers + levels + (sizes is not None) > 1:
+        raise UsageError("--layers, --levels and --sizes answer one question each: name one")
     options = {"device": device, "precision": precision, "seed": seed, "shifts": shifts}
     conditions = checked(Conditions, options, "probe")
     images = suite_of(suite, data)
@@ -144,8 +153,8 @@ def halo(
     suite: Annotated[
         str, typer.Option("-s", "--suite", metavar="SUITE", help="Whose images are cut into tiles.")
     ] = "photo-sample",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = "fp32",
+    device: Device = "auto",
+    precision: Precision = "fp32",
     seed: Annotated[int, typer.Option(help="Of untrained networks.")] = 0,
     data: Data = None,
     trust_pickle: TrustPickle = False,

@@ -9,6 +9,7 @@ import typer
 
 from equibench.commands.common_options import (
     Data,
+    Device,
     Isolate,
     Out,
     TrustPickle,
@@ -26,7 +27,7 @@ __all__ = ["quickstart", "run"]
 
 def quickstart(
     out: Out = Path("equibench-runs/quickstart"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Measure the paper's nine U-Net variants on the embedded MRI, CT and photo suites.
 

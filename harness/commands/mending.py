@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from equibench.commands.common_options import Data, TrustPickle, suite_of
+from equibench.commands.common_options import Data, Device, Precision, TrustPickle, suite_of
 from equibench.errors import UsageError
 
 __all__ = ["mend"]
@@ -23,8 +23,8 @@ def mend(
     ] = None,
     shifts: Annotated[str, typer.Option(help="As for run.")] = "random:n=10,max=16",
     limit: Annotated[int | None, typer.Option(help="Only the first so many cases.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = "fp32",
+    device: Device = "auto",
+    precision: Precision = "fp32",
     seed: Annotated[int, typer.Option(help="Of shifts and of untrained networks.")] = 0,
     data: Data = None,
     trust_pickle: TrustPickle = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from equibench.commands.common_options import Data, interrupted, roots
+from equibench.commands.common_options import Data, Device, interrupted, roots
 from equibench.errors import UsageError
 
 __all__ = ["train"]
@@ -61,7 +61,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order, crops and shifts.")] = 0,
     half: Annotated[bool, typer.Option("--half", help="Store the weights as float16.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    device: Device = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
     strategy: Annotated[str, typer.Option(help="Lightning's, for several: ddp, fsdp …")] = "auto",
     precision: Annotated[str, typer.Option(help="32-true, 16-mixed or bf16-mixed.")] = "32-true",

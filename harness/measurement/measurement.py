@@ -29,7 +29,7 @@ from equibench.measurement.settings import Settings
 from equibench.measurement.shifted_passes import filled
 from equibench.metrics.metric import Metric
 
-__all__ = ["Forward", "Measured", "Measurement"]
+__all__ = ["Forward", "Measured", "Measurement", "RefusedError"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Measured:
         return cls(pd.concat(rows, ignore_index=True), broken, sizes, outputs)
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """A model cannot take a batch with images of some cases."""
 
     def __init__(self, error: ModelError, cases: Sequence[str]) -> None:
@@ -118,7 +118,7 @@ class Measurement:
             try:
                 for sums in self.lanes.in_order(self._tasks(cases, broken)):
                     self.sums += sums
-            except _RefusedError as refused:
+            except RefusedError as refused:
                 broken |= self._refused(cases, broken, refused)
                 if all(isinstance(broken.get(name), ModelError) for name in cases):
                     raise broken[cases[0]] from refused
@@ -139,7 +139,7 @@ class Measurement:
         self.outputs: list[KeptOutput] = []
 
     def _refused(
-        self, cases: Sequence[str], broken: Mapping[str, EquibenchError], first: "_RefusedError"
+        self, cases: Sequence[str], broken: Mapping[str, EquibenchError], first: "RefusedError"
     ) -> dict[str, EquibenchError]:
         """Which cases a model refuses, each by itself; if none, all that were refused together."""
         self.begin()
@@ -202,7 +202,7 @@ class Measurement:
                 slot.case.fail(error)
             if isinstance(error, ModelError):
                 told = self._refused_size(error, slots)
-                raise _RefusedError(told, [slot.case.name for slot in slots]) from error
+                raise RefusedError(told, [slot.case.name for slot in slots]) from error
             raise
         return self._compare(batch, [slot for slot in slots if slot.item.draw is not None])
 
@@ -252,5 +252,5 @@ class Measurement:
             try:
                 slot.case.closed.result()
             except ModelError as error:
-                raise _RefusedError(error, [slot.case.name]) from error
+                raise RefusedError(error, [slot.case.name]) from error
         return self.references.sums(batch, slots)

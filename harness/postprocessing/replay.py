@@ -11,7 +11,7 @@ from equibench.inference.parallel_copies import Lanes
 from equibench.measurement.batch_outputs import BatchOutputs, Slot
 from equibench.measurement.batching import Item, Loader, OpenCase
 from equibench.measurement.kept_outputs import UNSHIFTED, KeptOutput
-from equibench.measurement.measurement import Forward, Measurement, _RefusedError
+from equibench.measurement.measurement import Forward, Measurement, RefusedError
 from equibench.measurement.row_table import suite_metrics
 from equibench.measurement.settings import Settings
 
@@ -66,7 +66,7 @@ class Replay(Measurement):
             self._kept = {key: each for key, each in self._kept.items() if key[0] != name}
 
     def _refused(
-        self, cases: Sequence[str], broken: Mapping[str, EquibenchError], first: _RefusedError
+        self, cases: Sequence[str], broken: Mapping[str, EquibenchError], first: RefusedError
     ) -> dict[str, EquibenchError]:
         """The cases that outputs are of; there is no network to try others with."""
         return dict.fromkeys(first.cases, first.error)

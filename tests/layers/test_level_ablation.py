@@ -177,3 +177,10 @@ def test_the_command_shows_a_line_for_every_level(cli):
     assert [line.split("  ")[0] for line in lines] == [
         "nothing", *(f"stride {s} and deeper" for s in (2, 4, 8, 16)),
     ]  # fmt: skip
+
+
+def test_two_questions_at_once_are_refused_in_one_line(cli):
+    status, _, err = cli("probe", "unet-aps,width=0.05", "--levels", "--layers")
+    assert (status, err) == (
+        2, "equibench: --layers, --levels and --sizes answer one question each: name one\n",
+    )  # fmt: skip
