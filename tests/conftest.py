@@ -1,7 +1,7 @@
 """Fixtures that several test files share, and the machine that they all see.
 
-Tests measure on one core of the CPU, whatever the machine has: what is claimed of GPUs and of
-several cores names them. ``EQUIBENCH_DEVICE=cuda`` and ``OMP_NUM_THREADS=8`` run all of them
+Tests measure on one core of the CPU, whatever the machine has, and write as on a person's, CI or
+not: what is claimed of GPUs, of several cores and of colours names them. ``EQUIBENCH_DEVICE=cuda`` and ``OMP_NUM_THREADS=8`` run all of them
 elsewhere.
 """
 
@@ -16,6 +16,9 @@ from report_runs import hostile, make, two_suites
 
 __all__ = ["hostile", "make", "two_suites"]  # fixtures
 
+# what other programs look for to write otherwise: pytest says more on CI, Typer is coloured there
+for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS", "NO_COLOR"):
+    os.environ.pop(name, None)
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("EQUIBENCH_DEVICE", "cpu")
 if "OMP_NUM_THREADS" not in os.environ:
