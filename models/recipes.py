@@ -68,10 +68,10 @@ PRESETS = {
         epochs=16, batch=4, learning_rate=5e-3, lr_step=3, lr_factor=0.5, crop=128, crops=16,
         freeze_norm=2,
     ),
-    # whole images of many contrasts: on crops of one brain's, networks learn to do without their
-    # deep levels. No motion but a network's own: it would be a shift augmentation
+    # whole images of many contrasts, four at a time: on crops of one brain's, or from batches of
+    # two, networks learn to do without their deep levels. No motion: it would augment with shifts
     "sample-mri": Recipe(
-        epochs=20, batch=2, learning_rate=2e-3, schedule="cosine", warmup=100, drawn=200,
+        epochs=20, batch=4, learning_rate=2e-3, schedule="cosine", warmup=100, drawn=200,
     ),
     # the patient whose slices are validated on has more noise than the other
     "sample-ct": Recipe(
