@@ -20,7 +20,7 @@ _WATER, _AIR = 20.0, 0.02
 
 Image = NDArray[np.float64]
 Ellipse = tuple[tuple[float, float], tuple[float, float], float]
-"""Centre and half axes (y, x), in halves of the image's side, and the angle in radians."""
+"""Centre and half axes (y, x), and the angle in radians."""
 
 
 def attenuation(density: NDArray[Any]) -> NDArray[Any]:
@@ -34,40 +34,54 @@ def hounsfield(attenuation: NDArray[Any]) -> NDArray[Any]:
 
 
 def phantom(seed: object, size: int) -> Image:
-    """A chest (size, size) as attenuations in 0 … 1, its front to the right as LoDoPaB's."""
+    """A chest (size, size) as attenuations in 0 … 1, its front to the right as LoDoPaB's.
+
+    It is larger than the image more often than not, as in LoDoPaB.
+    """
     random = generator("chest", seed)
+    seen = _Square(size, random.uniform(1.0, 1.9), tuple(random.normal(0, 0.15, 2)))
     density = np.full((size, size), -1000.0)
     height, width = random.uniform(0.5, 0.68), random.uniform(0.72, 0.92)
-    body = _mask(size, ((0, 0), (height, width), 0))
+    body = seen.mask(((0, 0), (height, width), 0))
     wall = random.uniform(0.86, 0.94)
-    muscle = _mask(size, ((0, 0), (height * wall, width * wall), 0))
+    muscle = seen.mask(((0, 0), (height * wall, width * wall), 0))
     density = _filled(density, body, random.uniform(-120, -70))
     density = _filled(density, muscle, random.uniform(20, 80))
     air = np.zeros_like(body)
     for side in (-1, 1):
         center = (random.normal(0, 0.03), side * width * random.uniform(0.42, 0.5))
-        axes = (height * random.uniform(0.55, 0.75), width * random.uniform(0.25, 0.36))
-        lung = _mask(size, (center, axes, random.normal(0, 0.2)))
+        axes = (height * random.uniform(0.3, 0.75), width * random.uniform(0.2, 0.36))
+        lung = seen.mask((center, axes, random.normal(0, 0.2)))
         density = _filled(density, lung, random.uniform(-880, -700))
         air = np.maximum(air, lung)
     for vessel in _scattered(random, int(random.integers(40, 120)), 0.004, 0.025, width):
-        density = _filled(density, _mask(size, vessel) * air, random.uniform(-400, 150))
+        density = _filled(density, seen.mask(vessel) * air, random.uniform(-400, 150))
     for organ in _scattered(random, int(random.integers(4, 14)), 0.03, 0.2, width * 0.6):
-        density = _filled(density, _mask(size, organ) * muscle, random.uniform(-150, 180))
+        density = _filled(density, seen.mask(organ) * muscle, random.uniform(-150, 180))
     density = density + muscle * _texture(random, size)
-    for bone, inside in _bones(random, height, width):
-        density = _filled(density, _mask(size, bone) * body, random.uniform(250, 900))
-        density = _filled(density, _mask(size, inside) * body, random.uniform(80, 300))
+    for bone, marrow in _bones(random, height, width):
+        density = _filled(density, seen.mask(bone) * body, random.uniform(250, 900))
+        density = _filled(density, seen.mask(marrow) * body, random.uniform(80, 300))
     return np.rot90(attenuation(density), -1).copy()
 
 
-def _mask(size: int, ellipse: Ellipse) -> Image:
-    """1 within an ellipse, 0 outside, with an edge of about a pixel."""
-    (cy, cx), (ry, rx), angle = ellipse
-    y, x = np.meshgrid(*(np.linspace(-1, 1, size),) * 2, indexing="ij")
-    c, s = np.cos(angle), np.sin(angle)
-    u, v = ((y - cy) * c + (x - cx) * s) / ry, ((x - cx) * c - (y - cy) * s) / rx
-    return np.asarray(np.clip((1 - np.hypot(u, v)) * min(ry, rx) * size / 2 + 0.5, 0, 1))
+class _Square:
+    """What is seen of a chest: a square about ``center``, ``zoom`` times as large as it could be.
+
+    Lengths are in halves of the square's side at zoom 1.
+    """
+
+    def __init__(self, size: int, zoom: float, center: tuple[float, float]) -> None:
+        side = np.linspace(-1, 1, size) / zoom
+        self.y, self.x = np.meshgrid(side + center[0], side + center[1], indexing="ij")
+        self.pixels = size / 2 * zoom
+
+    def mask(self, ellipse: Ellipse) -> Image:
+        """1 within an ellipse, 0 outside, with an edge of about a pixel."""
+        (cy, cx), (ry, rx), angle = ellipse
+        y, x, c, s = self.y - cy, self.x - cx, np.cos(angle), np.sin(angle)
+        distance = np.hypot((y * c + x * s) / ry, (x * c - y * s) / rx)
+        return np.asarray(np.clip((1 - distance) * min(ry, rx) * self.pixels + 0.5, 0, 1))
 
 
 def _filled(density: Image, mask: Image, value: float) -> Image:
