@@ -1,8 +1,8 @@
 """Fixtures that several test files share, and the machine that they all see.
 
 Tests measure on one core of the CPU, whatever the machine has, and write as on a person's, CI or
-not: what is claimed of GPUs, of several cores and of colours names them. ``EQUIBENCH_DEVICE=cuda`` and ``OMP_NUM_THREADS=8`` run all of them
-elsewhere.
+not: what is claimed of GPUs, of several cores and of colours names them. ``EQUIBENCH_DEVICE=cuda``
+and ``OMP_NUM_THREADS=8`` run all of them elsewhere.
 """
 
 import os
@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from report_pages import browser, visit
 from report_runs import hostile, make, two_suites
 
-__all__ = ["hostile", "make", "two_suites"]  # fixtures
+__all__ = ["browser", "hostile", "make", "two_suites", "visit"]  # fixtures
 
 # what other programs look for to write otherwise: pytest says more on CI, Typer is coloured there
 for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS", "NO_COLOR"):

@@ -4,15 +4,14 @@ import base64
 import hashlib
 import json
 import re
-import shutil
-from time import monotonic
 
 import pytest
+from report_pages import drawn, models
 from report_runs import HOSTILE, constant, described, rising, rows
 
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.page.chart_data import embedded
-from equibench.reports.page.page import render, write_page
+from equibench.reports.page.page import render
 from equibench.reports.page.worst_cases import worst_cases
 from equibench.reports.registered import figures, html, tables
 from equibench.runs.run_folder import RunFolder
@@ -161,64 +160,6 @@ def test_the_worst_case_of_a_model_is_shown_again(cli, tmp_path):
 
 
 # ---- in a browser
-
-PATIENCE = 120_000
-"""Milliseconds until something that never comes fails a test."""
-PAINTED = """canvas => canvas.width > 0 && canvas.getContext('2d')
-    .getImageData(0, 0, canvas.width, canvas.height).data.some(v => v > 0)"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium, the system's; it is told to reach nothing."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if not found:
-        pytest.skip("no chromium here: apt-get install chromium")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def visit(browser, tmp_path):
-    """Open a page of runs; errors in its console fail the test."""
-    errors, contexts = [], []
-
-    def visit(runs, width=1400, **options):
-        data = {run.path.name: RunData.read(run) for run in runs}
-        file = write_page(data, tmp_path / "out", image_seconds=0)
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        context.set_default_timeout(PATIENCE)
-        context.set_offline(True)
-        page = context.new_page()
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(file.as_uri())
-        contexts.append(context)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert errors == []
-
-
-def drawn(canvas):
-    """A chart, once it is there: charts are painted when they come into view."""
-    canvas.scroll_into_view_if_needed()
-    until = monotonic() + PATIENCE / 1000
-    while not canvas.evaluate(PAINTED):
-        assert monotonic() < until, canvas.get_attribute("aria-label")
-        canvas.evaluate("() => new Promise(requestAnimationFrame)")
-    return canvas
-
-
-def models(page, table="#sheet"):
-    return page.locator(f"{table} tbody tr:visible th").all_inner_texts()
 
 
 @pytest.mark.parametrize("width", [1400, 390])

@@ -82,4 +82,13 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   forgetInks();
   Chart.redraw();
 });
-addEventListener("beforeprint", () => Chart.all.forEach((chart) => chart.draw()));
+// paper is white, whatever the theme
+function printing(now) {
+  document.documentElement.toggleAttribute("data-printing", now);
+  forgetInks();
+  Chart.redraw();
+  Chart.drawAll();
+}
+addEventListener("beforeprint", () => printing(true));
+addEventListener("afterprint", () => printing(false));
+matchMedia("print").addEventListener("change", ({ matches }) => printing(matches));
