@@ -1,8 +1,8 @@
 """Fixtures that several test files share, and the machine that they all see.
 
 Tests measure on one core of the CPU, whatever the machine has, and write as on a person's, CI or
-not: what is claimed of GPUs, of several cores and of colours names them. ``EQUIBENCH_DEVICE=cuda`` and ``OMP_NUM_THREADS=8`` run all of them
-elsewhere.
+not: what is claimed of GPUs, of several cores and of colours names them. ``EQUIBENCH_DEVICE=cuda``
+and ``OMP_NUM_THREADS=8`` run all of them elsewhere.
 """
 
 import os

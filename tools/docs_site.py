@@ -52,10 +52,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let wide tables scroll on narrow screens."""
-    return html.replace("<table>", '<div class="wide"><table>').replace(
-        "</table>", "</table></div>"
-    )
+    """Let wide tables scroll on narrow screens, and show bound methods as they are called."""
+    html = re.sub(r'\n *<span class="bp">self</span><span class="p">,</span>', "", html)
+    html = html.replace("<table>", '<div class="wide"><table>')
+    return html.replace("</table>", "</table></div>")
 
 
 def _linked(page: Path) -> Iterator[Path]:
