@@ -38,6 +38,7 @@ def image_views(plain: Tensor, aligned: Tensor) -> dict[str, Any]:
         "output": first,
         "shifted": encoded(shifted, low, high) if visible or np.isnan(shifted).any() else first,
         "difference": encoded(difference, 0.0, top) if visible else "",
+        "range": (low, high),
         "largest": top,
     }
 

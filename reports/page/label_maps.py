@@ -40,6 +40,7 @@ def label_views(plain: Tensor, aligned: Tensor) -> dict[str, Any]:
         "output": first,
         "shifted": _encoded(colours[moved]) if changed.any() else first,
         "difference": _encoded(marked) if changed.any() else "",
+        "range": (),
         "largest": float(changed.mean()),
     }
 

@@ -1,7 +1,7 @@
 """Where each model errs most: its images, made again from what the manifest says of the run."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -43,9 +43,11 @@ class Picture:
         input, output, shifted: x, G(x) and the aligned T⁻¹ G(T x), as data URIs; x as it passes for
             the reference, a window of it, say.
         difference: the magnitude of the last two's difference; empty where it is zero.
+        range: of the output, in its units: what is black and what is white; empty of labels.
         largest: of the difference, in units of the output, but for one pixel in a thousand; of
             labels the share of pixels that change.
         numbers: of the row, by column.
+        exact: the model errs nowhere beyond rounding.
         labels: the outputs are label maps, and the difference is one with changed pixels in red.
         line: they are drawings of signals.
     """
@@ -62,8 +64,10 @@ class Picture:
     output: str
     shifted: str
     difference: str
+    range: tuple[float, ...]
     largest: float
     numbers: dict[str, float]
+    exact: bool = False
     labels: bool = False
     line: bool = False
 
@@ -86,12 +90,12 @@ def worst_cases(run: str, data: RunData, seconds: float) -> Gallery:
     failed: dict[str, None] = {}
     started, rerun, left, used = monotonic(), Rerun(data.manifest), 0, 0
     inputs: set[str] = set()
-    for subset, row in _rows(data):
+    for subset, row, exact in _rows(data):
         if monotonic() - started > seconds or used > _BYTES:
             left += 1
             continue
         try:
-            picture = _picture(run, subset, row, rerun)
+            picture = replace(_picture(run, subset, row, rerun), exact=exact)
         except EquibenchError as error:
             failed[str(error)] = None
             continue
@@ -109,8 +113,8 @@ def worst_cases(run: str, data: RunData, seconds: float) -> Gallery:
     return Gallery(pictures, notes)
 
 
-def _rows(data: RunData) -> Iterator[tuple[str, "pd.Series[Any]"]]:
-    """The row that is shown of each suite (and group) and model, with the part's name."""
+def _rows(data: RunData) -> Iterator[tuple[str, "pd.Series[Any]", bool]]:
+    """The part's name, the row that is shown of a model, and whether the model is exact there."""
     rows = data.shifted
     if rows.empty:
         return
@@ -127,7 +131,7 @@ def _rows(data: RunData) -> Iterator[tuple[str, "pd.Series[Any]"]]:
             if row["model"] in exact:
                 same = part[(part["model"] == row["model"]) & _alike(part, least)]
                 row = same.iloc[0] if len(same) else row
-            yield subset_name(str(suite), str(group)), row
+            yield subset_name(str(suite), str(group)), row, row["model"] in exact
 
 
 def _alike(rows: pd.DataFrame, row: "pd.Series[Any]") -> "pd.Series[bool]":

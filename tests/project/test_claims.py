@@ -229,3 +229,18 @@ def test_the_channels_that_are_called_dead_are_zero_on_every_slice():
 def test_the_network_without_deep_levels_has_no_error_in_the_published_run():
     summary = pd.read_csv(PUBLISHED / "width-0.125/summary.csv", index_col="model")
     assert summary.loc["unet-lpf-5-ct", "eq_nmse_worst"] == 0
+
+
+def test_padding_breaks_borders_alone_and_a_multiple_breaks_more(capsys):
+    found = {}
+    for code in re.findall(r"```python\n(.*?)```", DOCS["padding"], re.DOTALL):
+        names = {}
+        exec(code, names)
+        found |= names["found"]
+    capsys.readouterr()
+    rounding = {key for key, value in found.items() if value < 1e-10}
+    inside = {
+        (padding, "crop:margin=2") for padding in ("zeros", "reflect", "replicate", "circular")
+    }
+    assert rounding == {("circular", "circular:random:n=10,max=16"), 64} | inside
+    assert min(value for key, value in found.items() if key not in rounding) > 1e-3

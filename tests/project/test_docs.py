@@ -33,6 +33,18 @@ def snippets(language):
             yield pytest.param(code, id=f"{page.stem}-{i}")
 
 
+def shown(code):
+    """What a page says that a snippet prints: the block right below."""
+    below = re.escape(code) + r"```\n\n```text\n(.*?)```"
+    texts = (page.read_text(encoding="utf-8") for page in PAGES)
+    return [
+        line
+        for text in texts
+        for block in re.findall(below, text, re.DOTALL)
+        for line in block.splitlines()
+    ]
+
+
 def commands(group, prefix):
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
@@ -117,6 +129,7 @@ def test_shell_snippets_run(code, files, cli):
         path = {**os.environ, "PYTHONPATH": str(files)}
         command = [sys.executable, "export.py"]
         subprocess.run(command, cwd=files, env=path, check=True, capture_output=True)
+    printed = []
     for line in filter(None, code.splitlines()):
         if "tox" in line:
             ini = (ROOT / "tox.ini").read_text(encoding="utf-8")
@@ -124,8 +137,11 @@ def test_shell_snippets_run(code, files, cli):
             continue
         program, *arguments = shlex.split(line)
         assert program == "equibench"
-        status, _, said = cli(*arguments)
+        status, out, said = cli(*arguments)
         assert status == 0, said
+        printed += out.splitlines()
+    for line in shown(code):
+        assert line in printed
 
 
 def anchors(page):

@@ -5,7 +5,7 @@ const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
 class Chart {
   // layout(context, width) returns { height, paint }, and paint() its marks:
-  // { x, y, w, h } or { x, y, r }, each with its lines of text
+  // { x, y, w, h } or { x, y, r }, each with its lines of text; or why there is nothing to draw
   constructor(host, label, layout) {
     this.canvas = element("canvas", { tabindex: 0, role: "img", "aria-label": label });
     this.layout = layout;
@@ -18,8 +18,9 @@ class Chart {
       this.canvas.addEventListener(name, () => this.leave());
     this.canvas.addEventListener("keydown", (event) => this.key(event));
     Chart.all.push(this);
+    this.words = element("p", { class: "muted", hidden: true });
+    host.append(this.words);
     Chart.sizes.observe(host);
-    Chart.sight.observe(this.canvas);
     this.measure();
   }
 
@@ -32,14 +33,25 @@ class Chart {
     if (!width) return;
     const context = this.canvas.getContext("2d");
     context.font = FONT;
-    const { height, paint } = this.layout(context, width);
-    Object.assign(this, { width, height, paint, dirty: true });
-    this.canvas.style.height = `${height}px`;
-    if (this.seen) this.draw();
+    const found = this.layout(context, width), nothing = typeof found === "string";
+    this.canvas.hidden = nothing;
+    this.words.hidden = !nothing;
+    this.words.textContent = nothing ? found : "";
+    if (nothing) Object.assign(this, { width, paint: () => [], height: 0, marks: [] });
+    else Object.assign(this, { width, ...found });
+    this.canvas.style.height = `${this.height}px`;
+    if (this.inView()) this.draw();
+    else Chart.postpone(this);
+  }
+
+  inView() {
+    const { top, bottom } = this.canvas.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
   }
 
   draw() {
-    if (!this.width) return;
+    Chart.postponed.delete(this);
+    if (!this.width || this.canvas.hidden) return;
     const ratio = window.devicePixelRatio || 1;
     this.canvas.width = Math.round(this.width * ratio);
     this.canvas.height = Math.round(this.height * ratio);
@@ -49,7 +61,6 @@ class Chart {
     context.textBaseline = "middle";
     context.lineJoin = "round";
     this.marks = this.paint();
-    this.dirty = false;
     const mark = this.marks[this.cursor];
     if (!mark) return;
     context.strokeStyle = ink("text");
@@ -130,15 +141,22 @@ class Chart {
       chart.measure();
     }
   }
-  // what is not on the screen is drawn when it comes there
-  static sight = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      const chart = Chart.all.find((each) => each.canvas === target);
-      if (!chart) continue;
-      chart.seen = isIntersecting;
-      if (chart.seen && chart.dirty) chart.draw();
-    }
-  }, { rootMargin: "300px" });
+  // what is not on the screen is drawn right after, a chart at a time: whoever prints or captures
+  // the page never scrolls there
+  static postponed = new Set();
+  static postpone(chart) {
+    if (!Chart.postponed.size) setTimeout(Chart.drawNext);
+    Chart.postponed.add(chart);
+  }
+  static drawNext() {
+    const [next] = Chart.postponed;
+    next?.draw();
+    Chart.postponed.delete(next);
+    if (Chart.postponed.size) setTimeout(Chart.drawNext);
+  }
+  static drawAll() {
+    Chart.postponed.forEach((chart) => chart.draw());
+  }
   static sizes = new ResizeObserver((entries) => {
     for (const { target } of entries)
       for (const chart of Chart.all)

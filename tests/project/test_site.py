@@ -1,0 +1,102 @@
+"""The documentation site: built strictly and without a network, read without a server."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from playwright.sync_api import sync_playwright
+
+import equibench
+from equibench.cli import app
+from equibench.registry.listing import list_metrics, list_models, list_suites
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+OFFLINE = """
+import socket, sys
+def refuse(*_):
+    raise OSError("the build asked for a network")
+socket.socket.connect = socket.getaddrinfo = refuse
+from mkdocs.__main__ import cli
+cli()
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, as ``tox -e docs`` builds it, where nothing else can be reached."""
+    folder = tmp_path_factory.mktemp("site")
+    build = [sys.executable, "-c", OFFLINE, "build", "--strict", "--site-dir", folder]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def words(page):
+    return re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))
+
+
+def test_every_public_name_has_one_place_in_the_reference(site):
+    pages = [page.read_text(encoding="utf-8") for page in site.glob("docs/reference/*.html")]
+    headings = re.findall(r'<h2 id="equibench\.(\w+)"', "\n".join(pages))
+    assert sorted(headings) == sorted(equibench.__all__)
+
+
+def test_every_registered_name_stands_in_its_table(site):
+    for kind, names in (
+        ("models", list_models()),
+        ("suites", list_suites()),
+        ("metrics", list_metrics()),
+    ):
+        shown = re.findall(
+            r"<td><code>([\w-]+)</code>", (site / f"docs/reference/{kind}.html").read_text()
+        )
+        assert [name for name in names if name not in shown] == []
+
+
+def test_the_help_of_every_command_stands_on_one_page(site):
+    shown = words(site / "docs/reference/help.html")
+    for name in typer.main.get_command(app).commands:
+        assert f"Usage: equibench {name} " in shown
+
+
+def test_every_page_of_docs_is_in_the_navigation(site):
+    start = (site / "index.html").read_text(encoding="utf-8")
+    reachable = set(re.findall(r'href="(docs/[\w/-]+\.html)"', start))
+    assert {f"docs/{page.stem}.html" for page in (ROOT / "docs").glob("*.md")} <= reachable
+
+
+def test_pages_load_nothing_from_elsewhere(site):
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r'<(?:script|img|iframe)[^>]+src="?([^" >]+)', text)
+        loaded += re.findall(r'<link[^>]+rel="?(?:stylesheet|icon|preconnect)[^>]*>', text)
+        assert [each for each in loaded if "//" in each] == [], page
+
+
+def test_the_site_is_read_and_searched_from_a_folder(site):
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if not chromium:
+        pytest.skip("no chromium here: apt-get install chromium")
+    asked = []
+    with sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for width in (1400, 390):
+            tab = browser.new_page(viewport={"width": width, "height": 900})
+            tab.on("request", lambda request: asked.append(request.url))
+            tab.on("pageerror", lambda error: pytest.fail(str(error)))
+            for name in ("index.html", "docs/reference/models.html", "docs/commands.html"):
+                tab.goto((site / name).as_uri())
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        tab.set_viewport_size({"width": 1400, "height": 900})
+        tab.click("input.md-search__input")
+        tab.keyboard.type("polyphase")
+        tab.wait_for_selector(".md-search-result__item a[href*='measurement.html']")
+        browser.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
