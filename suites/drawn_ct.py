@@ -88,10 +88,8 @@ def _scan_bodies(folder: Path) -> None:
     arrays = packaged("ct.npz")
     own = (arrays["ground_truth_train"] * arrays["scale"]).astype(np.float32)
     size = own.shape[-1]
-    scans = np.lib.format.open_memmap(
-        folder / "scans.npy", mode="w+", dtype=np.float32, shape=(BODIES, 3, size, size)
-    )
+    scans = np.empty((BODIES, 3, size, size), np.float32)
     for at in tqdm(range(BODIES), "scanning phantoms", unit="body", disable=None):
         body = own[at] if at < len(own) else phantom(at, size).astype(np.float32)
         scans[at] = body, scan(body, f"{at}/a"), scan(body, f"{at}/b")
-    scans.flush()
+    np.save(folder / "scans.npy", scans)
