@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
@@ -15,6 +16,7 @@ from equibench.reports.findings.run_data import RunData
 from equibench.reports.findings.shift_maps import ShiftLattice
 from equibench.reports.page.distance_from_best import Distance, distances
 from equibench.reports.page.label_maps import label_facts
+from equibench.reports.page.plain_words import outcome
 from equibench.reports.tables.values import quality_shown
 from equibench.transforms.transform import AXES, CIRCULAR, element_name
 
@@ -89,11 +91,14 @@ def _series(
                     {
                         "run": run,
                         "subset": subset_name(suite, str(group)),
+                        "suite": suite,
+                        "circular": circular,
                         "model": model,
                         "network": names[model],
                         "trained": str(trained),
                         "inside": inside if trained else None,
                         "evidence": str(line["evidence"]),
+                        "outcome": asdict(outcome(line)),
                         "stats": {d.key: _stats(line, d) for d in has},
                         "quality": {n: line[f"{n}_mean"] for n in quality if f"{n}_mean" in line},
                         "points": _points(mine, has, budget),

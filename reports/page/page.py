@@ -12,28 +12,35 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from equibench.reports.findings.leaderboard import leaderboard, network_names
 from equibench.reports.findings.published_results import CITATION
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.page.chart_data import embedded, payload
 from equibench.reports.page.glossary import glossary
-from equibench.reports.page.plain_words import cards, sentences
+from equibench.reports.page.plain_words import cards, images, sentences
 from equibench.reports.page.provenance import command, facts
 from equibench.reports.page.summary_sheet import sheet
 from equibench.reports.page.worst_cases import Gallery, worst_cases
 from equibench.reports.paper.side_by_side import paper_tables
-from equibench.reports.tables.notes import notes_of, unrepeatable
+from equibench.reports.tables.notes import notes_of, padded, unrepeatable
 from equibench.reports.tables.values import number
 
 __all__ = ["render", "write_page"]
 
 _FAILURES = 50
 _PATIENTS, _PHOTOS = ("mri-sample", "ct-sample"), "photo-sample"
+_TITLES = {
+    "one": "How robust is this network to shifts?",
+    "many": "Which network is most robust to shifts?",
+}
 _SCRIPTS = (
     "core.js",
     "chart.js",
     "table.js",
     "dots.js",
+    "overview.js",
     "shifts.js",
     "distribution.js",
     "scatter.js",
@@ -87,11 +94,8 @@ def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[
         "cards": cards(runs),
         "sentences": sentences(runs),
         "scope": scope,
-        "title": (
-            "How robust is this network to shifts?"
-            if scope["models"] == 1
-            else "Which network is most robust to shifts?"
-        ),
+        "titles": _TITLES,
+        "title": _TITLES["one" if scope["models"] == 1 else "many"],
         "intervals": _intervals(runs),
         "board": leaderboard(runs),
         "sheet": sheet(runs),
@@ -115,12 +119,14 @@ def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[
     }
 
 
-def _scope(runs: Mapping[str, RunData]) -> dict[str, int]:
+def _scope(runs: Mapping[str, RunData]) -> dict[str, Any]:
     """On how much the whole page speaks."""
+    rows = sum(len(data.shifted) for data in runs.values())
+    shifted = sum(len(data.circular.shifted) for data in runs.values())
     return {
         "models": sum(len(data.models) for data in runs.values()),
         "suites": len({suite for data in runs.values() for suite in data.suites}),
-        "images": sum(len(data.shifted) for data in runs.values()),
+        "images": images(shifted, rows - shifted),
     }
 
 
@@ -135,8 +141,8 @@ def _notes(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
     if data.summary.empty:
         return []
     who = f"{run}: " if len(runs) > 1 else ""
-    named = data.summary["model"].map(network_names(data))
-    return [who + note for note in notes_of(data.summary.assign(model=named, repeatability=""), {})]
+    summary = _named(data).assign(repeatability="", padded=False)
+    return [who + note for note in notes_of(summary, {})]
 
 
 def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
@@ -153,7 +159,15 @@ def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
             "shows what the architecture does, not what training makes of it."
         )
     said = [unrepeatable(line) for line in data.summary.to_dict("records") if line["repeatability"]]
+    said += filter(None, [padded(_named(data))])
     return found + [f"{who}{line[:1].upper()}{line[1:]}." for line in dict.fromkeys(said)]
+
+
+def _named(data: RunData) -> pd.DataFrame:
+    """The summary with models as the page calls them."""
+    if data.summary.empty:
+        return data.summary
+    return data.summary.assign(model=data.summary["model"].map(network_names(data)))
 
 
 def _provenance(data: RunData) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import isfinite, isnan, sqrt
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,17 @@ from equibench.reports.findings.run_data import RunData
 from equibench.reports.tables.values import number, of_labels
 from equibench.transforms.transform import CIRCULAR, element_name
 
-__all__ = ["Card", "Extreme", "Sentence", "cards", "change", "sentences"]
+__all__ = [
+    "Card",
+    "Extreme",
+    "Outcome",
+    "Sentence",
+    "cards",
+    "change",
+    "images",
+    "outcome",
+    "sentences",
+]
 
 _NAMED = 3
 
@@ -54,6 +64,21 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What shifts do to one model on one suite.
+
+    Args:
+        error: the mean NMSE; 0 where it is rounding, infinite where it is no number.
+        share: of the output that changes.
+        says: in words, to follow “its output”.
+    """
+
+    error: float
+    share: float
+    says: str
+
+
+@dataclass(frozen=True)
 class Sentence:
     """What is said of one model of one run."""
 
@@ -70,6 +95,27 @@ def change(nmse: float, labels: bool = False) -> str:
         return "is not finite"
     share = _percent(nmse, labels)
     return f"changes in {share} of the pixels" if labels else f"changes by {share}"
+
+
+def outcome(line: Mapping[Any, Any]) -> Outcome:
+    """Of a line of a summary."""
+    labels, mean = of_labels(line), float(line["eq_nmse_mean"])
+    if line["flips"] == 0:
+        return Outcome(0.0, 0.0, "does not change beyond rounding")
+    error = float("inf") if isnan(mean) else mean  # NaN is worse than any number
+    says = f"{change(error, labels)} on average"
+    if 0 < error < float("inf"):
+        says += f", {_percent(float(line['eq_nmse_worst']), labels)} at worst"
+    return Outcome(error, _share(error, labels), says)
+
+
+def images(shifted: int, transformed: int) -> str:
+    """How many images were shifted circularly, and how many transformed otherwise, in words."""
+    if not transformed:
+        return f"{shifted:,} shifted images"
+    if not shifted:
+        return f"{transformed:,} transformed images"
+    return f"{shifted:,} shifted and {transformed:,} otherwise transformed images"
 
 
 def cards(runs: Mapping[str, RunData]) -> list[Card]:
@@ -113,17 +159,16 @@ def _about(suite: str) -> str:
 
 
 def _card(subset: str, about: str, part: pd.DataFrame) -> Card:
-    errors = part["eq_nmse_mean"].astype(float).mask(part["flips"] == 0, 0.0)
-    badness = errors.fillna(float("inf"))  # NaN is worse than any number
-    low, high = float(badness.min()), float(badness.max())
-    labels = of_labels(part.iloc[0].to_dict())
-    best, worst = (_extreme(part[badness == end], end, labels) for end in (low, high))
-    ratio = (
-        f"{_share(high, labels) / _share(low, labels):.3g}" if 0 < low < high < float("inf") else ""
-    )
+    found = [(str(line["model"]), outcome(line)) for line in part.to_dict("records")]
+    ranked = sorted((each for _, each in found), key=lambda each: each.error)
+    low, high = ranked[0], ranked[-1]
+    best, worst = (_extreme(found, end.error) for end in (low, high))
+    known = 0 < low.error < high.error < float("inf")
+    ratio = f"{high.share / low.share:.3g}" if known else ""
     cases, shifts = (_range(part[column]) for column in ("cases", "shifts"))
-    measured = f"{cases} {'case' if cases == '1' else 'cases'}, {shifts} shifted images a model"
-    return Card(subset, about, measured, best, None if low == high else worst, ratio)
+    how = "shifted" if (part["transform"] == CIRCULAR).all() else "transformed"
+    measured = f"{cases} {'case' if cases == '1' else 'cases'}, {shifts} {how} images a model"
+    return Card(subset, about, measured, best, None if low.error == high.error else worst, ratio)
 
 
 def _range(counts: "pd.Series[int]") -> str:
@@ -132,14 +177,10 @@ def _range(counts: "pd.Series[int]") -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _extreme(part: pd.DataFrame, error: float, labels: bool) -> Extreme:
-    models = tuple(str(model) for model in part["model"])
-    says = (
-        "does not change beyond rounding" if error == 0 else f"{change(error, labels)} on average"
-    )
-    if 0 < error < float("inf"):
-        says += f", {_percent(float(part['eq_nmse_worst'].iloc[0]), labels)} at worst"
-    return Extreme(models[:_NAMED], len(models[_NAMED:]), says)
+def _extreme(found: Sequence[tuple[str, Outcome]], error: float) -> Extreme:
+    alike = [(model, each.says) for model, each in found if each.error == error]
+    models = tuple(model for model, _ in alike)
+    return Extreme(models[:_NAMED], len(models[_NAMED:]), alike[0][1])
 
 
 def _sentence(lines: Sequence[Mapping[Any, Any]]) -> str:

@@ -11,7 +11,7 @@ from equibench.reports.findings.run_data import UNTRAINED
 from equibench.reports.tables.values import number
 from equibench.transforms.transform import CIRCULAR
 
-__all__ = ["notes_of", "unrepeatable"]
+__all__ = ["notes_of", "padded", "unrepeatable"]
 
 
 def notes_of(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
@@ -32,9 +32,7 @@ def notes_of(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
     notes += [_immeasurable(line) for line in _where(summary, "eq_nmse_worst") if _is_zero(line)]
     notes += [_drowned(line) for line in _where(summary, "floor_nmse") if _is_drowned(line)]
     notes += [unrepeatable(line) for line in _where(summary, "repeatability")]
-    if "padded" in summary and summary["padded"].any():
-        who = ", ".join(summary.loc[summary["padded"], "model"].unique())
-        notes.append(f"padded and cropped back, which changes equivariance: {who}")
+    notes += filter(None, [padded(summary)])
     resized = [(line["resized"], line["model"]) for line in _where(summary, "resized")]
     for how in dict.fromkeys(how for how, _ in resized):
         who = ", ".join(dict.fromkeys(model for mine, model in resized if mine == how))
@@ -43,6 +41,14 @@ def notes_of(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
             grid = f"compared on the output's grid, {how} of the input's, at shifts that it divides"
         notes.append(f"{grid}: {who}")
     return notes
+
+
+def padded(summary: pd.DataFrame) -> str:
+    """Which models were measured with padding around them; empty where none was."""
+    if "padded" not in summary or not summary["padded"].any():
+        return ""
+    who = ", ".join(summary.loc[summary["padded"], "model"].unique())
+    return f"padded and cropped back, which changes equivariance: {who}"
 
 
 def _where(summary: pd.DataFrame, column: str) -> list[Mapping[Any, Any]]:

@@ -14,6 +14,7 @@ for (const series of data.series) {
     for (const name of ["mean", "worst"]) map[name] = map[name].map(num);
   for (const axis of Object.values(series.octaves))
     for (const name of ["mean", "worst"]) axis[name] = axis[name].map(num);
+  for (const name of ["error", "share"]) series.outcome[name] = num(series.outcome[name]);
   for (const name in series.quality) series.quality[name] = num(series.quality[name]);
 }
 
@@ -42,6 +43,8 @@ const seriesOf = (subset) =>
   data.series
     .filter((s) => s.subset === subset && shows(s))
     .sort((a, b) => order.indexOf(a.model) - order.indexOf(b.model));
+
+const holds = (subset) => data.series.some((s) => s.subset === subset && shows(s));
 
 // ---- numbers as the tables write them: the format is Python's
 function text(value, format = ".1e") {

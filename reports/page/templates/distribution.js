@@ -26,6 +26,7 @@ function groupsOf(subset) {
 function strips(subset) {
   return (context, width) => {
     const metric = metricOf(spread.metric), groups = groupsOf(subset);
+    if (!groups.length) return `No ${metric.title} of ${spread.model || "what is shown"} on ${subset}.`;
     const valuesOf = (g) => g.picked.map((i) => g.series.points.values[metric.key][i]);
     const scale = new LogScale(groups.flatMap(valuesOf), metric.zero);
     const row = 24, top = 6, bottom = top + row * groups.length;
@@ -85,6 +86,6 @@ function distribution() {
     box.append(host);
     charts.append(box);
     new Chart(host, `Distribution of the error on ${subset}`, strips(subset));
-    onChange(() => (box.hidden = !state.subsets.has(subset)));
+    onChange(() => (box.hidden = !holds(subset)));
   }
 }

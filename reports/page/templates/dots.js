@@ -4,8 +4,10 @@ function dotsLayout(subset) {
   return (context, width) => {
     const shown = seriesOf(subset), metric = data.metrics[0];
     const stats = shown.map((s) => s.stats[metric.key]);
+    // one for all suites, to be compared
+    const every = data.series.filter(shows).map((s) => s.stats[metric.key]);
     const scale = new LogScale(
-      stats.flatMap((s) => [s.mean, s.worst, s.low, s.high].filter((v, i) => i < 2 || v === v)),
+      every.flatMap((s) => [s.mean, s.worst, s.low, s.high].filter((v, i) => i < 2 || v === v)),
       metric.zero,
     );
     const row = 19, top = 6, bottom = top + row * shown.length;
@@ -15,6 +17,7 @@ function dotsLayout(subset) {
     const x = (value) => left + scale.place(value) * wide;
     const paint = () => {
       horizontalAxis(context, scale, left, wide, top, bottom);
+      caption(context, heading(metric), left + wide / 2, bottom + 27, "center");
       return shown.map((series, i) => {
         const { mean, low, high, none, worst, case: at } = stats[i], y = top + row * (i + 0.5);
         caption(context, fitted(context, names[i], left - 10), left - 8, y, "right", "text");
@@ -40,7 +43,7 @@ function dotsLayout(subset) {
         return { x: x(mean), y, r: 4, lines };
       });
     };
-    return { height: bottom + 22, paint };
+    return { height: bottom + 36, paint };
   };
 }
 

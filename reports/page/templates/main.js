@@ -1,18 +1,26 @@
 // Filters, theme, and everything put in its place.
 
-function toggles(parent, label, names, chosen) {
+function toggles(parent, label, names, kind) {
   if (names.length < 2) return;
   const group = element("fieldset", { class: "chips", "aria-label": label });
   for (const name of names) {
     const button = element("button", { type: "button", class: "button", "aria-pressed": "true" }, name);
     button.addEventListener("click", () => {
+      const chosen = state[kind];
       chosen.has(name) ? chosen.delete(name) : chosen.add(name);
-      button.setAttribute("aria-pressed", chosen.has(name));
       changed();
     });
+    onChange(() => button.setAttribute("aria-pressed", state[kind].has(name)));
     group.append(button);
   }
   parent.append(group);
+}
+
+function clearFilters() {
+  byId("query").value = state.query = "";
+  Object.assign(state, { subsets: new Set(subsets), runs: new Set(data.runs) });
+  changed();
+  byId("query").focus();
 }
 
 function themeButton(parent) {
@@ -46,8 +54,8 @@ function toolbar() {
       changed();
     });
     tools.append(search);
-    toggles(tools, "Suites", subsets, state.subsets);
-    toggles(tools, "Runs", data.runs, state.runs);
+    toggles(tools, "Suites", subsets, "subsets");
+    toggles(tools, "Runs", data.runs, "runs");
   }
   themeButton(tools);
   tools.hidden = false;
@@ -57,8 +65,10 @@ function toolbar() {
 function sections() {
   const links = [...document.querySelectorAll(".bar nav a")];
   const mark = () => {
-    const passed = links.filter(
-      (link) => byId(link.hash.slice(1)).getBoundingClientRect().top < innerHeight / 3);
+    const passed = links.filter((link) => {
+      const section = byId(link.hash.slice(1));
+      return section.getClientRects().length && section.getBoundingClientRect().top < innerHeight / 3;
+    });
     for (const link of links) {
       if (link === passed.at(-1)) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
@@ -71,6 +81,7 @@ function sections() {
 
 tables();
 dots();
+overview();
 shifts();
 distribution();
 scatters();

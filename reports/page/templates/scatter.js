@@ -36,6 +36,7 @@ class LinearScale {
 function scatterLayout(find) {
   return (context, width) => {
     const { points, xScale, yScale, xTitle, yTitle, front, diagonal } = find();
+    if (!points.length) return "No network of those shown has both numbers.";
     const height = Math.min(400, Math.max(280, width * 0.72));
     const left = 68, right = 24, top = 14, bottom = height - 46;
     const wide = width - left - right, tall = bottom - top;
@@ -205,7 +206,7 @@ function scatters() {
     const [box, host] = titled(subset, "Quality against the worst that a shift does to it. Green: no other network is better in both.");
     const { title } = change.quality;
     new Chart(host, `Worst change of ${title} against ${title} on ${subset}`, scatterLayout(pareto(subset)));
-    onChange(() => (box.hidden = !state.subsets.has(subset)));
+    onChange(() => (box.hidden = !holds(subset)));
   }
   const view = pairOfPlaces();
   if (view) {

@@ -6,6 +6,7 @@ function panelsLayout(subset) {
   return (context, width) => {
     const metric = metricOf(shiftView.metric), { statistic } = shiftView;
     const shown = seriesOf(subset).filter((s) => s.maps[metric.key]);
+    if (!shown.length) return `No ${metric.title} of what is shown on ${subset}.`;
     const maps = shown.map((s) => s.maps[metric.key]);
     const every = maps.flatMap((map) => map[statistic]);
     const shared = new LogScale(every, metric.zero);
@@ -201,6 +202,6 @@ function shifts() {
     charts.append(box);
     new Chart(map, `Error by shift on ${subset}, a panel for each model`, panelsLayout(subset));
     new Chart(octaves, `Mean error by power of two on ${subset}`, octavesLayout(subset));
-    onChange(() => (box.hidden = !state.subsets.has(subset)));
+    onChange(() => (box.hidden = !holds(subset)));
   }
 }

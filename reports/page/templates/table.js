@@ -46,7 +46,7 @@ function tables() {
   const sheet = byId("sheet"), board = byId("board");
   if (!sheet) return;
   const rows = sortable(sheet), standings = sortable(board);
-  const marked = [...rows, ...standings, ...document.querySelectorAll(".card, .sentences li")];
+  const marked = [...rows, ...standings, ...document.querySelectorAll(".sentences li")];
   onChange(() => {
     for (const each of marked) each.hidden = !shows(each.dataset);
     const left = rows.filter((row) => !row.hidden).length;
