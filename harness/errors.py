@@ -24,7 +24,7 @@ class EquibenchError(Exception):
     """Base class. Its message names the thing, the place and the remedy, in one line.
 
     Args:
-        topic: what of ``docs/troubleshooting.md`` says more; tracebacks and commands name it.
+        topic: what of ``harness/troubleshooting.md`` says more; tracebacks and commands name it.
     """
 
     exit_status = 1

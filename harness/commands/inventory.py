@@ -45,7 +45,7 @@ def explain(
     """
     from importlib.resources import files
 
-    text = (files("equibench.docs") / "troubleshooting.md").read_text(encoding="utf-8")
+    text = (files("equibench") / "troubleshooting.md").read_text(encoding="utf-8")
     sections = {
         section.partition("\n")[0].lower().replace(" ", "-"): section.strip()
         for section in text.split("\n## ")[1:]

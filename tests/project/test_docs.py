@@ -21,7 +21,11 @@ from equibench.measurement.run_config import read_config, validated
 from equibench.registry import registries
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "harness/troubleshooting.md",
+]
 WRITTEN = [
     *PAGES,
     *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),

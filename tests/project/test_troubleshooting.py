@@ -11,7 +11,7 @@ from equibench.errors import EquibenchError, ModelError
 from equibench.registry import entries
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "harness/troubleshooting.md").read_text(encoding="utf-8")
 SECTIONS = {
     heading.lower().replace(" ", "-"): quote
     for heading, quote in re.findall(r"^## (.+)\n\n\*(.+)\*$", PAGE, re.MULTILINE)

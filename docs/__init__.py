@@ -1,1 +1,0 @@
-"""What commands read of the documentation: data, no code."""
