@@ -150,7 +150,7 @@ def draw_layers(layers: pd.DataFrame) -> "Figure":
                           label="local, above rounding")  # fmt: skip
         if axis.has_zero:
             panel.axhline(axis.low, color="0.6", linewidth=0.8, linestyle=":")
-        panel.set_yticks(*axis.ticks)
+        panel.set_yticks(*axis.ticks(2.0, 0.25))
         panel.set_ylim(axis.zero - 0.06 * axis.span, axis.high + 0.06 * axis.span)
         panel.set_xlim(-0.8, len(layers) - 0.2)
         panel.set_ylabel("worst NMSE")

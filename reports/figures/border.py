@@ -15,6 +15,7 @@ from equibench.reports.figures.style import (
     new_figure,
     plain,
     style,
+    trim,
 )
 from equibench.reports.findings.border_profile import border_profiles
 from equibench.reports.findings.leaderboard import network_names, subset_name
@@ -55,9 +56,8 @@ def border_figure(data: RunData, width: float = PAGE) -> "Figure | None":
                     )  # fmt: skip
             panel.set_title(plain(shorten(subset_name(*place), 40)))
             panel.set_xlim(left=0)
-        for panel in grid.ravel()[len(places) :]:
-            panel.remove()
-        grid[0, 0].set_yticks(*axis.ticks)
+        trim(grid, len(places))
+        grid[0, 0].set_yticks(*axis.ticks(2.0, 0.25))
         for panel in grid[:, 0]:
             panel.set_ylabel("error / mean square ↓")
         figure.supxlabel("distance to the nearest border [pixels]", fontsize=FONT)

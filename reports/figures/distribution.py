@@ -21,8 +21,10 @@ from equibench.reports.figures.style import (
     new_figure,
     plain,
     style,
+    trim,
+    wrapped,
 )
-from equibench.reports.findings.leaderboard import shown_names
+from equibench.reports.findings.leaderboard import shown_names, subset_name
 from equibench.reports.findings.run_data import RunData, shorten
 from equibench.statistics.averages import quantiles
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["distribution_figure"]
 
 _PANELS = 3
+_NAMES = 1.2
+"""Inches for the names of models beside a panel."""
 _NOTES = 6
 _JITTER = 0.28
 
@@ -43,46 +47,48 @@ def distribution_figure(data: RunData, width: float = PAGE) -> "Figure":
     Args:
         width: of the figure, in inches.
     """
-    rows, suites = data.shifted, data.suites
-    models = {suite: data.models_of(suite) for suite in suites}
+    rows = data.shifted
+    parts = {
+        subset_name(str(suite), str(group)): part
+        for (suite, group), part in rows.groupby(["suite", "group"], sort=False)
+    }
+    models = {subset: list(part["model"].unique()) for subset, part in parts.items()}
     most, shared = max(map(len, models.values())), len(set(map(tuple, models.values()))) == 1
     names = shown_names(data, 24)
     errors = rows["eq_nmse"].to_numpy(dtype=np.float64)
-    axis, notes = LogAxis.of(errors), _not_drawn(rows, shown_names(data, 32))
+    axis = LogAxis.of(errors)
+    notes = wrapped(_not_drawn(rows, shown_names(data, 32)), width)
     room = 1 if width <= COLUMN else _PANELS if shared else _PANELS - 1
-    columns = min(len(suites), room)
-    lines = ceil(len(suites) / columns)
+    columns = min(len(parts), room)
+    lines = ceil(len(parts) / columns)
     height = 1.0 + 0.14 * len(notes) + lines * (0.4 + 0.2 * most)
     with style():
         figure = new_figure(width, height)
         grid = figure.subplots(lines, columns, sharex=True, sharey=shared, squeeze=False)
         panels = list(grid.ravel())
-        for panel, suite in zip(panels, suites, strict=False):
-            part = rows[rows["suite"] == suite]
-            for y, model in enumerate(models[suite]):
+        for panel, (subset, part) in zip(panels, parts.items(), strict=False):
+            for y, model in enumerate(models[subset]):
                 mine = part.loc[part["model"] == model, ["eq_nmse", "covers"]]
                 _draw(panel, y, mine, axis)
             if axis.has_zero:
                 panel.axvline(axis.low, color="0.6", linewidth=0.8, linestyle=":")
-            panel.set_title(plain(shorten(suite, 36)))
+            panel.set_title(plain(shorten(subset, 36)))
             panel.grid(axis="y", color="0.92")
             if panel is panels[0] or not shared:
-                labels = [plain(names[model]) for model in models[suite]]
+                labels = [plain(names[model]) for model in models[subset]]
                 panel.set_yticks(range(len(labels)), labels)
                 panel.set_ylim(most - 0.5, -0.5)
         first = panels[0]
-        first.set_xticks(*axis.ticks)
+        beside = _NAMES if shared else _NAMES * columns
+        first.set_xticks(*axis.ticks((width - beside) / columns))
         first.set_xlim(axis.zero - 0.04 * axis.span, axis.high + 0.04 * axis.span)
-        for panel in panels[len(suites) :]:
-            panel.remove()
-        for panel in panels[max(0, len(suites) - columns) : len(suites)]:
-            panel.xaxis.set_tick_params(labelbottom=True)
+        trim(grid, len(parts))
         zero = "; 0: exactly zero, or below $10^{-18}$" if axis.has_zero else ""
         label = f"equivariance error NMSE{zero}"
         figure.supxlabel("\n".join([label, *notes]), fontsize=FONT)
         handles = {
             text: handle
-            for panel in panels[: len(suites)]
+            for panel in panels[: len(parts)]
             for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)
         }
         if handles:

@@ -42,10 +42,20 @@ class LogAxis:
         """Where zeros are drawn."""
         return self.low - max(0.5, 0.14 * self.span) if self.has_zero else self.low
 
-    @property
-    def ticks(self) -> tuple[list[float], list[str]]:
-        step = ceil(self.span / 5)
-        powers = range(self.high, self.low - 1, -step)
+    def ticks(self, inches: float, label: float = 0.45) -> tuple[list[float], list[str]]:
+        """Places and labels of as many powers of ten as stand side by side, and of zero.
+
+        Args:
+            inches: of the axis.
+            label: of one label along it, with the space around it.
+        """
+        each = inches / (self.high - self.zero)  # of a decade
+        step = ceil(label / each)
+        powers = [
+            power
+            for power in range(self.high, self.low - 1, -step)
+            if not self.has_zero or (power - self.zero) * each >= 0.75 * label
+        ]
         zero = {self.zero: "0"} if self.has_zero else {}
         labels = {**zero, **{float(p): f"$10^{{{p}}}$" for p in reversed(powers)}}
         return list(labels), list(labels.values())

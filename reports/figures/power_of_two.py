@@ -15,6 +15,7 @@ from equibench.reports.figures.style import (
     new_figure,
     plain,
     style,
+    trim,
 )
 from equibench.reports.findings.leaderboard import network_names, subset_name
 from equibench.reports.findings.power_of_two import by_power_of_two
@@ -46,24 +47,27 @@ def power_figure(data: RunData, width: float = PAGE) -> "Figure | None":
     lines, names = ceil(len(parts) / columns), network_names(data)
     look, short = looks(names[model] for model in data.models), short_names([*names.values()], 24)
     axis = LogAxis.of(found["mean"].to_numpy(np.float64))
-    powers = sorted(found["power"].unique())
+    ends = int(found["power"].min()), int(found["power"].max())
+    powers = [2**k for k in range(ends[0].bit_length() - 1, ends[1].bit_length())]
     with style():
         figure = new_figure(width, 0.9 + 1.9 * lines)
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         for panel, ((suite, group), part) in zip(grid.ravel(), parts, strict=False):
             for model, mine in part.groupby("model", sort=False):
-                drawn, name = mine[np.isfinite(mine["mean"])], names[str(model)]
+                name = names[str(model)]
+                # no line crosses a power that no shift has
+                means = mine.set_index("power")["mean"].reindex(powers).to_numpy(np.float64)
                 panel.plot(
-                    np.log2(drawn["power"]), axis.place(drawn["mean"].to_numpy(np.float64)),
+                    np.log2(powers), axis.place(np.where(np.isfinite(means), means, np.nan)),
                     linewidth=1, markersize=4, label=plain(short[name]), **look[name],
                 )  # fmt: skip
             panel.set_title(plain(shorten(subset_name(str(suite), str(group)), 30)))
-        for panel in grid.ravel()[len(parts) :]:
-            panel.remove()
-        grid[0, 0].set_xticks(np.log2(powers), [str(power) for power in powers])
-        grid[0, 0].set_yticks(*axis.ticks)
+        trim(grid, len(parts))
+        labels = [f"≥ {p}" if p == data.total_stride else str(p) for p in powers]
+        grid[0, 0].set_xticks(np.log2(powers), labels)
+        grid[0, 0].set_yticks(*axis.ticks(1.4, 0.25))
         for panel in grid[:, 0]:
             panel.set_ylabel("mean NMSE ↓")
-        figure.supxlabel("shift (dy, dx) is a multiple of (and not of the next)", fontsize=FONT)
+        figure.supxlabel("largest power of two that divides dy and dx", fontsize=FONT)
         legend(figure, width)
     return figure

@@ -16,16 +16,19 @@ from equibench.reports.figures.style import (
     new_figure,
     plain,
     style,
+    trim,
 )
 from equibench.reports.findings.leaderboard import network_names, subset_name
 from equibench.reports.findings.run_data import RunData, short_names, shorten
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["pareto_figure", "pareto_front"]
 
 _PANELS = 2
+_GREEN = "#009e73"
 _ROUNDING = 1e-12
 """In dB: a smaller change of PSNR is drawn as 0."""
 
@@ -63,22 +66,32 @@ def pareto_figure(data: RunData, width: float = PAGE) -> "Figure | None":
         grid = figure.subplots(lines, columns, squeeze=False)
         for panel, (subset, part) in zip(grid.ravel(), parts.items(), strict=False):
             x, y = axis.place(_change(part)), part["psnr_mean"].to_numpy(np.float64)
-            front = pareto_front(x, y)
-            panel.step(x[front], y[front], where="post", color="0.6", linewidth=1, zorder=1)
+            front = pareto_front(_change(part), y)
             for model, at, psnr in zip(part["model"], x, y, strict=True):
                 name = names[model]
                 panel.plot(
                     at, psnr, linestyle="none", markersize=5, label=plain(short[name]), **look[name]
                 )
             panel.set_title(plain(shorten(subset, 36)))
-            panel.set_xticks(*axis.ticks)
+            panel.set_xticks(*axis.ticks(width / columns - 0.7))
             panel.set_xlim(axis.zero - 0.06 * axis.span, axis.high + 0.04 * axis.span)
+            _draw_front(panel, x[front], y[front])
             panel.set_ylabel("PSNR [dB] ↑")
-        for panel in grid.ravel()[len(parts) :]:
-            panel.remove()
+        trim(grid, len(parts))
         figure.supxlabel("worst ΔPSNR [dB] ↓", fontsize=FONT)
         legend(figure, width)
     return figure
+
+
+def _draw_front(panel: "Axes", x: Floats, y: Floats) -> None:
+    """The border of what these points beat, to the edges of the panel: one point has one, too."""
+    (_, right), (bottom, top) = panel.get_xlim(), panel.get_ylim()
+    panel.plot(
+        [*np.repeat(x, 2), right],
+        [bottom, *np.repeat(y, 2)],
+        color=_GREEN, linewidth=1, zorder=1, label="no other is better in both",
+    )  # fmt: skip
+    panel.set_ylim(bottom, top)
 
 
 def _parts(data: RunData) -> dict[str, pd.DataFrame]:

@@ -17,6 +17,8 @@ from equibench.reports.figures.style import (
     new_figure,
     plain,
     style,
+    trim,
+    wrapped,
 )
 from equibench.reports.findings.leaderboard import shown_names, subset_name
 from equibench.reports.findings.run_data import RunData, shorten
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["ranking_figure"]
 
 _PANELS = 2
-_NOTE, _NOTES = 80, 4
-"""Characters of a note, and how many there are."""
+_NOTES = 4
+_NAMES = 1.2
+"""Inches for the names of models beside a panel."""
 
 
 def ranking_figure(data: RunData, width: float = PAGE) -> "Figure":
@@ -42,7 +45,7 @@ def ranking_figure(data: RunData, width: float = PAGE) -> "Figure":
     lines, most = ceil(len(parts) / columns), max(len(part) for _, part in parts)
     every = data.summary[["eq_nmse_mean", "eq_nmse_worst"]].to_numpy(np.float64).ravel()
     axis, names = LogAxis.of(every), shown_names(data, 24)
-    reasons = _without_interval(data.summary)
+    reasons = wrapped(_without_interval(data.summary), width)
     with style():
         figure = new_figure(width, 1.3 + 0.14 * len(reasons) + lines * (0.45 + 0.17 * most))
         grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
@@ -66,11 +69,8 @@ def ranking_figure(data: RunData, width: float = PAGE) -> "Figure":
             panel.set_yticks(y, [plain(names[model]) for model in part["model"]])
             panel.set_ylim(most - 0.5, -0.5)
             panel.grid(axis="y", color="0.92")
-        for panel in grid.ravel()[len(parts) :]:
-            panel.remove()
-        for panel in grid.ravel()[max(0, len(parts) - columns) : len(parts)]:
-            panel.xaxis.set_tick_params(labelbottom=True)
-        grid[0, 0].set_xticks(*axis.ticks)
+        trim(grid, len(parts))
+        grid[0, 0].set_xticks(*axis.ticks(width / columns - _NAMES))
         grid[0, 0].set_xlim(axis.zero - 0.04 * axis.span, axis.high + 0.04 * axis.span)
         figure.supxlabel("\n".join(["equivariance error NMSE ↓", *reasons]), fontsize=FONT)
         legend(figure, width)
@@ -85,7 +85,7 @@ def _without_interval(summary: pd.DataFrame) -> list[str]:
     found = []
     for reason, part in given.groupby("eq_nmse_ci_reason", sort=False):
         suites = ", ".join(part["suite"].drop_duplicates())
-        found.append(plain(shorten(f"no interval on {suites}: {reason}", _NOTE)))
+        found.append(plain(f"no interval on {suites}: {reason}"))
     if len(found) > _NOTES:
         found = [*found[: _NOTES - 1], f"and {len(found) - _NOTES + 1} other reasons"]
     return found

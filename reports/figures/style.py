@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import ceil
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ __all__ = [
     "new_figure",
     "plain",
     "style",
+    "trim",
+    "wrapped",
 ]
 
 ZERO = 1e-18
@@ -32,6 +35,9 @@ ORANGE = "#d55e00"
 
 _COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#7a7a7a")
 """Okabe and Ito's, told apart by every kind of colour vision; yellow, which is faint, left out."""
+
+_CHARACTER = 0.066
+"""Width in inches of a character of a note."""
 
 _LEGEND = 4
 """Lines of a legend that the heights of figures leave room for."""
@@ -70,8 +76,12 @@ def new_figure(width: float, height: float, pad: float = 0.06) -> "Figure":
 
 
 def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """A colour and a marker for each name; 48 names differ in one of them."""
-    styles = [{"color": c, "marker": m} for m in _MARKERS for c in _COLOURS]
+    """A colour and a marker for each name; 48 names differ in one of them, neighbours in both."""
+    colours, markers = len(_COLOURS), len(_MARKERS)
+    styles = [
+        {"color": _COLOURS[i % colours], "marker": _MARKERS[(i + i // 24) % markers]}
+        for i in range(colours * markers)
+    ]
     return {name: styles[i % len(styles)] for i, name in enumerate(dict.fromkeys(names))}
 
 
@@ -95,6 +105,20 @@ def legend(figure: "Figure", width: float) -> None:
             handles.values(), handles, loc="outside upper center", ncols=columns, frameon=False,
             handletextpad=0.3, columnspacing=1.0,
         )  # fmt: skip
+
+
+def trim(grid: Any, panels: int) -> None:
+    """Remove the panels of a grid that hold nothing; the lowest of each column keeps its labels."""
+    for panel in grid.ravel()[panels:]:
+        panel.remove()
+    columns = grid.shape[1]
+    for panel in grid.ravel()[max(0, panels - columns) : panels]:
+        panel.xaxis.set_tick_params(labelbottom=True)
+
+
+def wrapped(notes: Iterable[str], width: float) -> list[str]:
+    """Lines of notes below a figure, none longer than the figure is wide, in inches."""
+    return [line for note in notes for line in wrap(note, int(width / _CHARACTER))]
 
 
 def plain(text: str) -> str:

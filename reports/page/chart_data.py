@@ -175,16 +175,23 @@ def _octaves(found: pd.DataFrame, model: str) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Python's own types, numbers with four digits."""
+    """Python's own types; of columns, which only charts draw, four digits.
+
+    What ranks networks stands alone, and is exact: the page ranks as the tables do.
+    """
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, pd.Series | np.ndarray | list | tuple):
-        return [_plain(each) for each in value]
+        return [_rounded(each) for each in map(_plain, value)]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}") if isfinite(value) else _NON_FINITE[str(value)]
+        return value if isfinite(value) else _NON_FINITE[str(value)]
     return value
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
 
 
 _NON_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}

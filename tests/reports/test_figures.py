@@ -1,6 +1,9 @@
 """Figures: what they draw, and what they say they leave out."""
 
+from itertools import pairwise
+
 import numpy as np
+import pandas as pd
 import pytest
 from report_runs import constant, rising, rows
 
@@ -10,7 +13,7 @@ from equibench.reports.figures.heatmap import heatmap_figure
 from equibench.reports.figures.power_of_two import power_figure
 from equibench.reports.figures.quality_front import pareto_figure, pareto_front
 from equibench.reports.figures.ranking import ranking_figure
-from equibench.reports.figures.style import COLUMN, PAGE
+from equibench.reports.figures.style import COLUMN, PAGE, looks
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.findings.shift_maps import ShiftLattice
 from equibench.reports.page.distance_from_best import distances
@@ -185,6 +188,68 @@ def test_the_power_figure_draws_the_mean_of_each_power(make):
     run = make([rows("m", "s", lambda case, dy, dx: 10.0**-dy, shifts=shifts)])
     (panel,) = power_figure(RunData.read(run)).axes
     assert panel.lines[0].get_xydata().tolist() == [[0.0, -1.0], [1.0, -2.0], [2.0, -4.0]]
+
+
+def test_no_line_crosses_a_power_that_no_shift_has(make):
+    shifts = [(1, 0), (2, 2), (8, 8), (16, 0)]
+    run = make([rows("m", "s", lambda case, dy, dx: 10.0**-dy, shifts=shifts)])
+    (panel,) = power_figure(RunData.read(run)).axes
+    places = panel.lines[0].get_ydata()
+    assert np.isnan(places).tolist() == [False, False, True, False, False]
+    assert [t.get_text() for t in panel.get_xticklabels()] == ["1", "2", "4", "8", "≥ 16"]
+
+
+@pytest.mark.parametrize("width", [COLUMN, PAGE])
+@pytest.mark.parametrize("name", ["distribution", "pareto", "ranking"])
+def test_tick_labels_do_not_overlap_and_every_column_has_them(make, name, width):
+    def wide(case, dy, dx):
+        return 0.0 if dy == 3 else 10.0 ** (-2.1 * (dy + dx + 6))
+
+    suites = ("one", "two", "three", "four", "five")
+    networks = {"m": wide, "another network": constant(1e-11)}
+    run = make([rows(m, suite, e) for suite in suites for m, e in networks.items()])
+    figure = FIGURES[name](RunData.read(run), width)
+    figure.draw_without_rendering()
+    lowest = {panel.get_subplotspec().colspan.start: panel for panel in figure.axes}
+    for panel in lowest.values():
+        labels = [t for t in panel.get_xticklabels() if t.get_visible() and t.get_text()]
+        boxes = sorted((t.get_window_extent() for t in labels), key=lambda box: box.x0)
+        assert len(boxes) >= 3
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+@pytest.mark.parametrize("width", [COLUMN, PAGE])
+def test_notes_are_not_wider_than_the_figure(make, width):
+    broken = [rows("a network with a long name", f"suite {i}", constant(np.nan)) for i in range(3)]
+    for draw in (distribution_figure, ranking_figure):
+        figure = draw(RunData.read(make(broken, name=draw.__name__ + str(width))), width)
+        figure.draw_without_rendering()
+        assert figure._supxlabel.get_window_extent().width <= figure.bbox.width
+
+
+def test_the_distribution_has_a_panel_for_each_transform(make):
+    turned = rows("m", "noise", constant(1e-1)).assign(transform="d4", element="rot90")
+    both = pd.concat([rows("m", "noise", constant(1e-5)), turned])
+    panels = distribution_figure(RunData.read(make([both]))).axes
+    assert [panel.get_title() for panel in panels] == ["noise", "noise, d4"]
+    assert [set(points(panel)[:, 0].round()) for panel in panels] == [{-5.0}, {-1.0}]
+
+
+def test_one_network_that_wins_has_a_front(make):
+    better = rows("better", "mri-sample", constant(1e-5)).assign(psnr=31.0)
+    run = make([rows("worse", "mri-sample", constant(1e-3)), better])
+    (panel,) = pareto_figure(RunData.read(run)).axes
+    (front,) = (line for line in panel.lines if line.get_label() == "no other is better in both")
+    (low, high), (_, right) = panel.get_ylim(), panel.get_xlim()
+    at = np.log10(1e-4)
+    assert front.get_xydata() == pytest.approx(np.array([[at, low], [at, 31.0], [right, 31.0]]))
+    assert high > 31.0
+
+
+def test_names_differ_in_grey():
+    found = [tuple(look.values()) for look in looks(map(str, range(48))).values()]
+    assert len(set(found)) == 48
+    assert all(a[1] != b[1] for a, b in pairwise(found))
 
 
 def test_one_model_without_a_finite_error_still_has_figures(make):

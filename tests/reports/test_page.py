@@ -121,6 +121,16 @@ def test_charts_have_the_numbers_of_the_rows(two_suites):
     assert found["series"][3]["stats"]["eq_nmse"]["mean"] == "NaN"
 
 
+def test_what_ranks_networks_is_exact_on_the_page(make):
+    errors = {"a": 1.000001e-3, "b": 1.000002e-3}
+    data = RunData.read(make([rows(m, "mri-sample", constant(e)) for m, e in errors.items()]))
+    for series in payload_of(render({"run": data}))["series"]:
+        (line,) = data.summary[data.summary["model"] == series["model"]].to_dict("records")
+        assert series["stats"]["eq_nmse"]["mean"] == line["eq_nmse_mean"]
+        assert series["stats"]["delta_psnr"]["worst"] == line["delta_psnr_worst"]
+        assert series["quality"]["psnr"] == line["psnr_mean"]
+
+
 def test_points_beyond_the_budget_are_thinned_and_the_worst_is_kept(make, monkeypatch):
     monkeypatch.setattr("equibench.reports.page.chart_data._POINTS", 20)
     run = make([rows("m", "noise", rising, cases=40)])

@@ -76,10 +76,12 @@ function scatterLayout(find) {
         const best = placed.filter((p) => !placed.some((q) => dominates(q, p)));
         best.sort((a, b) => a.at[0] - b.at[0] || a.at[1] - b.at[1]);
         context.beginPath();
+        // the border of what they beat, to the edges: one alone has one, too
         best.forEach((p, i) => {
-          if (i) context.lineTo(p.at[0], best[i - 1].at[1]);
+          context.lineTo(p.at[0], i ? best[i - 1].at[1] : bottom);
           context.lineTo(...p.at);
         });
+        context.lineTo(left + wide, best.at(-1).at[1]);
         context.strokeStyle = ink("good");
         context.stroke();
       }
