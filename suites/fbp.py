@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,15 @@ from equibench.errors import DataError, UsageError
 from equibench.foundation.platform_folders import cache_folder
 from equibench.suites.files import dataset, hdf5, temporary
 
-__all__ = ["PER_FILE", "compute_fbp", "find_fbp", "reconstructor", "writable_fbp"]
+__all__ = [
+    "HALF_SIDE",
+    "PER_FILE",
+    "compute_fbp",
+    "detector",
+    "find_fbp",
+    "reconstructor",
+    "writable_fbp",
+]
 
 PER_FILE = 128
 """Images in every LoDoPaB file but the last of a part."""
@@ -96,9 +105,8 @@ def reconstructor(angles: int, bins: int, size: int) -> Reconstruct:
         raise UsageError(
             f"computing FBPs needs astra ({error}); pip install 'equibench[ct]'"
         ) from error
-    width = 2 * np.sqrt(2) * HALF_SIDE / bins
-    turned = (np.arange(angles) + 0.5) * np.pi / angles - np.pi / 2
-    rays = astra.create_proj_geom("parallel", width, bins, turned)
+    rays = detector(angles, bins)
+    width = rays["DetectorWidth"]
     volume = astra.create_vol_geom(size, size, -HALF_SIDE, HALF_SIDE, -HALF_SIDE, HALF_SIDE)
     projector, algorithm = ("cuda", "BP_CUDA") if astra.use_cuda() else ("linear", "BP")
     # of the adjoint: an integral over angles and detector, in units of pixels
@@ -124,6 +132,16 @@ def reconstructor(angles: int, bins: int, size: int) -> Reconstruct:
             astra.data2d.delete(handles[1:])
 
     return reconstruct
+
+
+def detector(angles: int, bins: int) -> dict[str, Any]:
+    """LoDoPaB's parallel beams, as ASTRA describes them; lengths in metres."""
+    import astra
+
+    width = 2 * np.sqrt(2) * HALF_SIDE / bins
+    turned = (np.arange(angles) + 0.5) * np.pi / angles - np.pi / 2
+    rays: dict[str, Any] = astra.create_proj_geom("parallel", width, bins, turned)
+    return rays
 
 
 def _filtered(observation: Image, width: float) -> Image:

@@ -7,6 +7,7 @@ from equibench.cases.suite import Case
 from equibench.foundation.platform_folders import cache_folder
 from equibench.registry.registries import register_suite
 from equibench.suites.build import PHOTOS, build_ct, build_mri, build_photos
+from equibench.suites.drawn_ct import drawn_scan
 from equibench.suites.drawn_mri import drawn_slice
 from equibench.suites.fastmri import FastMRI
 from equibench.suites.files import build_once
@@ -99,6 +100,11 @@ class CTSample(LoDoPaB):
     @classmethod
     def unavailable(cls) -> str | None:
         return None
+
+    def draw(self, seed: int, number: int) -> Case:
+        """A slice (1, 1, size, size) of one of many bodies, as ``drawn_scan`` makes it."""
+        image, target = (self._crop(each) for each in drawn_scan(seed, number))
+        return Case(name=f"drawn/{seed}/{number}", input=image, target=target)
 
 
 @register_suite(

@@ -12,6 +12,7 @@ from equibench.cases.suite import Case, Suite
 from equibench.foundation.seeds import generator
 from equibench.registry.registries import register_suite
 from equibench.suites.build import packaged
+from equibench.suites.chest_phantoms import hounsfield
 from equibench.suites.files import choose
 
 __all__ = ["SegSample", "tissues"]
@@ -26,8 +27,6 @@ NOISIER = 3.0
 """The largest factor on a drawn slice's noise: the patients' differ by up to 2.5."""
 
 _SCANS = {"train": "lung1", "test": "lung2"}
-# attenuations (1/m) as LoDoPaB-CT has them: of water and of air, and what they are divided by
-_WATER, _AIR, _DENSEST = 20.0, 0.02, 81.36
 
 
 @register_suite(
@@ -90,7 +89,7 @@ class SegSample(Suite):
     def _case(self, name: str, at: int, image: NDArray[np.float32]) -> Case:
         import torch
 
-        labels = tissues(_hounsfield(_slices(self.part)[2][at]))
+        labels = tissues(hounsfield(_slices(self.part)[2][at]))
         return Case(
             name=name,
             input=torch.from_numpy(image.copy())[None, None],
@@ -117,11 +116,6 @@ def tissues(density: NDArray[Any]) -> NDArray[np.int64]:
     front = np.unique(around[:, -1])
     outside = np.isin(around, front[front > 0])
     return np.select([outside, ~dense, smooth > BONE], [0, 1, 3], default=2).astype(np.int64)
-
-
-def _hounsfield(attenuation: NDArray[Any]) -> NDArray[Any]:
-    """Hounsfield units of attenuations as LoDoPaB-CT stores them, in 0 … 1."""
-    return (attenuation * _DENSEST - _WATER) / (_WATER - _AIR) * 1000
 
 
 @cache

@@ -1,9 +1,10 @@
 """Hold proofs against brute force, on random small networks in float64.
 
-    python tools/fuzz_proofs.py --networks 20000 --out proofs.json
+    python tools/fuzz_proofs.py --networks 20000 --out results/proofs/fuzz.json
 
 No proof may claim a shift that does not commute. Of the networks that brute force finds
-equivariant, most should be proved.
+equivariant, most should be proved. What is not counted among these is counted by its kind. The
+file is written as the work goes on; the same command goes on after an interrupt.
 """
 
 import argparse
@@ -11,9 +12,9 @@ import json
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -25,9 +26,13 @@ from random_networks import Network, random_network
 
 from equibench.evidence.certificate import Proof
 from equibench.evidence.proof import prove
+from equibench.foundation.atomic_files import replacing
 from equibench.models.polyphase import APSDown
 
-__all__ = ["Verdict", "judged"]
+__all__ = ["Verdict", "judged", "tally"]
+
+Tally = dict[str, Any]
+_KINDS = ("unproved", "not counted")
 
 ROUNDING = 1e-16
 """NMSE in float64 that counts as rounding; one unit in the last place is 1e-32."""
@@ -173,43 +178,56 @@ def _contradictions(proof: Proof, trials: _Trials) -> Any:
                 yield f"{kind}: {shifts}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", type=int, default=1000)
-    parser.add_argument("--first", type=int, default=0, help="seed of the first")
-    parser.add_argument("--out", type=Path, help="a JSON file")
-    parser.add_argument("--show", type=int, default=20, help="unproved networks that are listed")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    begin, counts, reasons = perf_counter(), Counter[str](), Counter[str]()
-    false, missed = [], []
-    for seed in range(options.first, options.first + options.networks):
+def tally(seeds: Iterable[int], before: Mapping[str, Any] | None = None) -> Iterator[Tally]:
+    """Counts after every network, beginning with those that a tally before had."""
+    counts = Counter[str]((before or {}).get("counts", {}))
+    unproved, aside = (Counter[str]((before or {}).get(name, {})) for name in _KINDS)
+    false = list((before or {}).get("false proofs", []))
+    for seed in seeds:
         verdict = judged(seed)
         counts["networks"] += 1
         counts["claims"] += verdict.proof.stride != verdict.proof.size
         if verdict.false:
-            counts["false"] += 1
             false.append({"seed": seed, "shifts": verdict.false})
-            print(f"FALSE {seed}: {verdict.false} {random_network(seed).names}", flush=True)
         if verdict.equivariant:
             counts["equivariant"] += 1
             counts["proved"] += verdict.proved
             counts["tight"] += verdict.proved and verdict.proof.stride == verdict.found
             if not verdict.proved:
                 reason = str(next(iter(verdict.proof.obstacles.values()), "stride"))
-                reasons[reason.partition(" (at")[0]] += 1
-                missed.append((seed, reason.partition(" (at")[0]))
-        if counts["networks"] % 500 == 0:
-            print(dict(counts), f"{perf_counter() - begin:.0f} s", flush=True)
-    share = counts["proved"] / max(1, counts["equivariant"])
-    result = {
-        **counts, "share": share, "first": options.first, "seconds": perf_counter() - begin,
-        "false proofs": false, "unproved": dict(reasons.most_common()),
-    }  # fmt: skip
-    print(json.dumps(result | {"missed": missed[: options.show]}, indent=1))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
+                unproved[reason.partition(" (at")[0]] += 1
+        elif verdict.other:
+            aside[verdict.other] += 1
+        else:
+            aside["not equivariant"] += 1
+        yield {
+            "counts": dict(counts),
+            "share": counts["proved"] / max(1, counts["equivariant"]),
+            "false proofs": false,
+            "unproved": dict(unproved.most_common()),
+            "not counted": dict(aside.most_common()),
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Hold proofs against brute force.")
+    parser.add_argument("--networks", type=int, default=1000, help="seeds 0 … N − 1")
+    parser.add_argument("--out", type=Path, help="a JSON file; one that exists is gone on with")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    out: Path | None = options.out
+    before = json.loads(out.read_text()) if out and out.exists() else None
+    first = before["counts"]["networks"] if before else 0
+    found: Tally = before or {}
+    for found in tally(range(first, options.networks), before):
+        done = found["counts"]["networks"]
+        if done % 100 == 0 or done == options.networks:
+            print(done, f"{found['share']:.4f}", len(found["false proofs"]), flush=True)
+            if out:
+                with replacing(out) as temporary:
+                    temporary.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,33 @@
 """Make the packaged weights, and the tables of what they are worth.
 
-    python tools/train_samples.py [SUITE]
+    python tools/train_samples.py [SUITE …] [--jobs N] [--seeds]
 
-Trains the nine variants on the embedded slices with the sample presets: at width 1/8 on MRI and CT
-(about five minutes each on two cores), at width 1/20 on labels (about two minutes). Writes
+Trains the nine variants with the sample presets: at width 1/8 on MRI and CT (half an hour each on
+one core), at width 1/20 on labels (about two minutes). Writes
 ``models/weights/VARIANT.SUITE.safetensors``, and ``results/weights.csv``, what images gained over
-their input, and ``results/weights-of-labels.csv``. What is there already is kept; an interrupted
-training is resumed.
+their input and what networks would lose without each level, and ``results/weights-of-labels.csv``.
+What is there already is kept; an interrupted training is resumed. Ends with status 1 if a network
+of MRI or CT should not be packaged (``faults``).
+
+With ``--seeds`` three of the networks are trained from two more seeds, into ``results/runs/seeds``,
+and ``results/seeds.csv`` has how equivariant all of them are.
 """
 
+import argparse
+import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 
 import equibench as eb
+from equibench.loading.load import load_spec
 from equibench.loading.suites import build_suite
 from equibench.loading.weights import read_weights
 from equibench.models.recipes import recipe
@@ -30,52 +40,155 @@ FOLDER = ROOT / "models" / "weights"
 WIDE: Mapping[str, int | float] = {"width": 0.125}
 LABELS: Mapping[str, int | float] = {"width": 0.05, "out_channels": 4}
 TRAININGS = {
-    "mri-sample": ("sample", WIDE),
+    "mri-sample": ("sample-mri", WIDE),
     "ct-sample": ("sample-ct", WIDE),
     "seg-sample": ("sample-seg", LABELS),
 }
 """Preset and arguments of the networks, by suite."""
 DA = {"shift_augment": 16, "warmup": 100}
 
+GAIN = 1.5
+"""The least that a network improves its input by, in dB."""
+LEVELS = {"mri-sample": (2, 4, 8, 16), "ct-sample": (2, 4, 8)}
+"""Strides of the levels that a network has to use, by suite."""
+COST = 0.2
+"""The least that it costs to replace such a level by its mean, in dB."""
+DEAD = 0.2
+"""The largest share of channels of a level that are one value throughout all images."""
+RISE = 0.2
+"""The most that a last quarter of epochs may still have gained over the quarter before, in dB."""
 
-def main(suites: Sequence[str]) -> None:
-    for suite in suites:
-        for variant, changes in [*((name, {}) for name in VARIANTS), ("unet-baseline", DA)]:
-            file = FOLDER / f"{variant}.{suite}{'-da' if changes else ''}.safetensors"
-            if not file.exists():
-                preset, arguments = TRAININGS[suite]
-                train(
-                    Spec(variant, dict(arguments)),
-                    Spec(suite),
-                    recipe(preset, **changes),
-                    file,
-                    preset=preset,
-                    half=True,
-                )
+SEEDS = (0, 1, 2)
+SEEDED = (("unet-baseline", False), ("unet-baseline", True), ("unet-lpf-3", False))
+"""Networks that are trained from several seeds: a variant, and whether shifts augment it."""
+
+
+class Job(NamedTuple):
+    """One network to train."""
+
+    suite: str
+    variant: str
+    augmented: bool = False
+    seed: int = 0
+    folder: Path = FOLDER
+
+    @property
+    def file(self) -> Path:
+        suffix = ("-da" if self.augmented else "") + (f"-seed{self.seed}" if self.seed else "")
+        return self.folder / f"{self.variant}.{self.suite}{suffix}.safetensors"
+
+    def __call__(self) -> None:
+        if self.file.exists():
+            return
+        preset, arguments = TRAININGS[self.suite]
+        train(
+            Spec(self.variant, dict(arguments)),
+            Spec(self.suite),
+            recipe(preset, **(DA if self.augmented else {})),
+            self.file,
+            preset=preset,
+            seed=self.seed,
+            half=True,
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make the packaged weights.")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", default=list(TRAININGS))
+    parser.add_argument("--jobs", type=int, default=1, help="networks side by side, a core each")
+    parser.add_argument("--seeds", action="store_true", help="train three from two more seeds")
+    chosen = parser.parse_args()
+    if chosen.seeds:
+        several = list(seeded("mri-sample"))
+        work(several, chosen.jobs)
+        write("seeds", [seed_line(job) for job in several], ["network", "seed"])
+        return 0
+    for suite in chosen.suites:
+        networks = [*((name, False) for name in VARIANTS), ("unet-baseline", True)]
+        work([Job(suite, *network) for network in networks], chosen.jobs)
     lines = [line(file) for file in sorted(FOLDER.glob("*.safetensors"))]
-    write("weights", [line for line in lines if "psnr" in line])
-    write("weights-of-labels", [line for line in lines if "dice" in line])
+    images = [line for line in lines if "psnr" in line]
+    write("weights", images, ["weights", "variant"])
+    write("weights-of-labels", [line for line in lines if "dice" in line], ["weights", "variant"])
+    wrong = [f"{one['variant']}, {one['weights']}: {f}" for one in images for f in faults(one)]
+    print(*wrong, sep="\n", file=sys.stderr)
+    return 1 if wrong else 0
 
 
-def write(name: str, lines: Sequence[dict[str, object]]) -> None:
-    """Write a table of weights into ``results``."""
-    table = pd.DataFrame(lines).round(4)
-    table = table.sort_values(["weights", "variant"], ascending=[False, True])
-    table.to_csv(ROOT / "results" / f"{name}.csv", index=False)
-    print(table.to_string(index=False))
+def work(jobs: Sequence[Job], side_by_side: int) -> None:
+    """Train the networks, each on one core."""
+    with ProcessPoolExecutor(
+        side_by_side, get_context("spawn"), torch.set_num_threads, (1,)
+    ) as pool:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()
+
+
+def seeded(suite: str) -> Iterator[Job]:
+    """Networks from every seed; those of seed 0 are the packaged ones."""
+    for variant, augmented in SEEDED:
+        for seed in SEEDS:
+            folder = ROOT / "results" / "runs" / "seeds" if seed else FOLDER
+            yield Job(suite, variant, augmented, seed, folder)
+
+
+def seed_line(job: Job) -> dict[str, object]:
+    """How equivariant a network is on the images it knows, and on others."""
+    said: dict[str, object] = {"network": job.variant + (" + DA" if job.augmented else "")}
+    said |= {"seed": job.seed, "psnr": read_weights(job.file).trained["validation"]["psnr"]}
+    _, arguments = TRAININGS[job.suite]
+    model = load_spec(Spec(job.variant, dict(arguments), weights=str(job.file))).model
+    for suite in (job.suite, "photo-sample", "noise,n=12"):
+        rows = eb.evaluate(model, suite, shifts="random:n=10,max=16", progress=False).rows
+        said[f"eq_nmse on {suite.partition(',')[0]}"] = rows.query("draw > 0")["eq_nmse"].mean()
+    return said | {"sha256": hashlib.sha256(job.file.read_bytes()).hexdigest()}
+
+
+def faults(line: Mapping[str, Any]) -> Iterator[str]:
+    """Why a network should not be packaged, sentence by sentence."""
+    if not line["psnr_gain"] >= GAIN:
+        yield f"it gains {line['psnr_gain']:.2f} dB over its input, below {GAIN}"
+    for stride in LEVELS[line["weights"].removesuffix("-da")]:
+        if not line[f"cost_{stride}"] >= COST:
+            yield f"without stride {stride} it loses {line[f'cost_{stride}']:.2f} dB, below {COST}"
+    if not line["dead"] <= DEAD:
+        yield f"{line['dead']:.0%} of a level's channels are dead, above {DEAD:.0%}"
+    if not line["rise"] <= RISE:
+        yield f"its last quarter of epochs still gained {line['rise']:.2f} dB, above {RISE}"
+
+
+def write(name: str, lines: Sequence[dict[str, object]], order: list[str]) -> None:
+    """Write a table into ``results``."""
+    table = pd.DataFrame(lines).sort_values(order, ascending=[False, True])
+    decimals = {column: 4 for column in table.select_dtypes("number") if "nmse on" not in column}
+    table.round(decimals).to_csv(ROOT / "results" / f"{name}.csv", index=False)
+    print(table.drop(columns="sha256").to_string(index=False))
 
 
 def line(file: Path) -> dict[str, object]:
-    """What a weights file is worth on the validation part of its suite, and gained over inputs."""
+    """What a weights file is worth on the validation part of its suite."""
     variant, weights, _ = file.name.split(".")
     trained = read_weights(file).trained
     said: dict[str, object] = {"variant": variant, "weights": weights}
-    after, size = trained["validation"], {"bytes": file.stat().st_size}
+    content = file.read_bytes()
+    stored = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    after = trained["validation"]
     if trained["recipe"].get("task") == "segmentation":
-        return said | after | size
+        return said | after | stored
     before = input_quality(trained["suite"])
-    said |= {f"{name}_of_input": before[name] for name in after}
-    return said | after | {"psnr_gain": after["psnr"] - before["psnr"]} | size
+    said |= {f"{name}_of_input": before[name] for name in after} | after
+    said |= {"psnr_gain": after["psnr"] - before["psnr"]}
+    model = load_spec(Spec(variant, trained["arguments"], weights=str(file))).model
+    levels = eb.ablate_levels(model, trained["suite"]).set_index("stride")
+    said |= {f"cost_{s}": levels["psnr"][1] - levels["psnr"][s] for s in levels.index[1:]}
+    return said | {"dead": levels["dead"].max(), "rise": rise(trained["history"]["psnr"])} | stored
+
+
+def rise(values: Sequence[float]) -> float:
+    """What the last quarter of epochs gained on average over the quarter before."""
+    quarter = len(values) // 4
+    last, before = values[-quarter:], values[-2 * quarter : -quarter]
+    return sum(last) / quarter - sum(before) / quarter
 
 
 @cache
@@ -88,4 +201,4 @@ def input_quality(suite: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(TRAININGS))
+    sys.exit(main())

@@ -1,6 +1,7 @@
 """Commands that hold runs against each other: check, compare, ci init."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -69,7 +70,7 @@ def check(
                 f"{folder.failures[0]['message']}"
             )
         lost = _lost(against, found, rules)
-        if lost and not worse:
+        if lost and not worse and not _confirmed(f"store {len(lost)} figures that are worse?"):
             typer.echo(
                 f"{against} is not updated: {len(lost)} figures would be worse; if this is meant, "
                 "add --worse",
@@ -87,6 +88,11 @@ def check(
     typer.echo(render(verdicts, format, f"{run} against {against}"))
     if failed(verdicts):
         raise typer.Exit(1)
+
+
+def _confirmed(question: str) -> bool:
+    """What a person at the terminal answers; where there is none, no."""
+    return sys.stdin.isatty() and typer.confirm(question, err=True)
 
 
 def _lost(against: Path, found: "Baseline", rules: list["Tolerance"]) -> list["Verdict"]:

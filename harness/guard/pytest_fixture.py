@@ -46,6 +46,7 @@ class Equivariance:
         settings: options of the marker.
         record: takes a summary of each call.
         show: takes the text of a section of the test's failure report.
+        ask: puts a question to who sits at the terminal, and tells whether the answer is yes.
     """
 
     test: str
@@ -55,6 +56,7 @@ class Equivariance:
     settings: Mapping[str, Any] = field(repr=False)
     record: Callable[[dict[str, Any]], None] = field(repr=False)
     show: Callable[[str], None] = field(repr=False)
+    ask: Callable[[str], bool] = field(repr=False)
     _calls: int = field(default=0, init=False, repr=False)
 
     def __call__(
@@ -143,16 +145,13 @@ class Equivariance:
         path = self._file
         lost = _lost(path, measured, rules)
         if lost and self.update != "worse":
-            self._record(result, "not updated")
-            raise AssertionError(
-                "\n".join(
-                    [
-                        f"{path} is not updated, for {len(lost)} figures would be worse",
-                        *map(str, lost),
-                        f"if this is meant: pytest {WORSE}",
-                    ]
+            told = "\n".join(map(str, lost))
+            if not self.ask(f"{told}\nstore {path} with {len(lost)} figures worse?"):
+                self._record(result, "not updated")
+                raise AssertionError(
+                    f"{path} is not updated, for {len(lost)} figures would be worse\n{told}\n"
+                    f"if this is meant: pytest {WORSE}"
                 )
-            )
         measured.write(path)
         for verdict in lost:
             self.show(str(verdict))

@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +43,19 @@ def equivariance(request: pytest.FixtureRequest) -> "Equivariance":
         settings=settings,
         record=lambda entry: node.user_properties.append((_PROPERTY, entry)),
         show=lambda text: node.add_report_section("call", "equivariance", text),
+        ask=lambda text: _asked(request.config, text),
     )
+
+
+def _asked(config: pytest.Config, text: str) -> bool:
+    """What a person at the terminal answers to a question; where there is none, no."""
+    if hasattr(config, "workerinput"):  # xdist's workers have no terminal
+        return False
+    with ExitStack() as stack:
+        if capture := config.pluginmanager.getplugin("capturemanager"):
+            capture.suspend(in_=True)
+            stack.callback(capture.resume)
+        return sys.stdin.isatty() and input(f"\n{text} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,8 +64,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--equivariance-update",
         action="store_const",
         const="better",
-        help="write the baselines of tests that use the fixture `equivariance`, but for those "
-        "that would get worse",
+        help="write the baselines of tests that use the fixture `equivariance`; those that would "
+        "get worse only if a person at the terminal says so",
     )
     # an option of its own, so that the path of a test can follow the one above
     group.addoption(

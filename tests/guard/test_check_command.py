@@ -1,6 +1,8 @@
 """``equibench check``: a run against its baseline."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,7 +40,14 @@ def test_check_without_a_baseline_says_how_to_write_one(cli, run):
     )  # fmt: skip
 
 
-def test_check_passes_until_a_change_makes_it_worse_and_update_accepts_it(cli, run):
+class Terminal(io.StringIO):
+    """What is typed at a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_check_passes_until_a_change_makes_it_worse_and_update_accepts_it(cli, run, monkeypatch):
     run("before")
     assert cli("check", "before", "--against", "base.json", "--update")[:2] == (
         0, "baseline: base.json\n"
@@ -62,6 +71,13 @@ def test_check_passes_until_a_change_makes_it_worse_and_update_accepts_it(cli, r
     )
     assert Path("base.json").read_bytes() == before
     assert cli("check", "now", "--against", "base.json", "--worse")[0] == 2
+    for answer, status in (("n\n", 1), ("y\n", 0)):
+        monkeypatch.setattr(sys, "stdin", Terminal(answer))
+        ended, _, err = cli("check", "now", "--against", "base.json", "--update")
+        assert ended == status
+        assert err.startswith("store 6 figures that are worse? [y/N]:")
+        assert (Path("base.json").read_bytes() == before) == bool(status)
+    Path("base.json").write_bytes(before)
     status, out, _ = cli("check", "now", "--against", "base.json", "--update", "--worse")
     assert status == 0
     assert out.splitlines()[-1] == "baseline: base.json"

@@ -45,7 +45,7 @@ def guard(tmp_path_factory, pictures):
         def fixture(update):
             return Equivariance(
                 test=name, baseline=file, update=update, report=None, settings={"shifts": shifts},
-                record=lambda entry: None, show=lambda text: None,
+                record=lambda entry: None, show=lambda text: None, ask=lambda text: False,
             )  # fmt: skip
 
         if not file.exists():

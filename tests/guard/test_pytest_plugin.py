@@ -1,6 +1,7 @@
 """The pytest plugin: fixture, marker, options, and what a failure looks like."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -182,6 +183,27 @@ def test_a_damaged_baseline_is_replaced_by_an_update(project):
     project().assert_outcomes(failed=1)
     project("--equivariance-update").assert_outcomes(passed=1)
     project().assert_outcomes(passed=1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals are files on POSIX")
+@pytest.mark.parametrize(("answer", "ended"), [("y", 0), ("", 1)])
+def test_at_a_terminal_a_person_is_asked(project, answer, ended):
+    import pty
+
+    project("--equivariance-update")
+    file = project.path / "equivariance/test_net/test_net.json"
+    before = file.read_bytes()
+    (project.path / "test_net.py").write_text(weaker(), encoding="utf-8")
+    person, terminal = pty.openpty()
+    os.write(person, f"{answer}\n".encode())
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "--equivariance-update"]
+    done = subprocess.run(command, stdin=terminal, capture_output=True, text=True, check=False)
+    os.close(person)
+    os.close(terminal)
+    assert done.returncode == ended
+    assert "regression: net · images · all: mean eq_nmse, was 0.07641 and is 0.3791" in done.stdout
+    assert f"store {file} with 6 figures worse? [y/N]" in done.stdout
+    assert (file.read_bytes() == before) == bool(ended)
 
 
 def test_baselines_of_tests_that_no_longer_exist_are_listed(project):

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from gloo_ranks import SHIFTS, Network, metric, on_a_rank
+from processes import context
 from torchmetrics import MetricCollection
 
 import equibench as eb
@@ -151,8 +152,9 @@ def test_what_cannot_be_read_is_refused_when_the_metric_is_made(arguments, messa
 
 @pytest.mark.slow
 def test_processes_come_to_the_same_number_as_one(images, rows, tmp_path):
-    queue = mp.get_context("spawn").Queue()
-    mp.spawn(on_a_rank, (2, tmp_path / "rendezvous", images, queue), nprocs=2)
+    queue = context().Queue()
+    arguments = (2, tmp_path / "rendezvous", images, queue)
+    mp.start_processes(on_a_rank, arguments, nprocs=2, start_method="forkserver")
     found = sorted(queue.get() for _ in range(4))
     first = expected(rows[rows["case"] == "00000"], "eq_nmse", "mean")
     every = expected(rows, "eq_nmse", "mean")
