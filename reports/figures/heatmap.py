@@ -161,9 +161,10 @@ def _draw(panel: "Axes", lattice: ShiftLattice, model: str, scale: _ColourScale)
     bare = {"xticklabels": False, "yticklabels": False, "rasterized": shown.size > 1000}
     sns.heatmap(shown, ax=panel, mask=shown.isna(), **options, **bare)
     for axis, starts in ((panel.xaxis, shown.columns), (panel.yaxis, shown.index)):
-        named = lattice.ticks(list(starts), _TICKS)
+        cells = [int(start) for start in starts]
+        named = lattice.ticks(cells, _TICKS)
         # a number at a cell's edge where it holds the shifts from there on
-        at = [list(starts).index(start) + 0.5 * (not lattice.thinned) for start in named]
+        at = [cells.index(start) + 0.5 * (not lattice.thinned) for start in named]
         axis.set_ticks(at, [f"{start}".replace("-", "−") for start in named], rotation=0)
     panel.set(xlabel="", ylabel="")
     panel.tick_params(length=2, pad=1, labelsize=FONT - 2)

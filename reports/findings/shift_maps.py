@@ -11,6 +11,7 @@ from equibench.transforms.transform import AXES
 
 __all__ = ["ShiftLattice", "few_shifts"]
 
+_SIDES = ("dy", "dx")
 _CELLS = 64
 _FILLED = 0.25
 """Share of a lattice's cells below which single shifts would be specks in an empty field."""
@@ -61,7 +62,7 @@ class ShiftLattice:
         places = rows[["dy", "dx"]].fillna(0).astype(np.int64)
         if few_shifts(rows) if pooled is None else pooled:
             return cls._pooled(rows, values, places.abs())
-        axes = {name: np.unique(places[name]) for name in places}
+        axes = {name: np.unique(places[name]) for name in _SIDES}
         step = gcd(*(int(gap) for each in axes.values() for gap in np.diff(each))) or 1
         longest = max(int(np.ptp(each)) // step + 1 for each in axes.values())
         cell = step * ceil(longest / _CELLS)
@@ -74,12 +75,12 @@ class ShiftLattice:
         cls, rows: pd.DataFrame, values: "pd.Series[float]", places: pd.DataFrame
     ) -> "ShiftLattice":
         """By magnitude, in about as many cells as there are shifts."""
-        moving = [name for name in places if places[name].any()]
+        moving = [name for name in _SIDES if places[name].any()]
         wanted = len(places.drop_duplicates()) ** (1 / max(1, len(moving)))
         longest = int(places.to_numpy().max()) + 1
         cell = next((n for n in _NICE if longest / n <= ceil(wanted)), longest)
-        starts = {name: range(0, int(places[name].max()) + 1, cell) for name in places}
-        cells = _cells(rows, values, places, dict.fromkeys(places, 0), cell)
+        starts = {name: range(0, int(places[name].max()) + 1, cell) for name in _SIDES}
+        cells = _cells(rows, values, places, dict.fromkeys(_SIDES, 0), cell)
         return cls(cells, starts["dy"], starts["dx"], cell, cell > 1, _dims(rows), True)
 
     @property

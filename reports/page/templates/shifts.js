@@ -146,7 +146,8 @@ function octavesLayout(subset) {
       const named = (power) => (power === lines[0].largest ? `≥ ${power}` : String(power));
       for (const power of powers) caption(context, named(power), x(power), bottom + 12, "center");
       const divided = shiftView.axis === "both" ? lines[0].axes.join(" and ") : shiftView.axis;
-      caption(context, `largest power of two that divides ${divided}`, left + wide / 2, bottom + 30, "center");
+      const title = `largest power of two that divides ${divided}`, half = context.measureText(title).width / 2;
+      caption(context, title, Math.min(left + wide / 2, width - half - 18), bottom + 30, "center");
       context.save();
       context.translate(width - 8, (top + bottom) / 2);
       context.rotate(-Math.PI / 2);
