@@ -7,13 +7,19 @@ import typer
 
 from equibench.commands.diagnosing import halo, probe, prove
 from equibench.commands.guarding import check, ci_init, compare_runs
-from equibench.commands.inventory import data_list, data_prepare, data_verify, list_entries
+from equibench.commands.inventory import (
+    data_list,
+    data_prepare,
+    data_verify,
+    explain,
+    list_entries,
+)
 from equibench.commands.measuring import quickstart, run
 from equibench.commands.mending import mend
 from equibench.commands.reporting import report, table
 from equibench.commands.revisiting import diff, merge, rescore, show
 from equibench.commands.training import train
-from equibench.errors import EquibenchError
+from equibench.errors import EquibenchError, told_more
 from equibench.foundation.standard_streams import guard_streams
 from equibench.inference.allocator import keep_memory
 
@@ -44,6 +50,8 @@ def main() -> None:
     except EquibenchError as error:
         if str(error):
             print(f"equibench: {error}", file=sys.stderr)
+            if error.topic:
+                print(told_more(error.topic), file=sys.stderr)
         sys.exit(error.exit_status)
 
 
@@ -65,6 +73,7 @@ def _options(
 
 app.command()(quickstart)
 app.command("ls")(list_entries)
+app.command()(explain)
 for command in (run, table, report, probe, prove, halo, mend, train, check, rescore, merge, diff):
     app.command()(command)
 app.command("compare")(compare_runs)

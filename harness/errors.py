@@ -10,18 +10,31 @@ __all__ = [
     "UnavailableError",
     "UsageError",
     "reason",
+    "told_more",
     "words",
 ]
 
 
+def told_more(topic: str) -> str:
+    """Where a topic is explained, in one line."""
+    return f"more: equibench explain {topic}"
+
+
 class EquibenchError(Exception):
-    """Base class. Its message names the thing, the place and the remedy, in one line."""
+    """Base class. Its message names the thing, the place and the remedy, in one line.
+
+    Args:
+        topic: what of ``harness/troubleshooting.md`` says more; tracebacks and commands name it.
+    """
 
     exit_status = 1
 
-    def __init__(self, message: object = "") -> None:
+    def __init__(self, message: object = "", *, topic: str = "") -> None:
         # it is stored and shown, and the files that it names may be no UTF-8
         super().__init__(os.fsencode(str(message)).decode("utf-8", "backslashreplace"))
+        self.topic = topic
+        if topic:
+            self.add_note(told_more(topic))
 
 
 class UsageError(EquibenchError):

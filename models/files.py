@@ -158,7 +158,8 @@ def _unpickled(file: Path, trust: bool, reason: str) -> Any:
 def _needs_trust(file: Path, reason: str) -> NoReturn:
     raise UsageError(
         f"{file} needs --trust-pickle: {reason}. Give it if you know who made the file; --isolate "
-        "keeps it out of this process, but not off this machine"
+        "keeps it out of this process, but not off this machine",
+        topic="pickled-code",
     )
 
 

@@ -71,7 +71,7 @@ def find_folder(suite: str, example: str, root: str | None) -> Path:
     reason = no_data(suite, example, root)
     folder = data_folder(suite, root)
     if reason or folder is None:
-        raise UnavailableError(f"suite {suite!r} has {reason}")
+        raise UnavailableError(f"suite {suite!r} has {reason}", topic="no-data")
     return folder
 
 

@@ -24,7 +24,7 @@ from equibench.registry import registries
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "harness/*.md"),
     *("examples/*/README.md", "reports/gallery/README.md", "results/published/README.md"),
 )
 NAME = re.compile(r"`eb\.(\w+)`")
@@ -106,7 +106,7 @@ def _docstrings() -> Iterator[tuple[str, str]]:
 def _helps() -> Iterator[str]:
     command: Any = typer.main.get_command(app)
     for name, each in _commands(command, "equibench"):
-        context = click.Context(each, info_name=name, terminal_width=100, max_content_width=100)
+        context = click.Context(each, info_name=name, terminal_width=80, max_content_width=80)
         yield f"\n## `{name}`\n\n```text\n{each.get_help(context)}\n```\n"
 
 

@@ -1,4 +1,4 @@
-"""Commands that show what there is: ls, and data ls, verify and prepare."""
+"""Commands that show what there is: ls, explain, and data ls, verify and prepare."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args
@@ -8,7 +8,7 @@ import typer
 from equibench.commands.common_options import Data, suite_of
 from equibench.errors import UsageError
 
-__all__ = ["data_list", "data_prepare", "data_verify", "list_entries"]
+__all__ = ["data_list", "data_prepare", "data_verify", "explain", "list_entries"]
 
 Kind = Literal["models", "suites", "transforms", "metrics", "reports", "treatments", "trackers"]
 SuiteSpec = Annotated[str, typer.Argument(metavar="SUITE", help="A suite, as for run -s.")]
@@ -31,6 +31,31 @@ def list_entries(
 
     for wanted in [kind] if kind else get_args(Kind):
         typer.echo(listing(wanted, containing))
+
+
+def explain(
+    topic: Annotated[str | None, typer.Argument(help="As a message names it.")] = None,
+) -> None:
+    """Say more about a message: what it means, and what can be done.
+
+    \b
+    Examples:
+      equibench explain
+      equibench explain network-raises
+    """
+    from importlib.resources import files
+
+    text = (files("equibench") / "troubleshooting.md").read_text(encoding="utf-8")
+    sections = {
+        section.partition("\n")[0].lower().replace(" ", "-"): section.strip()
+        for section in text.split("\n## ")[1:]
+    }
+    if topic is None:
+        typer.echo("\n".join(sections))
+    elif topic in sections:
+        typer.echo(sections[topic])
+    else:
+        raise UsageError(f"no topic is called {topic!r}. There are: {', '.join(sections)}")
 
 
 def data_list() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from equibench.errors import EquibenchError
+from equibench.errors import EquibenchError, told_more
 
 if TYPE_CHECKING:
     from equibench.runs.run_folder import RunFolder
@@ -50,6 +50,9 @@ def say_failures(folder: "RunFolder") -> None:
     messages = dict.fromkeys(failure["message"] for failure in folder.failures)
     for message in list(messages)[:_SHOWN]:
         typer.echo(f"failed: {message}", err=True)
+    for topic in dict.fromkeys(failure.get("topic", "") for failure in folder.failures):
+        if topic:
+            typer.echo(told_more(topic), err=True)
     if len(messages) > _SHOWN:
         more = len(messages) - _SHOWN
         typer.echo(f"… and {more} more in {folder.path}/failures*.json", err=True)

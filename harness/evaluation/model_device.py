@@ -81,7 +81,8 @@ def within_memory(label: str, suite: Suite, settings: Settings, work: Callable[[
         if batch == 1:
             raise ModelError(
                 f"{label} runs out of memory on {suite.label} with one image at a time: take a "
-                "smaller model or another --device"
+                "smaller model or another --device",
+                topic="out-of-memory",
             )
         batch //= 2
 

@@ -46,7 +46,8 @@ def call(
             advice = remedy(model, images, Failure(output=output))
             raise ModelError(
                 f"{label} returned {wrong.given} on {where} (input {shape(images)}), not "
-                f"{wrong.wanted}: {advice}"
+                f"{wrong.wanted}: {advice}",
+                topic="no-image",
             )
     assert isinstance(output, Tensor)
     return output if moved or frame.unmoved is None else frame.unmoved
@@ -67,11 +68,13 @@ def attempt(model: Callable[[Tensor], object], images: Tensor, label: str, where
         )
 
     try:
-        with guarded(said, but=out_of_memory):
+        with guarded(said, but=out_of_memory, topic="network-raises"):
             return model(images)
     except Unfit as error:
         advice = remedy(model, images, Failure(error))
-        raise ModelError(f"{error} on {where}{f': {advice}' if advice else ''}") from error
+        raise ModelError(
+            f"{error} on {where}{f': {advice}' if advice else ''}", topic="no-image"
+        ) from error
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -42,7 +42,8 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
     count = torch.cuda.device_count()
     if not elsewhere and int(number or 0) >= count:
         raise UsageError(
-            f"{source}device {name!r} is not here ({count} CUDA devices): take {remedy}"
+            f"{source}device {name!r} is not here ({count} CUDA devices): take {remedy}",
+            topic="no-such-device",
         )
     return torch.device("cuda", int(number or 0))
 

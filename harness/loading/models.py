@@ -125,7 +125,8 @@ def _built(entry: Entry[Any], factory: Any, spec: Spec, seed: int, trust_pickle:
     if not callable(model):
         raise ModelError(
             f"{spec.label}: {entry.origin} gave a {type(model).__name__}, "
-            "not a callable from (B, C, H, W) to (B, C', H, W)"
+            "not a callable from (B, C, H, W) to (B, C', H, W)",
+            topic="no-network",
         )
     return model
 

@@ -74,7 +74,8 @@ def load_weights(model: object, spec: Spec, *, trust_pickle: bool = False) -> Lo
         remedy = "build the model with the arguments that it was trained with"
         end = f"; {remedy}" if str(misfit).startswith("do not fit") else ""
         raise ModelError(
-            f"{spec.label}: the weights in {file} {misfit}{end}".replace("FILE", str(file))
+            f"{spec.label}: the weights in {file} {misfit}{end}".replace("FILE", str(file)),
+            topic="weights-do-not-fit",
         ) from None
     # checked already; what is no tensor stays as the model made it
     model.load_state_dict(fitted.state, strict=False)
@@ -126,12 +127,14 @@ def _read(file: Path, spec: Spec, trust_pickle: bool) -> Weights:
     try:
         return read_weights(file, trust_pickle=trust_pickle)
     except Exception as error:
-        remedy = "save a state dict, as safetensors or with torch.save"
+        topic, remedy = "", "save a state dict, as safetensors or with torch.save"
         if isinstance(error, pickle.UnpicklingError) and not trust_pickle:
             remedy += ", or, if you know who made it, unpickle it with --trust-pickle"
+            topic = "pickled-code"
         raise ModelError(
             f"{spec.label}: cannot read weights from {file}: {type(error).__name__}: "
-            f"{reason(error)}; {remedy}"
+            f"{reason(error)}; {remedy}",
+            topic=topic,
         ) from error
 
 

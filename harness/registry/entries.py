@@ -63,7 +63,8 @@ class Entry(Generic[T]):
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise UnavailableError(
-                f"{self.kind} {self.name!r} ({self.origin}) cannot be imported: {reason}"
+                f"{self.kind} {self.name!r} ({self.origin}) cannot be imported: {reason}",
+                topic="broken-plugin",
             ) from error
 
     @property
@@ -106,7 +107,8 @@ class Entry(Generic[T]):
         absent = [name for name in self.info.modules if not _importable(name)]
         if absent:
             raise UnavailableError(
-                f"{self.kind} {self.name!r} needs {', '.join(absent)}{self._remedy()}"
+                f"{self.kind} {self.name!r} needs {', '.join(absent)}{self._remedy()}",
+                topic="missing-extra",
             )
         return self.object
 
@@ -125,7 +127,10 @@ class Entry(Generic[T]):
                 )
             return
         if not callable(factory):
-            raise UsageError(f"{self.kind} {self.name!r} ({self.origin}) is not callable")
+            raise UsageError(
+                f"{self.kind} {self.name!r} ({self.origin}) is not callable",
+                topic="no-network" if self.kind == "model" else "",
+            )
         signature = inspect.signature(factory)
         try:
             signature.bind(**arguments)
@@ -137,7 +142,8 @@ class Entry(Generic[T]):
             if str(error).startswith("missing"):
                 hint = f" (name what builds and returns the {self.kind}, not the {self.kind})"
             raise UsageError(
-                f"{self.kind} {self.name!r}: {error}; it takes {takes}{hint}"
+                f"{self.kind} {self.name!r}: {error}; it takes {takes}{hint}",
+                topic="wrong-arguments",
             ) from None
 
     @property

@@ -120,7 +120,7 @@ class Registry(Generic[T]):
         for entry in entries:
             if suffix and entry.name == suffix:
                 return entry.of_file(reference)
-        raise UsageError(self._unknown(reference))
+        raise UsageError(self._unknown(reference), topic="unknown-name")
 
     def _taken(self, name: str, module: str, target: object) -> str | None:
         """Where another object of that name is defined; importing a module twice is no clash."""

@@ -66,7 +66,8 @@ def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], out: Path) ->
         more = f" and {len(found) - 3} more changes" if len(found) > 3 else ""
         raise UsageError(
             f"{out} holds another run: {'; '.join(found[:3])}{more}; choose another --out, "
-            "delete the folder to start anew, or repeat the command that made it to resume it"
+            "delete the folder to start anew, or repeat the command that made it to resume it",
+            topic="another-run",
         )
 
 

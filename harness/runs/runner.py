@@ -318,6 +318,7 @@ class _Run:
 
     def _fail(self, error: EquibenchError, **names: object) -> None:
         failure = {**names, "error": type(error).__name__, "message": str(error)}
+        failure |= {"topic": error.topic} if error.topic else {}
         if failure not in self.failures:
             self.failures.append(failure)
 

@@ -21,10 +21,11 @@ from equibench.reports.figures.style import (
     new_figure,
     plain,
     style,
+    wrapped,
 )
 from equibench.reports.findings.leaderboard import shown_names
 from equibench.reports.findings.run_data import RunData, shorten
-from equibench.reports.findings.shift_maps import ShiftLattice
+from equibench.reports.findings.shift_maps import ShiftLattice, few_shifts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,8 +35,8 @@ __all__ = ["heatmap_figure"]
 
 _PANEL = 0.6
 """The least side of a panel, in inches."""
-_TICKS = 3
-_ALONG = {1: "", 2: "\ndy [pixels]", 3: "\ndy [pixels], any dz"}
+_TICKS = 4
+_ALONG = {1: "", 2: "\n{dy} [pixels]", 3: "\n{dy} [pixels], any dz"}
 """Of a panel's vertical axis, by the axes that images have."""
 _TITLE = 14
 _GREY = "#bdbdbd"
@@ -56,7 +57,9 @@ def heatmap_figure(data: RunData, width: float = PAGE) -> "Figure | None":
     if not suites:
         return None
     models = {suite: data.models_of(suite) for suite in suites}
-    lattices = {suite: ShiftLattice.of(rows[rows["suite"] == suite]) for suite in suites}
+    parts = {suite: rows[rows["suite"] == suite] for suite in suites}
+    pooled = any(map(few_shifts, parts.values()))
+    lattices = {suite: ShiftLattice.of(part, pooled=pooled) for suite, part in parts.items()}
     scale = _ColourScale.of(lattices.values())
     wide = width > COLUMN
     room = int((width - (1.5 if wide else 0.6)) / _PANEL)
@@ -83,11 +86,13 @@ def heatmap_figure(data: RunData, width: float = PAGE) -> "Figure | None":
                 panel.set_yticks([])
             for panel in panels[len(block) :]:
                 panel.set_visible(False)
-            along = _ALONG[lattices[suite].axes]
+            along = _ALONG[lattices[suite].axes].format(dy=lattices[suite].name("dy"))
             panels[0].set_ylabel(f"{plain(shorten(suite, 20))}{along}", fontsize=FONT - 1)
-        widths = {lattice.cell for lattice in lattices.values() if lattice.thinned}
-        cells = f" (cells of up to {max(widths)} pixels)" if widths else ""
-        figure.supxlabel(f"shift dx [pixels]{cells}", fontsize=FONT)
+        along = f"{lattices[suites[0]].name('dx')} [pixels]"
+        said = dict.fromkeys(lattice.cell_says for lattice in lattices.values())
+        figure.supxlabel(
+            "\n".join(wrapped([f"{along}; a cell: {' or '.join(said)}"], width)), fontsize=FONT
+        )
         colours = ScalarMappable(scale.norm, scale.colours)
         bar = figure.colorbar(
             colours,
@@ -156,9 +161,11 @@ def _draw(panel: "Axes", lattice: ShiftLattice, model: str, scale: _ColourScale)
     bare = {"xticklabels": False, "yticklabels": False, "rasterized": shown.size > 1000}
     sns.heatmap(shown, ax=panel, mask=shown.isna(), **options, **bare)
     for axis, starts in ((panel.xaxis, shown.columns), (panel.yaxis, shown.index)):
-        every = ceil(len(starts) / _TICKS)
-        at = np.arange(0, len(starts), every)
-        axis.set_ticks(at + 0.5, [f"{starts[i]}".replace("-", "−") for i in at], rotation=0)
+        cells = [int(start) for start in starts]
+        named = lattice.ticks(cells, _TICKS)
+        # a number at a cell's edge where it holds the shifts from there on
+        at = [cells.index(start) + 0.5 * (not lattice.thinned) for start in named]
+        axis.set_ticks(at, [f"{start}".replace("-", "−") for start in named], rotation=0)
     panel.set(xlabel="", ylabel="")
     panel.tick_params(length=2, pad=1, labelsize=FONT - 2)
     for spine in panel.spines.values():

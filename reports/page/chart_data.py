@@ -26,6 +26,8 @@ _POINTS = 40_000
 """Over all models and suites; more are thinned, the worst of each metric kept."""
 
 _DIGITS = 4
+_TICKS = 5
+"""Along a side of a map."""
 
 
 def embedded(value: object) -> str:
@@ -103,7 +105,9 @@ def _series(
                         "quality": {n: line[f"{n}_mean"] for n in quality if f"{n}_mean" in line},
                         "points": _points(mine, has, budget),
                         "maps": {d.key: _map(lattices[d.key], model) for d in has if circular},
-                        "octaves": {} if octaves is None else _octaves(octaves, model),
+                        "octaves": {}
+                        if octaves is None
+                        else _octaves(octaves, model, data.total_stride),
                     }
                 )
     return found
@@ -154,11 +158,16 @@ def _places(rows: pd.DataFrame) -> dict[str, Any]:
 def _map(lattice: ShiftLattice, model: str) -> dict[str, Any]:
     cells = lattice.cells[lattice.cells["model"] == model]
     codes, cases = pd.factorize(cells["case"])
-    axes = {n: [v[0], v[-1]] for n, v in (("dys", lattice.dy), ("dxs", lattice.dx))}
+    places = {"dys": lattice.dy, "dxs": lattice.dx}
+    axes = {n: [v[0], v[-1]] for n, v in places.items()}
     columns = {name: cells[name] for name in ("dy", "dx", "mean", "worst")}
     return {
         "cell": lattice.cell,
         "axes": lattice.axes,
+        "says": lattice.cell_says,
+        "wide": lattice.thinned,
+        "pooled": lattice.pooled,
+        "ticks": {n: lattice.ticks(v, _TICKS) for n, v in places.items()},
         **axes,
         **columns,
         "case": codes,
@@ -166,10 +175,12 @@ def _map(lattice: ShiftLattice, model: str) -> dict[str, Any]:
     }
 
 
-def _octaves(found: pd.DataFrame, model: str) -> dict[str, Any]:
+def _octaves(found: pd.DataFrame, model: str, largest: int) -> dict[str, Any]:
     mine = found[found["model"] == model]
+    axes = [axis for axis in AXES if (mine["axis"] == axis).any()]
     return {
         str(axis): {name: part[name] for name in ("power", "mean", "worst", "shifts")}
+        | {"largest": largest, "axes": axes}
         for axis, part in mine.groupby("axis", sort=False)
     }
 

@@ -50,7 +50,7 @@ def test_what_fails_everywhere_is_told_of_the_device_that_was_found(no_cpu, imag
     def broken(x):
         raise ValueError("no")
 
-    with pytest.raises(eb.ModelError, match=r"broken raised ValueError .*: no$"):
+    with pytest.raises(eb.ModelError, match=r"(?m)broken raised ValueError .*: no$"):
         eb.evaluate(broken, images, batch=2)
 
 

@@ -148,7 +148,7 @@ def test_the_adapters_in_a_message_mend_the_model(model, keys, grey):
 
 def test_an_adapter_is_advised_beside_those_that_are_there(grey):
     model = eb.adapt(lambda x: (halving(3)(x),), "out.select=0")
-    with pytest.raises(ModelError, match=r"; set in\.pad=8$"):
+    with pytest.raises(ModelError, match=r"(?m); set in\.pad=8$"):
         eb.evaluate(model, grey)
     eb.evaluate(eb.adapt(model.network, "out.select=0,in.pad=8"), grey, shifts="grid:max=1,step=1")
 
@@ -259,6 +259,6 @@ def test_a_network_with_a_bug_is_not_tried_with_other_sizes(grey):
         calls.append(x)
         return undefined(x)  # noqa: F821
 
-    with pytest.raises(ModelError, match=r"name 'undefined' is not defined$"):
+    with pytest.raises(ModelError, match=r"(?m)name 'undefined' is not defined$"):
         eb.evaluate(broken, grey)
     assert {images.shape[-2:] for images in calls} == {grey.shape[-2:]}

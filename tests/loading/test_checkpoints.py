@@ -170,7 +170,7 @@ def test_a_remedy_that_names_a_part_takes_it(net, tmp_path):
     assert remedy == f"weights={tmp_path}/gan.pth#a"
     loaded = load_spec(Spec.parse(f"{net},{remedy.replace('#a', '#b')}"))
     assert torch.equal(loaded.model.conv.weight, state(2)["conv.weight"])
-    with pytest.raises(ModelError, match=r"has no part 'c' that is of this network; it has a, b$"):
+    with pytest.raises(ModelError, match=r"(?m)no part 'c' that is of this network; it has a, b$"):
         load_spec(Spec.parse(f"{net},{remedy.replace('#a', '#c')}"))
 
 

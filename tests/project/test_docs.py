@@ -7,6 +7,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,16 @@ import typer
 from PIL import Image
 
 from equibench.cli import app
+from equibench.guard.tolerance import read_tolerances
+from equibench.measurement.run_config import read_config, validated
+from equibench.registry import registries
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "harness/troubleshooting.md",
+]
 WRITTEN = [
     *PAGES,
     *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
@@ -142,6 +150,53 @@ def test_shell_snippets_run(code, files, cli):
         printed += out.splitlines()
     for line in shown(code):
         assert line in printed
+
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+NOT_RUN_HERE = {
+    "CONTRIBUTING.md sh": "installs everything; CI itself does",
+    "docs/architecture.md mermaid": "test_architecture reads it",
+    "docs/cluster.md console": "needs a cluster; test_cluster has one of its own",
+    "docs/data.md": "names of files",
+    "docs/guard.md console": "test_examples runs it",
+    "docs/guard.md text": "test_examples compares it",
+    "docs/paper.md": "needs the paper's data and a GPU",
+    "examples/plugin/README.md": "test_examples runs it",
+    "reports/gallery/README.md": "takes minutes",
+    "results/published/README.md": "takes hours",
+}
+"""Why a block of a page, in a language, is none that these tests run, read or compare."""
+
+
+def test_each_block_of_code_runs_or_has_a_reason():
+    """TOML is read below; command lines of all blocks are tried further below."""
+    left = set()
+    for page in WRITTEN:
+        name = str(page.relative_to(ROOT))
+        text = page.read_text(encoding="utf-8")
+        run = {"python", "sh", "toml"} if page in PAGES else set()
+        for language, code in BLOCK.findall(text):
+            compared = language == "text" and re.search(
+                r"```sh\n[^`]*```\n\n```text\n" + re.escape(code), text
+            )
+            if language not in run and not compared:
+                left.add(f"{name} {language}".strip())
+    assert left == set(NOT_RUN_HERE)
+
+
+@pytest.mark.parametrize("code", list(snippets("toml")))
+def test_toml_of_the_pages_is_taken(code, tmp_path):
+    content = tomllib.loads(code)
+    file = tmp_path / "given.toml"
+    file.write_text(code, encoding="utf-8")
+    if "tolerance" in content:
+        assert read_tolerances(file)
+    elif "project" in content:
+        groups = {registry.group for registry in vars(registries).values()
+                  if isinstance(registry, registries.Registry)}  # fmt: skip
+        assert set(content["project"]["entry-points"]) <= groups
+    else:
+        assert validated(read_config(file), "given.toml").models == tuple(content["models"])
 
 
 def anchors(page):

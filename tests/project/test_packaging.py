@@ -48,6 +48,7 @@ def test_the_wheel_makes_nothing_but_equibench_importable(dist):
     wanted = [
         "equibench/py.typed",
         "equibench/quickstart.toml",
+        "equibench/troubleshooting.md",
         "equibench/models/polyphase.py",
         "equibench/suites/data/mri.npz",
         "equibench/suites/data/LICENSE-pyradiomics.txt",

@@ -22,7 +22,7 @@ def test_a_part_without_a_value_is_still_refused():
 
 
 def test_who_wants_fewer_cases_is_told_the_option():
-    with pytest.raises(UsageError, match=r"; --limit takes the first cases$"):
+    with pytest.raises(UsageError, match=r"(?m); --limit takes the first cases$"):
         eb.evaluate(lambda x: x, "mri-sample,n=2")
     eb.evaluate(lambda x: x, "mri-sample", limit=1, shifts="grid:max=1,step=1", device="cpu")
 

@@ -15,7 +15,7 @@ from equibench.reports.figures.quality_front import pareto_figure, pareto_front
 from equibench.reports.figures.ranking import ranking_figure
 from equibench.reports.figures.style import COLUMN, PAGE, looks
 from equibench.reports.findings.run_data import RunData
-from equibench.reports.findings.shift_maps import ShiftLattice
+from equibench.reports.findings.shift_maps import ShiftLattice, few_shifts
 from equibench.reports.page.distance_from_best import distances
 from equibench.reports.page.page import render
 from equibench.reports.registered import figures
@@ -86,7 +86,8 @@ def test_the_panels_of_a_heat_map_share_one_scale(two_suites):
     assert len(panels) == 4
     assert [panel.get_title() for panel in panels] == ["Baseline", "APS", "", ""]
     assert panels[0].get_ylabel() == "mri-sample\ndy [pixels]"
-    assert figure.get_supxlabel() == "shift dx [pixels]"
+    assert figure.get_supxlabel() == "dx [pixels]; a cell: one shift"
+    assert [t.get_text() for t in panels[0].get_xticklabels()] == ["−3", "0", "3"]
     assert len({panel.collections[0].norm.vmin for panel in panels}) == 1
     assert "grey: 0" in bar.get_ylabel()
     assert "orange: NaN or infinite" in bar.get_ylabel()
@@ -97,13 +98,62 @@ def test_the_panels_of_a_heat_map_share_one_scale(two_suites):
     assert (broken > scale.vmax).all()
 
 
-def test_random_shifts_lie_on_their_own_lattice():
-    shifts = [(-16, 3), (5, -8), (15, 15)]
-    lattice = ShiftLattice.of(rows("m", "s", rising, shifts=shifts).query("draw > 0"))
+SCATTERED = [(-16, 3), (5, -8), (15, 15), (-13, 1), (0, 9), (7, 6), (-4, -14), (12, 2)]
+
+
+def test_shifts_lie_on_their_own_lattice():
+    lattice = ShiftLattice.of(
+        rows("m", "s", rising, shifts=SCATTERED).query("draw > 0"), pooled=False
+    )
     mean = lattice.means("m")
     assert not lattice.thinned
-    assert mean.notna().sum().sum() == 3
+    assert mean.notna().sum().sum() == len(SCATTERED)
     assert mean.loc[5, -8] == pytest.approx(14.5e-3)
+
+
+def test_few_shifts_are_pooled_by_magnitude():
+    part = rows("m", "s", rising, shifts=SCATTERED).query("draw > 0")
+    lattice = ShiftLattice.of(part)
+    assert lattice.pooled
+    assert (lattice.name("dy"), list(lattice.dy)) == ("|dy|", [0, 8, 16])
+    assert lattice.cell_says == "the shifts with |dy| and |dx| in steps of 8 pixels"
+    inside = part[(part["dy"].abs() < 8) & (part["dx"].abs() < 8)]
+    assert lattice.means("m").loc[0, 0] == pytest.approx(inside["eq_nmse"].mean())
+    whole = [(dy, dx) for dy in range(-3, 4) for dx in range(-3, 4)]
+    assert not few_shifts(rows("m", "s", rising, shifts=whole))
+
+
+def test_few_shifts_of_signals_are_pooled_along_their_axis():
+    shifts = [(np.nan, dx) for dx in (-60, -31, 5, 44)]
+    lattice = ShiftLattice.of(
+        rows("m", "s", lambda case, dy, dx: abs(dx) / 100, shifts=shifts).query("draw > 0")
+    )
+    assert (lattice.axes, list(lattice.dy), list(lattice.dx)) == (1, [0], [0, 16, 32, 48])
+    assert lattice.means("m").loc[0].dropna().to_dict() == {0: 0.05, 16: 0.31, 32: 0.44, 48: 0.6}
+
+
+def test_the_heat_map_says_what_a_cell_is_and_names_its_axes(make):
+    run = make([rows("m", "noise", rising, shifts=SCATTERED)])
+    for width in (COLUMN, PAGE):
+        figure = heatmap_figure(RunData.read(run), width)
+        label = figure.get_supxlabel().replace("\n", " ")
+        assert label == (
+            "|dx| [pixels]; a cell: the shifts with |dy| and |dx| in steps of 8 pixels"
+        )
+        assert figure.axes[0].get_ylabel() == "noise\n|dy| [pixels]"
+        assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["0", "8", "16"]
+
+
+@pytest.mark.parametrize(
+    ("starts", "named"),
+    [
+        (range(-3, 4, 3), [-3, 0, 3]),
+        (range(-15, 16), [-8, 0, 8]),
+        (range(0, 100, 2), [0, 32, 64, 96]),
+    ],
+)
+def test_round_numbers_are_named_along_a_map(starts, named):
+    assert ShiftLattice.ticks(starts, 4) == named
 
 
 def test_a_lattice_of_many_shifts_is_thinned():

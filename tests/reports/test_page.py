@@ -236,7 +236,7 @@ def test_the_navigation_is_not_cut(visit, two_suites, width):
 def test_hovering_a_cell_names_shift_value_and_case(visit, two_suites):
     page = visit([two_suites])
     canvas = drawn(page.locator("#shift-charts canvas").first)
-    canvas.hover(position={"x": 40, "y": 40})
+    canvas.hover(position={"x": 60, "y": 40})
     lines = page.locator("#tip").inner_text().splitlines()
     assert lines[:2] == ["Baseline", "shift (−3, −3) pixels, mri-sample"]
     assert lines[2:] == ["mean NMSE 7.5e-03", "worst 8.0e-03, c1"]
@@ -279,7 +279,7 @@ def test_metric_scale_and_lines_can_be_chosen(visit, two_suites):
     scale.select_option("panel")
     metric.select_option("delta_psnr")
     canvas = drawn(page.locator("#shift-charts canvas").first)
-    canvas.hover(position={"x": 40, "y": 40})
+    canvas.hover(position={"x": 60, "y": 40})
     assert "mean ΔPSNR 0.075" in page.locator("#tip").inner_text()
     page.get_by_label("Lines").select_option("Baseline")
     drawn(page.locator("#distribution-charts canvas").first).focus()

@@ -106,3 +106,11 @@ def test_print_is_dark_on_white_whatever_the_theme(opened):
     page.emulate_media(media="screen", color_scheme="dark")
     page.locator("html:not([data-printing])").wait_for(state="attached")
     assert drawn(chart).evaluate("canvas => canvas.toDataURL()") == before
+
+
+def test_nothing_is_cut_on_a_sheet_of_paper(opened):
+    """A4 between margins of 12 mm, at 96 pixels an inch."""
+    page = opened(width=703)
+    page.emulate_media(media="print")
+    page.locator("html[data-printing]").wait_for(state="attached")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 703

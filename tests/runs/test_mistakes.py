@@ -1,5 +1,7 @@
 """A user's mistake is one line that says what to type instead."""
 
+import re
+
 import pytest
 import torch
 from small_runs import MODEL, SUITE
@@ -106,7 +108,8 @@ def test_a_user_s_mistake_is_one_line_and_exit_status_2(mistake, cli, tmp_path):
     arguments, message = USAGE[mistake]
     status, _, err = cli(*arguments)
     assert status == 2
-    (line,) = err.splitlines()
+    line, *more = err.splitlines()
+    assert re.fullmatch(r"(more: equibench explain [a-z-]+)?", "\n".join(more))
     if message.endswith(": "):
         assert line.startswith(f"equibench: {message}")
     else:

@@ -89,6 +89,11 @@ function ink(name) {
 }
 const forgetInks = () => Object.keys(inks).forEach((name) => delete inks[name]);
 
+// a colour for each network (of each run), told apart by every kind of colour vision
+const HUES = 8;
+const hue = (series) =>
+  ink(`other-${1 + ([...names.keys()].indexOf(`${series.run}\n${series.model}`) % HUES)}`);
+
 // viridis: even in lightness, told apart by every kind of colour vision
 const VIRIDIS = [
   [68, 1, 84], [72, 36, 117], [65, 68, 135], [53, 95, 141], [42, 120, 142], [33, 145, 140],

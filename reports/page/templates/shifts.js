@@ -10,28 +10,30 @@ function panelsLayout(subset) {
     const maps = shown.map((s) => s.maps[metric.key]);
     const every = maps.flatMap((map) => map[statistic]);
     const shared = new LogScale(every, metric.zero);
-    const least = width < 480 ? 92 : 124, gap = 12, left = 34;
+    const least = width < 480 ? 92 : 124, gap = 12, left = 52;
     const columns = Math.max(1, Math.min(shown.length, Math.floor((width - left) / (least + gap))));
     const side = Math.min((width - left - gap * (columns - 1)) / columns, 190);
-    const title = 22, under = shiftView.scale === "shared" ? 20 : 34;
+    const title = 22, under = shiftView.scale === "shared" ? 36 : 50;
     const lines = Math.ceil(shown.length / columns), line = title + side + under;
-    const bar = shiftView.scale === "shared" ? 44 : 8;
+    const bar = shiftView.scale === "shared" ? 60 : 24;
+    const says = `A cell: ${maps[0].says}.`;
     const paint = () => {
       const marks = [];
       shown.forEach((series, i) => {
         const x = left + (i % columns) * (side + gap), y = Math.floor(i / columns) * line + title;
         const scale = shiftView.scale === "shared" ? shared : new LogScale(maps[i][statistic], metric.zero);
         marks.push(...panel(context, series, metric, maps[i], scale, x, y, side));
-        if (i % columns === 0) axisTicks(context, maps[i].dys, maps[i].cell, x, y, side, true);
+        if (i % columns === 0) sideAxis(context, maps[i], x, y, side);
         if (shiftView.scale !== "shared") {
           const ends = maps[i][statistic].filter(Number.isFinite);
           const low = Math.min(...ends), high = Math.max(...ends);
           const range = ends.length ? (low === high ? text(low) : `${text(low)} … ${text(high)}`) : "not finite";
-          caption(context, range, x + side / 2, y + side + 24, "center");
+          caption(context, range, x + side / 2, y + side + 40, "center");
         }
       });
       if (shiftView.scale === "shared" && shown.length)
-        colourBar(context, shared, metric, left, lines * line + 8, Math.min(width - left - 90, 420));
+        colourBar(context, shared, metric, left, lines * line + 8, Math.min(width - left - 120, 420));
+      caption(context, fitted(context, says, width), 0, lines * line + bar - 8);
       return marks;
     };
     return { height: lines * line + bar, paint };
@@ -47,7 +49,7 @@ function panel(context, series, metric, map, scale, x, y, side) {
   context.fillStyle = ink("soft");
   context.fillRect(x, y, columns * size, rows * size);
   const gap = size > 9 ? 1 : 0;
-  axisTicks(context, map.dxs, cell, x, y, side, false);
+  underAxis(context, map, x, y, size * rows, size * columns);
   return map.mean.map((mean, i) => {
     const [dy, dx, worst] = [map.dy[i], map.dx[i], map.worst[i]];
     const at = { x: x + ((dx - map.dxs[0]) / cell) * size, y: y + ((dy - map.dys[0]) / cell) * size };
@@ -55,7 +57,9 @@ function panel(context, series, metric, map, scale, x, y, side) {
     context.fillRect(at.x, at.y, size - gap + (gap ? 0 : 0.4), size - gap + (gap ? 0 : 0.4));
     // of volumes over all dz, of signals along one axis
     const pixels = map.axes === 1 ? shiftText(dx) : map.axes === 2 ? shiftText(dy, dx) : `(any, ${signed(dy)}, ${signed(dx)})`;
-    const where = cell > 1 && rows > 20 ? `shifts from ${pixels}` : `shift ${pixels}`;
+    const upTo = (start) => (cell > 1 ? `${start} to ${start + cell - 1}` : start);
+    const sizes = map.axes === 1 ? `|dx| ${upTo(dx)}` : `|dy| ${upTo(dy)}, |dx| ${upTo(dx)}`;
+    const where = map.pooled ? `shifts of ${sizes}` : map.wide ? `shifts from ${pixels}` : `shift ${pixels}`;
     const lines = [
       titleOf(series),
       `${where} pixels, ${series.subset}`,
@@ -66,17 +70,28 @@ function panel(context, series, metric, map, scale, x, y, side) {
   });
 }
 
-// shifts along one side of a panel: all where there is room, else first, middle and last
-function axisTicks(context, [low, high], cell, x, y, side, vertical) {
-  const count = (high - low) / cell + 1, size = side / Math.max(1, count);
-  const few = [0, Math.floor((count - 1) / 2), count - 1];
-  const all = Array.from({ length: count }, (_, i) => i);
-  for (const i of size >= 22 ? all : new Set(few)) {
-    const words = signed(low + i * cell), at = (i + 0.5) * size;
-    if (vertical) caption(context, words, x - 5, y + at, "right");
-    else if (size >= 22 || (i && i < count - 1)) caption(context, words, x + at, y + side + 9, "center");
-    else caption(context, words, i ? x + side : x, y + side + 9, i ? "right" : "left");
-  }
+// the middle of a cell that is one shift; the edge of one that holds the shifts from there on
+const placeOf = (map, [first], start, size) => ((start - first) / map.cell + (map.wide ? 0 : 0.5)) * size;
+const axisName = (map, axis) => (map.pooled ? `|${axis}|` : axis);
+
+function sideAxis(context, map, x, y, side) {
+  if (map.axes === 1) return;
+  const count = ([low, high]) => (high - low) / map.cell + 1;
+  const size = side / Math.max(count(map.dys), count(map.dxs));
+  for (const start of map.ticks.dys)
+    caption(context, signed(start), x - 5, y + placeOf(map, map.dys, start, size), "right");
+  context.save();
+  context.translate(x - 42, y + (size * count(map.dys)) / 2);
+  context.rotate(-Math.PI / 2);
+  caption(context, axisName(map, "dy"), 0, 0, "center");
+  context.restore();
+}
+
+function underAxis(context, map, x, y, tall, wide) {
+  const size = wide / ((map.dxs[1] - map.dxs[0]) / map.cell + 1);
+  for (const start of map.ticks.dxs)
+    caption(context, signed(start), x + placeOf(map, map.dxs, start, size), y + tall + 10, "center");
+  caption(context, axisName(map, "dx"), x + wide / 2, y + tall + 25, "center");
 }
 
 function colourBar(context, scale, metric, x, y, width) {
@@ -95,7 +110,8 @@ function colourBar(context, scale, metric, x, y, width) {
   }
   for (const [share, label] of scale.ticks(Math.floor(width / 50))) {
     const middle = label === "0" ? (scale.start * width - 6) / 2 : label === "∞" ? width * 0.97 : share * width;
-    tickLabel(context, label, x + middle, y + 20);
+    const crowded = scale.hasZero && label !== "0" && middle - (scale.start * width - 6) / 2 < 26;
+    if (!crowded) tickLabel(context, label, x + middle, y + 20);
   }
   caption(context, `${shiftView.statistic} ${heading(metric)}`, x + width + 12, y + 5);
 }
@@ -106,8 +122,11 @@ function octavesLayout(subset) {
     const shown = seriesOf(subset).filter((s) => s.octaves[shiftView.axis]);
     const lines = shown.map((s) => s.octaves[shiftView.axis]);
     const scale = new LogScale(lines.flatMap((l) => l.mean), metric.zero);
-    const powers = [...new Set(lines.flatMap((l) => l.power))].sort((a, b) => a - b);
-    const height = 264, top = 28, bottom = height - 40, right = 44;
+    const measured = lines.flatMap((l) => l.power);
+    const powers = [];
+    for (let power = Math.min(...measured); power <= Math.max(...measured); power *= 2) powers.push(power);
+    if (!powers.length) return `No shifts of what is shown on ${subset}.`;
+    const height = 264, top = 28, bottom = height - 40, right = 62;
     const names = shown.map(titleOf);
     const left = labelWidth(context, names, width * 0.36) + 24;
     const wide = width - left - right;
@@ -124,28 +143,39 @@ function octavesLayout(subset) {
         context.stroke();
         tickLabel(context, label, left + wide + 18, at);
       }
-      for (const power of powers) caption(context, String(power), x(power), bottom + 12, "center");
-      caption(context, "shift is a multiple of (and not of the next)", left + wide / 2, bottom + 30, "center");
+      const named = (power) => (power === lines[0].largest ? `≥ ${power}` : String(power));
+      for (const power of powers) caption(context, named(power), x(power), bottom + 12, "center");
+      const divided = shiftView.axis === "both" ? lines[0].axes.join(" and ") : shiftView.axis;
+      const title = `largest power of two that divides ${divided}`, half = context.measureText(title).width / 2;
+      caption(context, title, Math.min(left + wide / 2, width - half - 18), bottom + 30, "center");
+      context.save();
+      context.translate(width - 8, (top + bottom) / 2);
+      context.rotate(-Math.PI / 2);
+      caption(context, `mean ${heading(metric)}`, 0, 0, "center");
+      context.restore();
       const marks = [], starts = [];
       shown.forEach((series, i) => {
         const { power, mean, worst, shifts } = lines[i];
-        context.strokeStyle = ink("mean");
-        context.globalAlpha = 0.5;
+        const colour = hue(series);
+        context.strokeStyle = colour;
         context.lineWidth = 1.5;
         context.beginPath();
-        power.forEach((p, k) => context.lineTo(x(p), y(mean[k])));
-        context.stroke();
-        context.globalAlpha = 1;
+        // no line crosses a power that no shift has
         power.forEach((p, k) => {
-          dot(context, x(p), y(mean[k]), 3.5, ink("mean"));
+          if (k && p === 2 * power[k - 1]) context.lineTo(x(p), y(mean[k]));
+          else context.moveTo(x(p), y(mean[k]));
+        });
+        context.stroke();
+        power.forEach((p, k) => {
+          dot(context, x(p), y(mean[k]), 3.5, colour);
           const what = [
             names[i],
-            `multiples of ${p}: ${shifts[k].toLocaleString("en")} shifted images`,
+            `${p === lines[i].largest ? `multiples of ${p}` : `multiples of ${p}, not of ${2 * p}`}: ${shifts[k].toLocaleString("en")} shifted images`,
             `mean ${metric.title} ${text(mean[k])}, worst ${text(worst[k])}`,
           ];
           marks.push({ x: x(p), y: y(mean[k]), r: 3.5, lines: what });
         });
-        if (power.length) starts.push([y(mean[0]), x(power[0]), names[i]]);
+        if (power.length) starts.push([y(mean[0]), x(power[0]), names[i], colour]);
       });
       startLabels(context, starts, left, bottom);
       return marks;
@@ -158,11 +188,11 @@ function octavesLayout(subset) {
 function startLabels(context, starts, left, bottom) {
   starts.sort((a, b) => b[0] - a[0]);
   let free = bottom + 8;
-  starts.forEach(([at, to, name], i) => {
+  starts.forEach(([at, to, name, colour], i) => {
     if (i && starts[i - 1][0] - at < 1) return;
     const same = starts.filter(([other], j) => j > i && at - other < 1).length;
     const subset = Math.min(at, free), more = same ? ` +${same}` : "";
-    context.strokeStyle = ink("none");
+    context.strokeStyle = same ? ink("none") : colour;
     context.lineWidth = 1;
     context.beginPath();
     context.moveTo(left - 12, subset);
