@@ -30,7 +30,6 @@ app = typer.Typer(
     help="Measure how far image-to-image networks are from shift equivariance.",
     epilog="Start with: equibench quickstart",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

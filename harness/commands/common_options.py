@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 from equibench.errors import UsageError
+from equibench.registry import completion
 
 __all__ = [
     "Data",
     "Device",
     "Format",
     "Isolate",
+    "Model",
     "Out",
     "Precision",
     "Run",
@@ -48,7 +50,15 @@ Write = Annotated[
     list[Path] | None,
     typer.Option("--write", metavar="FILE", help="As well into .md, .xml or .json; repeatable."),
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", autocompletion=completion.models, help="A model, as for run -m."
+    ),
+]
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", autocompletion=completion.runs, help="A run folder.")
+]
 
 
 def suite_of(text: str, data: list[str] | None) -> Any:

@@ -12,11 +12,13 @@ from equibench.commands.common_options import (
     Data,
     Device,
     Isolate,
+    Model,
     Precision,
     TrustPickle,
     suite_of,
 )
 from equibench.errors import UsageError
+from equibench.registry import completion
 
 if TYPE_CHECKING:
     from equibench.evaluation.model_on_suite import Evaluation
@@ -25,9 +27,16 @@ __all__ = ["halo", "probe", "prove"]
 
 
 def probe(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, as for run -m.")],
+    model: Model,
     suite: Annotated[
-        str, typer.Option("-s", "--suite", metavar="SUITE", help="Whose images are tried.")
+        str,
+        typer.Option(
+            "-s",
+            "--suite",
+            metavar="SUITE",
+            autocompletion=completion.suites,
+            help="Whose images are tried.",
+        ),
     ] = "mri-sample",
     layers: Annotated[
         bool, typer.Option("--layers", help="Measure every layer: which one is to blame.")
@@ -103,7 +112,7 @@ def probe(
 
 
 def prove(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, as for run -m.")],
+    model: Model,
     size: Annotated[
         str, typer.Option("--size", metavar="N", help="Of the images in pixels: N, HxW or DxHxW.")
     ],
@@ -149,9 +158,16 @@ def prove(
 
 
 def halo(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, as for run -m.")],
+    model: Model,
     suite: Annotated[
-        str, typer.Option("-s", "--suite", metavar="SUITE", help="Whose images are cut into tiles.")
+        str,
+        typer.Option(
+            "-s",
+            "--suite",
+            metavar="SUITE",
+            autocompletion=completion.suites,
+            help="Whose images are cut into tiles.",
+        ),
     ] = "photo-sample",
     device: Device = "auto",
     precision: Precision = "fp32",

@@ -10,6 +10,7 @@ import typer
 from equibench.commands.common_options import Run, Shown, Write
 from equibench.commands.opened_runs import opened, say_failures
 from equibench.errors import UsageError
+from equibench.registry import completion
 
 if TYPE_CHECKING:
     from equibench.guard.baseline import Baseline
@@ -117,13 +118,22 @@ def _lost(against: Path, found: "Baseline", rules: list["Tolerance"]) -> list["V
 
 
 def compare_runs(
-    before: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    before: Annotated[
+        Path, typer.Argument(metavar="RUN", autocompletion=completion.runs, help="A run folder.")
+    ],
     after: Annotated[
-        Path | None, typer.Argument(metavar="RUN", help="The one that may be worse.")
+        Path | None,
+        typer.Argument(
+            metavar="RUN", autocompletion=completion.runs, help="The one that may be worse."
+        ),
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="Compare the models of one run with this one."),
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=completion.models,
+            help="Compare the models of one run with this one.",
+        ),
     ] = None,
     format: Shown = "table",
     write: Write = None,
@@ -168,10 +178,24 @@ def ci_init(
         Literal["github", "gitlab"], typer.Argument(help="GitHub Actions or GitLab CI.")
     ] = "github",
     model: Annotated[
-        str, typer.Option("-m", "--model", metavar="MODEL", help="A model, as for run -m.")
+        str,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="MODEL",
+            autocompletion=completion.models,
+            help="A model, as for run -m.",
+        ),
     ] = "net.py:build,label=net",
     suite: Annotated[
-        str, typer.Option("-s", "--suite", metavar="SUITE", help="A suite, as for run -s.")
+        str,
+        typer.Option(
+            "-s",
+            "--suite",
+            metavar="SUITE",
+            autocompletion=completion.suites,
+            help="A suite, as for run -s.",
+        ),
     ] = "noise,n=4,size=64",
     shifts: Annotated[str, typer.Option(help="A shift plan, as for run.")] = "grid:max=8,step=3",
     baseline: Annotated[str, typer.Option(metavar="FILE", help="Of check.")] = "equivariance.json",

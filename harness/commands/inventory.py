@@ -7,11 +7,17 @@ import typer
 
 from equibench.commands.common_options import Data, suite_of
 from equibench.errors import UsageError
+from equibench.registry import completion
 
 __all__ = ["data_list", "data_prepare", "data_verify", "explain", "list_entries"]
 
 Kind = Literal["models", "suites", "transforms", "metrics", "reports", "treatments", "trackers"]
-SuiteSpec = Annotated[str, typer.Argument(metavar="SUITE", help="A suite, as for run -s.")]
+SuiteSpec = Annotated[
+    str,
+    typer.Argument(
+        metavar="SUITE", autocompletion=completion.suites, help="A suite, as for run -s."
+    ),
+]
 
 
 def list_entries(

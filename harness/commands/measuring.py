@@ -18,6 +18,7 @@ from equibench.commands.common_options import (
 )
 from equibench.commands.reporting import finish, report, show
 from equibench.errors import UsageError
+from equibench.registry import completion
 
 if TYPE_CHECKING:
     from equibench.runs.run_folder import RunFolder
@@ -56,12 +57,22 @@ def run(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            "-m", "--model", metavar="MODEL", help="NAME[,key=value]… or FILE.py:ATTR; repeatable."
+            "-m",
+            "--model",
+            metavar="MODEL",
+            autocompletion=completion.models,
+            help="NAME[,key=value]… or FILE.py:ATTR; repeatable.",
         ),
     ] = None,
     suite: Annotated[
         list[str] | None,
-        typer.Option("-s", "--suite", metavar="SUITE", help="NAME[,key=value]…; repeatable."),
+        typer.Option(
+            "-s",
+            "--suite",
+            metavar="SUITE",
+            autocompletion=completion.suites,
+            help="NAME[,key=value]…; repeatable.",
+        ),
     ] = None,
     shifts: Annotated[
         str | None,
@@ -72,6 +83,7 @@ def run(
         typer.Option(
             "--transform",
             metavar="NAME:PLAN",
+            autocompletion=completion.transforms,
             help="crop:margin=16 | d4 | fourier | tile | intensity, …; repeatable.",
         ),
     ] = None,
@@ -81,7 +93,10 @@ def run(
     limit: Annotated[int | None, typer.Option(help="Only the first so many cases.")] = None,
     metrics: Annotated[
         str | None,
-        typer.Option(help="nmse,psnr,ssim or agreement,iou,dice; the suite's own by default."),
+        typer.Option(
+            autocompletion=completion.metrics,
+            help="nmse,psnr,ssim or agreement,iou,dice; the suite's own by default.",
+        ),
     ] = None,
     frame: Annotated[str | None, typer.Option(help="canonical or reference.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of shifts and of untrained networks.")] = None,

@@ -6,20 +6,33 @@ from typing import Annotated
 
 import typer
 
-from equibench.commands.common_options import Data, Device, Precision, TrustPickle, suite_of
+from equibench.commands.common_options import Data, Device, Model, Precision, TrustPickle, suite_of
 from equibench.errors import UsageError
+from equibench.registry import completion
 
 __all__ = ["mend"]
 
 
 def mend(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, as for run -m.")],
+    model: Model,
     suite: Annotated[
-        str, typer.Option("-s", "--suite", metavar="SUITE", help="Whose images are tried.")
+        str,
+        typer.Option(
+            "-s",
+            "--suite",
+            metavar="SUITE",
+            autocompletion=completion.suites,
+            help="Whose images are tried.",
+        ),
     ] = "mri-sample",
     treatment: Annotated[
         list[str] | None,
-        typer.Option("-t", "--treatment", help="As for mend=; repeatable. All that fit."),
+        typer.Option(
+            "-t",
+            "--treatment",
+            autocompletion=completion.treatments,
+            help="As for mend=; repeatable. All that fit.",
+        ),
     ] = None,
     shifts: Annotated[str, typer.Option(help="As for run.")] = "random:n=10,max=16",
     limit: Annotated[int | None, typer.Option(help="Only the first so many cases.")] = None,

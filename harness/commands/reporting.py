@@ -19,6 +19,7 @@ from equibench.commands.opened_runs import (
 )
 from equibench.errors import EquibenchError, UnavailableError, UsageError
 from equibench.foundation.standard_streams import OutputError
+from equibench.registry import completion
 
 if TYPE_CHECKING:
     from equibench.runs.run_folder import RunFolder
@@ -63,7 +64,10 @@ def table(
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", autocompletion=completion.runs, help="Run folders."),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where it is written.")],
     paper: Annotated[
         bool, typer.Option("--paper", help="Tables 1 to 4 of the paper as well, runs together.")
@@ -72,7 +76,10 @@ def report(
         bool, typer.Option("--figures", help="Figures 1, 2 and 4 of the paper as well.")
     ] = False,
     suite: Annotated[
-        str | None, typer.Option("-s", "--suite", metavar="SUITE", help="Of Figure 4.")
+        str | None,
+        typer.Option(
+            "-s", "--suite", metavar="SUITE", autocompletion=completion.suites, help="Of Figure 4."
+        ),
     ] = None,
     case: Annotated[
         str | None, typer.Option(metavar="CASE", help="Of Figure 4; by default the worst.")

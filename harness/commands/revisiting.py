@@ -9,6 +9,7 @@ import typer
 from equibench.commands.common_options import Out, Run
 from equibench.commands.opened_runs import opened
 from equibench.commands.reporting import show as show_table
+from equibench.registry import completion
 
 __all__ = ["diff", "merge", "rescore", "show"]
 
@@ -18,7 +19,14 @@ _MOST = 20
 
 def rescore(
     run: Run,
-    metrics: Annotated[str, typer.Option(metavar="NAMES", help="agreement,iou or ssim-columns, …")],
+    metrics: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            autocompletion=completion.metrics,
+            help="agreement,iou or ssim-columns, …",
+        ),
+    ],
     out: Out = None,
 ) -> None:
     """Compute other metrics from the outputs that a run kept, without its networks.
@@ -36,7 +44,12 @@ def rescore(
 
 
 def merge(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more run folders.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", autocompletion=completion.runs, help="Two or more run folders."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The new run folder.")],
 ) -> None:
     """Put runs of other models or suites, measured under equal conditions, into one folder.
@@ -91,8 +104,12 @@ def show(
 
 
 def diff(
-    before: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    after: Annotated[Path, typer.Argument(metavar="RUN", help="Another one.")],
+    before: Annotated[
+        Path, typer.Argument(metavar="RUN", autocompletion=completion.runs, help="A run folder.")
+    ],
+    after: Annotated[
+        Path, typer.Argument(metavar="RUN", autocompletion=completion.runs, help="Another one.")
+    ],
 ) -> None:
     """Say what is other in the second run: in what was asked for, and in the numbers.
 

@@ -9,16 +9,29 @@ import typer
 
 from equibench.commands.common_options import Data, Device, interrupted, roots
 from equibench.errors import UsageError
+from equibench.registry import completion
 
 __all__ = ["train"]
 
 
 def train(
     variant: Annotated[
-        str, typer.Argument(metavar="VARIANT", help="A network: NAME[,key=value]… or FILE.py:ATTR.")
+        str,
+        typer.Argument(
+            metavar="VARIANT",
+            autocompletion=completion.models,
+            help="A network: NAME[,key=value]… or FILE.py:ATTR.",
+        ),
     ],
     suite: Annotated[
-        str, typer.Option("-s", "--suite", metavar="SUITE", help="What it is trained on.")
+        str,
+        typer.Option(
+            "-s",
+            "--suite",
+            metavar="SUITE",
+            autocompletion=completion.suites,
+            help="What it is trained on.",
+        ),
     ],
     origin: Annotated[
         str | None,
