@@ -163,6 +163,7 @@ NOT_RUN_HERE = {
     "docs/paper.md": "needs the paper's data and a GPU",
     "examples/plugin/README.md": "test_examples runs it",
     "reports/gallery/README.md": "takes minutes",
+    "docs/integrations.md yaml": "test_examples runs the action that it names",
     "results/published/README.md": "takes hours",
 }
 """Why a block of a page, in a language, is none that these tests run, read or compare."""

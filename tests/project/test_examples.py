@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from string import Template
 
 import processes
 import pytest
@@ -65,6 +66,36 @@ def test_the_workflow_and_the_hook_fail_after_a_zero_pad(example):
     assert check.stdout.startswith("::error title=equibench%3A regression::regression: net · noise")
     assert execute(hook()["entry"], example).returncode == 1
     assert len(list((example / "report").rglob("worst.npz"))) == 2
+
+
+def test_the_action_passes_as_it_is_and_fails_after_a_zero_pad(example):
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    given = {name: each.get("default") for name, each in action["inputs"].items()}
+    assert [name for name, value in given.items() if value is None] == ["model"]
+    given["model"] = "net.py:build,label=net"
+    install, *steps, summary = action["runs"]["steps"]
+    assert (install["name"], summary["name"]) == ("Install", "Summary")
+    assert all(step["shell"] == "bash" for step in action["runs"]["steps"])
+    commands = []
+    for step in steps:
+        assert "inputs" not in step["run"], "as text an input could be a command"
+        values = {name: given[re.search(r"inputs.(\w+)", value)[1]]
+                  for name, value in step["env"].items()}  # fmt: skip
+        commands.append(Template(step["run"]).substitute(values))
+    assert [execute(command, example).returncode for command in commands] == [0, 0]
+    assert (example / action["outputs"]["run"]["value"] / "run.json").exists()
+    assert summary["run"].startswith("cat equivariance.md >>")
+    assert "net" in (example / "equivariance.md").read_text(encoding="utf-8")
+    net = example / "net.py"
+    net.write_text(net.read_text().replace('"circular"', '"zeros"'))
+    shutil.rmtree(example / "runs")
+    assert [execute(command, example).returncode for command in commands] == [0, 1]
+
+
+def test_the_pre_commit_hook_is_the_one_that_the_example_has(example):
+    (mine,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    same = ("id", "name", "entry", "language", "files", "pass_filenames")
+    assert {key: mine[key] for key in same} == {key: hook()[key] for key in same}
 
 
 def test_the_commands_of_the_guide_run_in_their_order(tmp_path):
