@@ -16,7 +16,7 @@ from equibench.commands.inventory import (
 )
 from equibench.commands.measuring import quickstart, run
 from equibench.commands.mending import mend
-from equibench.commands.reporting import report, table
+from equibench.commands.reporting import card, report, table
 from equibench.commands.revisiting import diff, merge, rescore, show
 from equibench.commands.training import train
 from equibench.errors import EquibenchError, told_more
@@ -73,7 +73,21 @@ def _options(
 app.command()(quickstart)
 app.command("ls")(list_entries)
 app.command()(explain)
-for command in (run, table, report, probe, prove, halo, mend, train, check, rescore, merge, diff):
+for command in (
+    run,
+    table,
+    report,
+    card,
+    probe,
+    prove,
+    halo,
+    mend,
+    train,
+    check,
+    rescore,
+    merge,
+    diff,
+):
     app.command()(command)
 app.command("compare")(compare_runs)
 # a shift may be negative, which looks like an option

@@ -1,4 +1,4 @@
-"""Commands that show what was measured: table, report."""
+"""Commands that show what was measured: table, report, card."""
 
 import os
 import shutil
@@ -18,13 +18,14 @@ from equibench.commands.opened_runs import (
     without_rows,
 )
 from equibench.errors import EquibenchError, UnavailableError, UsageError
+from equibench.foundation.atomic_files import replacing
 from equibench.foundation.standard_streams import OutputError
 from equibench.registry import completion
 
 if TYPE_CHECKING:
     from equibench.runs.run_folder import RunFolder
 
-__all__ = ["finish", "report", "show", "table"]
+__all__ = ["card", "finish", "report", "show", "table"]
 
 
 def table(
@@ -161,6 +162,37 @@ def report(
     for folder in folders:
         if not folder.has_rows:
             raise without_rows(folder)
+
+
+def card(
+    run: Run,
+    model: Annotated[str, typer.Argument(metavar="LABEL", help="A model of the run.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="A README.md, brought up to date."),
+    ] = None,
+) -> None:
+    """Write what a run says of a model as a card for the Hugging Face Hub, with metadata.
+
+    \b
+    Examples:
+      equibench card results/runs/now net
+      equibench card results/runs/now net -o README.md
+    """
+    from equibench.reports.findings.run_data import RunData
+    from equibench.reports.model_card import model_card
+
+    folder = opened(run)
+    if not folder.has_rows:
+        raise without_rows(folder)
+    before = out.read_text(encoding="utf-8") if out and out.exists() else ""
+    text = model_card(RunData.read(folder), model, before)
+    if out is None:
+        typer.echo(text)
+        return
+    with _writing(out), replacing(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    typer.echo(f"card: {out}")
 
 
 @contextmanager
