@@ -111,7 +111,8 @@ def main() -> int:
     write("weights", images, ["weights", "variant"])
     write("weights-of-labels", [line for line in lines if "dice" in line], ["weights", "variant"])
     wrong = [f"{one['variant']}, {one['weights']}: {f}" for one in images for f in faults(one)]
-    print(*wrong, sep="\n", file=sys.stderr)
+    for sentence in wrong:
+        print(sentence, file=sys.stderr)
     return 1 if wrong else 0
 
 

@@ -23,8 +23,11 @@ __all__ = [
     "TrustPickle",
     "Write",
     "interrupted",
+    "model_option",
     "roots",
+    "run_argument",
     "suite_of",
+    "suite_option",
 ]
 
 _INTERRUPTED = 130
@@ -50,15 +53,34 @@ Write = Annotated[
     list[Path] | None,
     typer.Option("--write", metavar="FILE", help="As well into .md, .xml or .json; repeatable."),
 ]
+
+
+def model_option(help: str) -> Any:
+    """``-m``, with the names that a shell completes."""
+    return typer.Option(
+        "-m", "--model", metavar="MODEL", autocompletion=completion.models, help=help
+    )
+
+
+def suite_option(help: str) -> Any:
+    """``-s``, with the names that a shell completes."""
+    return typer.Option(
+        "-s", "--suite", metavar="SUITE", autocompletion=completion.suites, help=help
+    )
+
+
+def run_argument(help: str = "A run folder.", metavar: str = "RUN") -> Any:
+    """Run folders, which a shell finds."""
+    return typer.Argument(metavar=metavar, autocompletion=completion.runs, help=help)
+
+
 Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL", autocompletion=completion.models, help="A model, as for run -m."
     ),
 ]
-Run = Annotated[
-    Path, typer.Argument(metavar="RUN", autocompletion=completion.runs, help="A run folder.")
-]
+Run = Annotated[Path, run_argument()]
 
 
 def suite_of(text: str, data: list[str] | None) -> Any:

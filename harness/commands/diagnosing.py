@@ -16,9 +16,9 @@ from equibench.commands.common_options import (
     Precision,
     TrustPickle,
     suite_of,
+    suite_option,
 )
 from equibench.errors import UsageError
-from equibench.registry import completion
 
 if TYPE_CHECKING:
     from equibench.evaluation.model_on_suite import Evaluation
@@ -30,13 +30,7 @@ def probe(
     model: Model,
     suite: Annotated[
         str,
-        typer.Option(
-            "-s",
-            "--suite",
-            metavar="SUITE",
-            autocompletion=completion.suites,
-            help="Whose images are tried.",
-        ),
+        suite_option("Whose images are tried."),
     ] = "mri-sample",
     layers: Annotated[
         bool, typer.Option("--layers", help="Measure every layer: which one is to blame.")
@@ -161,13 +155,7 @@ def halo(
     model: Model,
     suite: Annotated[
         str,
-        typer.Option(
-            "-s",
-            "--suite",
-            metavar="SUITE",
-            autocompletion=completion.suites,
-            help="Whose images are cut into tiles.",
-        ),
+        suite_option("Whose images are cut into tiles."),
     ] = "photo-sample",
     device: Device = "auto",
     precision: Precision = "fp32",

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from equibench.commands.common_options import Run, Shown, Write
+from equibench.commands.common_options import (
+    Run,
+    Shown,
+    Write,
+    model_option,
+    run_argument,
+    suite_option,
+)
 from equibench.commands.opened_runs import opened, say_failures
 from equibench.errors import UsageError
 from equibench.registry import completion
@@ -118,14 +125,10 @@ def _lost(against: Path, found: "Baseline", rules: list["Tolerance"]) -> list["V
 
 
 def compare_runs(
-    before: Annotated[
-        Path, typer.Argument(metavar="RUN", autocompletion=completion.runs, help="A run folder.")
-    ],
+    before: Run,
     after: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="RUN", autocompletion=completion.runs, help="The one that may be worse."
-        ),
+        run_argument("The one that may be worse."),
     ] = None,
     against: Annotated[
         str | None,
@@ -179,23 +182,11 @@ def ci_init(
     ] = "github",
     model: Annotated[
         str,
-        typer.Option(
-            "-m",
-            "--model",
-            metavar="MODEL",
-            autocompletion=completion.models,
-            help="A model, as for run -m.",
-        ),
+        model_option("A model, as for run -m."),
     ] = "net.py:build,label=net",
     suite: Annotated[
         str,
-        typer.Option(
-            "-s",
-            "--suite",
-            metavar="SUITE",
-            autocompletion=completion.suites,
-            help="A suite, as for run -s.",
-        ),
+        suite_option("A suite, as for run -s."),
     ] = "noise,n=4,size=64",
     shifts: Annotated[str, typer.Option(help="A shift plan, as for run.")] = "grid:max=8,step=3",
     baseline: Annotated[str, typer.Option(metavar="FILE", help="Of check.")] = "equivariance.json",

@@ -14,7 +14,9 @@ from equibench.commands.common_options import (
     Out,
     TrustPickle,
     interrupted,
+    model_option,
     roots,
+    suite_option,
 )
 from equibench.commands.reporting import finish, report, show
 from equibench.errors import UsageError
@@ -56,23 +58,11 @@ def quickstart(
 def run(
     model: Annotated[
         list[str] | None,
-        typer.Option(
-            "-m",
-            "--model",
-            metavar="MODEL",
-            autocompletion=completion.models,
-            help="NAME[,key=value]… or FILE.py:ATTR; repeatable.",
-        ),
+        model_option("NAME[,key=value]… or FILE.py:ATTR; repeatable."),
     ] = None,
     suite: Annotated[
         list[str] | None,
-        typer.Option(
-            "-s",
-            "--suite",
-            metavar="SUITE",
-            autocompletion=completion.suites,
-            help="NAME[,key=value]…; repeatable.",
-        ),
+        suite_option("NAME[,key=value]…; repeatable."),
     ] = None,
     shifts: Annotated[
         str | None,

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from equibench.commands.common_options import Data, Device, Model, Precision, TrustPickle, suite_of
+from equibench.commands.common_options import (
+    Data,
+    Device,
+    Model,
+    Precision,
+    TrustPickle,
+    suite_of,
+    suite_option,
+)
 from equibench.errors import UsageError
 from equibench.registry import completion
 
@@ -17,13 +25,7 @@ def mend(
     model: Model,
     suite: Annotated[
         str,
-        typer.Option(
-            "-s",
-            "--suite",
-            metavar="SUITE",
-            autocompletion=completion.suites,
-            help="Whose images are tried.",
-        ),
+        suite_option("Whose images are tried."),
     ] = "mri-sample",
     treatment: Annotated[
         list[str] | None,

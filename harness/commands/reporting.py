@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equibench.commands.common_options import Format, Run
+from equibench.commands.common_options import Format, Run, run_argument, suite_option
 from equibench.commands.opened_runs import (
     opened,
     say_failures,
@@ -20,7 +20,6 @@ from equibench.commands.opened_runs import (
 from equibench.errors import EquibenchError, UnavailableError, UsageError
 from equibench.foundation.atomic_files import replacing
 from equibench.foundation.standard_streams import OutputError
-from equibench.registry import completion
 
 if TYPE_CHECKING:
     from equibench.runs.run_folder import RunFolder
@@ -67,7 +66,7 @@ def table(
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", autocompletion=completion.runs, help="Run folders."),
+        run_argument("Run folders.", "RUN..."),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Where it is written.")],
     paper: Annotated[
@@ -78,9 +77,7 @@ def report(
     ] = False,
     suite: Annotated[
         str | None,
-        typer.Option(
-            "-s", "--suite", metavar="SUITE", autocompletion=completion.suites, help="Of Figure 4."
-        ),
+        suite_option("Of Figure 4."),
     ] = None,
     case: Annotated[
         str | None, typer.Option(metavar="CASE", help="Of Figure 4; by default the worst.")

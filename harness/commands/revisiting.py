@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from equibench.commands.common_options import Out, Run
+from equibench.commands.common_options import Out, Run, run_argument
 from equibench.commands.opened_runs import opened
 from equibench.commands.reporting import show as show_table
 from equibench.registry import completion
@@ -46,9 +46,7 @@ def rescore(
 def merge(
     runs: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="RUN...", autocompletion=completion.runs, help="Two or more run folders."
-        ),
+        run_argument("Two or more run folders.", "RUN..."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The new run folder.")],
 ) -> None:
@@ -104,12 +102,8 @@ def show(
 
 
 def diff(
-    before: Annotated[
-        Path, typer.Argument(metavar="RUN", autocompletion=completion.runs, help="A run folder.")
-    ],
-    after: Annotated[
-        Path, typer.Argument(metavar="RUN", autocompletion=completion.runs, help="Another one.")
-    ],
+    before: Run,
+    after: Annotated[Path, run_argument("Another one.")],
 ) -> None:
     """Say what is other in the second run: in what was asked for, and in the numbers.
 

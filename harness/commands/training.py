@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from equibench.commands.common_options import Data, Device, interrupted, roots
+from equibench.commands.common_options import Data, Device, interrupted, roots, suite_option
 from equibench.errors import UsageError
 from equibench.registry import completion
 
@@ -25,13 +25,7 @@ def train(
     ],
     suite: Annotated[
         str,
-        typer.Option(
-            "-s",
-            "--suite",
-            metavar="SUITE",
-            autocompletion=completion.suites,
-            help="What it is trained on.",
-        ),
+        suite_option("What it is trained on."),
     ],
     origin: Annotated[
         str | None,
