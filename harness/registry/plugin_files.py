@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from operator import is_
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
@@ -69,13 +70,10 @@ class Repository:
             if self._visible:
                 yield
                 return
-            path, before = list(sys.path), dict(sys.modules)
-            names = self._names()
-            displaced = {n: m for n, m in before.items() if n.partition(".")[0] in names}
-            for name in displaced:
-                del sys.modules[name]
+            path, displaced = list(sys.path), self._displace()
             sys.modules.update(self.modules)
             sys.path[:0] = self.folders
+            before = dict(sys.modules)
             self._visible = True
             try:
                 yield
@@ -116,18 +114,31 @@ class Repository:
                         names.add(entry.stem)
         return {n for n in names - sys.stdlib_module_names - {"equibench"} if not _alone(n)}
 
+    def _displace(self) -> dict[str, ModuleType]:
+        """Take from the process what has the name of a module of this repository's own."""
+        names = self._names()
+        if names.isdisjoint(sys.modules):  # no module is there without the package it is in
+            return {}
+        displaced = {n: m for n, m in sys.modules.items() if n.partition(".")[0] in names}
+        for name in displaced:
+            del sys.modules[name]
+        return displaced
+
     def _take(self, before: dict[str, ModuleType]) -> None:
-        """Remove its modules from those of the process."""
-        folders = {Path(folder).resolve() for folder in self.folders}
-        owned: dict[str, bool] = {}
-        for name, module in list(sys.modules.items()):
-            if before.get(name) is module:
-                continue
-            top = name.partition(".")[0]
-            if top not in owned:
-                owned[top] = _defined_in(sys.modules.get(top), top) in folders
-            if owned[top] or name in self.modules:
-                self.modules[name] = sys.modules.pop(name)
+        """Remove its modules, those that were there ``before`` and new ones, from the process."""
+        if not _alike(before, sys.modules):  # a pass through a network imports nothing
+            folders = {Path(folder).resolve() for folder in self.folders}
+            owned: dict[str, bool] = {}
+            for name, module in list(sys.modules.items()):
+                if before.get(name) is module:
+                    continue
+                top = name.partition(".")[0]
+                if top not in owned:
+                    owned[top] = _defined_in(sys.modules.get(top), top) in folders
+                if owned[top] or name in self.modules:
+                    self.modules[name] = module
+        for name in self.modules:
+            sys.modules.pop(name, None)
 
 
 def load_file(path: str) -> ModuleType:
@@ -201,6 +212,11 @@ def _module_name(file: Path) -> str:
 
 def _alone(module: str) -> bool:
     return module.startswith(_FILE_MODULE)
+
+
+def _alike(one: dict[str, ModuleType], other: dict[str, ModuleType]) -> bool:
+    """Whether both hold the very same modules; there are thousands, and this is asked often."""
+    return len(one) == len(other) and all(map(is_, one.values(), other.values()))
 
 
 def _defined_in(module: ModuleType | None, name: str) -> Path | None:

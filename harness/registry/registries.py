@@ -190,12 +190,12 @@ def _refuse(taken: Entry[Any], point: metadata.EntryPoint) -> Callable[[], Any]:
 def _points(group: str) -> metadata.EntryPoints:
     """The entry points of a group, read again where something has been installed since."""
     folders = tuple((folder, _changed(folder)) for folder in sys.path)
-    return _installed(group, folders)
+    return _installed(folders).select(group=group)
 
 
-@lru_cache(maxsize=16)  # one for each group
-def _installed(group: str, folders: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
-    return metadata.entry_points(group=group)
+@lru_cache(maxsize=1)
+def _installed(folders: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
+    return metadata.entry_points()
 
 
 def _changed(folder: str) -> int:
