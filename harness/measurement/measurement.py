@@ -228,8 +228,9 @@ class Measurement:
         self, items: Sequence[Item], slots: Sequence[Slot], forward: Forward
     ) -> BatchOutputs:
         transform, first = self.settings.transform, slots[0]
-        # a blank takes the size of the others
-        blank = torch.zeros_like(first.case.input[0]) if len(slots) < len(items) else None
+        # a blank takes the size of the others, and holds nothing
+        whole = len(slots) == len(items)
+        blank = first.case.input[0] if whole else torch.zeros_like(first.case.input[0])
         inputs = [blank if i.case is None else i.case.input[i.image] for i in items]
         each = [first.item.element if i.case is None else i.element for i in items]
         elements = torch.tensor(np.array(each))

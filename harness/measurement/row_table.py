@@ -145,7 +145,7 @@ def row_table(
     values = _figures(metrics, parts, ranges, quality, torch.from_numpy(draws))
     # in a batch of one there is no other slot to measure the floor in
     floor = values["eq_nmse"][starts] if settings.batch > 1 else np.full(len(cases), np.nan)
-    each: dict[str, Sequence[Any]] = {
+    each: dict[str, Any] = {
         "group": [case.group for case in cases],
         "cluster": [case.cluster for case in cases],
         "case": [case.name for case in cases],
@@ -164,7 +164,7 @@ def row_table(
         **_shifts([(transform.shifts(c.elements), len(c.size), len(c.elements)) for c in cases]),
         "frame": settings.frame,
         "precision": settings.precision,
-        **{column: np.repeat(pd.Series(each[column]).array, draws) for column in each},
+        **{column: pd.Series(each[column]).repeat(draws.tolist()).array for column in each},
         **values,
         "near_ties": parts["near_ties"][:, 0].numpy(),
         "evidence": transform.evidence,
@@ -225,8 +225,10 @@ def _shifts(of: Sequence[tuple[Elements | None, int, int]]) -> dict[str, Any]:
         values = []
         for shifts, axes, count in of:
             own = AXES[-axes:]
-            missing = shifts is None or axis not in own
-            values.append(np.full(count, np.nan) if missing else shifts[:, own.index(axis)])
+            if shifts is None or axis not in own:
+                values.append(np.full(count, np.nan))
+            else:
+                values.append(shifts[:, own.index(axis)])
         found[axis] = np.concatenate(values)
     return found
 
