@@ -135,12 +135,12 @@ def test_published_runs_are_read_as_runs_of_circular_shifts(run):
     assert Baseline.of_run(folder).lines
 
 
-FIXED = '''
+FIXED = """
 class Fixed(torch.nn.Module):
     def forward(self, images):
         assert images.shape[-1] == 32, "images have 32 columns"
         return images.roll(1, -1)
-'''
+"""
 
 
 def test_a_transform_that_a_network_refuses_stops_no_other(plugin, tmp_path):
