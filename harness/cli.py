@@ -15,10 +15,9 @@ from equibench.commands.inventory import (
     list_entries,
 )
 from equibench.commands.measuring import quickstart, run
-from equibench.commands.mending import mend
 from equibench.commands.reporting import card, report, table
 from equibench.commands.revisiting import diff, merge, rescore, show
-from equibench.commands.training import train
+from equibench.commands.training import mend, train
 from equibench.errors import EquibenchError, told_more
 from equibench.foundation.standard_streams import guard_streams
 from equibench.inference.allocator import keep_memory

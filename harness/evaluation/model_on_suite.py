@@ -155,7 +155,7 @@ class Evaluation:
             ways.append(partial(rows, settings))
 
         def measure(cases: Sequence[str]) -> Measured:
-            measured = Measured.together([way(cases) for way in ways])
+            measured = _under_each(ways, cases)
             return measured if repeats is None else repeats.told(measured)
 
         return Ready(
@@ -298,3 +298,24 @@ class Evaluation:
             if not isinstance(case, DataError):
                 return case.input[:1]
         raise DataError(f"{self.suite.label}: none of {len(cases)} cases can be loaded")
+
+
+def _under_each(
+    ways: Sequence[Callable[[Sequence[str]], Measured]], cases: Sequence[str]
+) -> Measured:
+    """Rows under one transform after the other; one that the model refuses stops no other.
+
+    Raises:
+        ModelError: the model refuses the cases under every transform.
+    """
+    parts, refused = list[Measured](), list[ModelError]()
+    for way in ways:
+        try:
+            parts.append(way(cases))
+        except ModelError as error:
+            refused.append(error)
+    if not parts:
+        raise refused[0]
+    measured = Measured.together(parts)
+    broken = dict.fromkeys(cases, refused[0]) if refused else {}
+    return replace(measured, broken={**broken, **measured.broken})

@@ -133,3 +133,19 @@ def test_published_runs_are_read_as_runs_of_circular_shifts(run):
     assert set(rows["transform"]) == {"circular"}
     assert set(kept_apart(summary)["group"]) == set(rows["group"])
     assert Baseline.of_run(folder).lines
+
+
+FIXED = """
+class Fixed(torch.nn.Module):
+    def forward(self, images):
+        assert images.shape[-1] == 32, "images have 32 columns"
+        return images.roll(1, -1)
+"""
+
+
+def test_a_transform_that_a_network_refuses_stops_no_other(plugin, tmp_path):
+    fields = {"models": [f"{plugin(FIXED)}:Fixed"], "shifts": "random:n=2,max=4"}
+    found = run(config(**fields), tmp_path / "run", progress=False)
+    assert set(found.rows()["transform"]) == {"circular", "d4", "fourier"}
+    assert found.failures
+    assert all("(input (2, 1, 16, 16))" in failure["message"] for failure in found.failures)
