@@ -16,6 +16,7 @@ from equibench.evaluation.halo import Tiling, tiling
 from equibench.evaluation.inner_stride import UNITS, InnerStride, inner_stride
 from equibench.evaluation.model_device import where_it_runs, within_memory
 from equibench.evaluation.model_in_lanes import ModelInLanes, warm_up
+from equibench.evaluation.screening import screened
 from equibench.evidence.certificate import Proof
 from equibench.evidence.proof import prove
 from equibench.evidence.repeatability import Repeatability, repeatability
@@ -116,16 +117,19 @@ class Evaluation:
     def _rows(
         self, network: ModelInLanes, load: Loader, settings: Settings, cases: Sequence[str]
     ) -> Measured:
+        if settings.screen is not None and isinstance(settings.transform, Circular):
+            return screened(partial(self._rows, network, load), settings, cases)
         metrics = suite_metrics(self.suite)
 
         def measure(settings: Settings) -> Measured:
             network.start(lambda: self._image(cases), settings.batch)
-            return network.unit(
-                lambda lanes, begin: Measurement(
-                    lanes, self.label, self.suite, metrics, settings, load, begin
-                ).run(cases),
-                *(settings.seed, self.suite.name, cases[0]),
-            )
+            with network.working_in(settings.precision):
+                return network.unit(
+                    lambda lanes, begin: Measurement(
+                        lanes, self.label, self.suite, metrics, settings, load, begin
+                    ).run(cases),
+                    *(settings.seed, self.suite.name, cases[0]),
+                )
 
         return within_memory(self.label, self.suite, settings, measure)
 
