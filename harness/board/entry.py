@@ -43,6 +43,11 @@ class CaseErrors:
     agreement: Sequence[float] = ()
     quality: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def errors(self) -> Sequence[float]:
+        """NMSE; of label maps, the share of pixels whose label changes."""
+        return [1 - share for share in self.agreement] or self.nmse
+
 
 @dataclass(frozen=True)
 class Entry:

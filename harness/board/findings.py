@@ -182,7 +182,7 @@ def _geometric(side: Sequence[Standing], motion: str) -> dict[str, float]:
         limit = _limit(cases, line.entry)
         by_cluster: dict[str, list[float]] = {}
         for case in cases:
-            by_cluster.setdefault(case.cluster, []).extend(case.nmse)
+            by_cluster.setdefault(case.cluster, []).extend(case.errors)
         for cluster, errors in by_cluster.items():
             error = max(sum(errors) / len(errors), limit)
             if isfinite(error):

@@ -28,11 +28,12 @@ class Figures:
     """What an entry's errors on a suite under one motion come to.
 
     Args:
-        mean, worst: NMSE over all cases and elements.
+        mean, worst: error over all cases and elements: NMSE; of label maps, the share of pixels
+            whose label changes.
         within: 95 % confidence interval of the mean, over clusters.
         at: where the worst is.
         rounding: no error is more than rounding.
-        agreement, least_agreement: of label maps, mean and worst share of equal pixels.
+        labels: whether they are of label maps.
     """
 
     mean: float
@@ -40,8 +41,7 @@ class Figures:
     within: Interval
     at: str
     rounding: bool
-    agreement: float = nan
-    least_agreement: float = nan
+    labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,21 +117,19 @@ def figures(cases: Sequence[CaseErrors], precision: str) -> Figures:
     Args:
         cases: at least one.
     """
-    values = np.array([error for case in cases for error in case.nmse])
+    values = np.array([error for case in cases for error in case.errors])
     floor = max(case.floor for case in cases)
     limit = allowance(precision, floor)
     ranked = np.nan_to_num(values, nan=np.inf)
     at = int(ranked.argmax())
     place = [f"{case.case} {element}" for case in cases for element in case.at][at]
-    agreement = np.array([value for case in cases for value in case.agreement])
     return Figures(
         mean=mean(values, np.ones(len(values), dtype=np.int64)),
         worst=float(values[at]),
         within=_interval(cases, limit),
         at=place,
         rounding=bool((ranked <= limit).all()),
-        agreement=float(agreement.mean()) if len(agreement) else nan,
-        least_agreement=float(agreement.min()) if len(agreement) else nan,
+        labels=any(case.agreement for case in cases),
     )
 
 
@@ -139,7 +137,7 @@ def _interval(cases: Sequence[CaseErrors], limit: float) -> Interval:
     """Of the mean, over clusters in the order of their names."""
     sums: dict[str, list[float]] = {}
     for case in cases:
-        sums.setdefault(case.cluster, []).extend(case.nmse)
+        sums.setdefault(case.cluster, []).extend(case.errors)
     clusters = [np.array(sums[name]) for name in sorted(sums)]
     return interval(
         np.array([each.sum() for each in clusters]),
