@@ -11,7 +11,7 @@ from equibench.registry.provenance import environment
 from equibench.registry.specs import Spec
 from equibench.runs.fingerprint import changes, fingerprint
 
-__all__ = ["differences", "expected"]
+__all__ = ["differences", "expected", "unlike"]
 
 _OWN = ("models", "also", "commit", "device", "batch", "merged")
 """Of a fingerprint: what entries may differ in."""
@@ -30,6 +30,16 @@ def expected(config: RunConfig) -> dict[str, Any]:
         suites.append((suite, case_names(suite, config.limit)))
     metrics = {m.name: m for suite, _ in suites for m in suite_metrics(suite)}
     return fingerprint(config, settings, suites, metrics.values(), environment(settings.device))
+
+
+def unlike(conditions: Mapping[str, Any], config: RunConfig) -> list[str]:
+    """In what an entry's conditions differ from what a board asks; its suites are not built."""
+    now = fingerprint(
+        config, Settings.of(config, remote=True), (), (), {"commit": None, "versions": {}}
+    )
+    kept = {k: v for k, v in conditions.items() if k in now}
+    free = {k: conditions.get(k) for k in ("suites", "metric versions", "versions")}
+    return list(differences(kept, now | free))
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -5,17 +5,18 @@ A case's errors under a motion stand in one line, so that git shows what changed
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from equibench.errors import EquibenchError, UsageError
-from equibench.foundation.atomic_files import replacing
+from equibench.foundation.atomic_files import replacing, writable
 from equibench.registry.specs import slug
 
-__all__ = ["SCHEMA", "CaseErrors", "Entry", "read_entries", "read_entry"]
+__all__ = ["SCHEMA", "CaseErrors", "Entry", "read_entries", "read_entry", "told_apart"]
 
 SCHEMA = 1
 
@@ -98,14 +99,15 @@ class Entry:
         """The cases of a suite under one motion."""
         return [each for each in self.errors if (each.suite, each.motion) == (suite, motion)]
 
-    def write(self, folder: Path) -> Path:
-        """Write the file into a folder; returns it.
+    def write(self, out: Path) -> Path:
+        """Write the file into a folder, or under a name that ends in ``.json``; returns it.
 
         Raises:
             EquibenchError: it cannot be written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / self.file_name
+        file = out if out.suffix == ".json" else out / self.file_name
+        with writable(file.parent):
+            file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
             temporary.write_text(self.text, encoding="utf-8")
         return file
@@ -151,6 +153,17 @@ def read_entries(folder: Path) -> list[Entry]:
         EquibenchError: a file is no entry.
     """
     return [read_entry(file) for file in sorted(folder.glob("*.json"))]
+
+
+def told_apart(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries of one name get the beginning of their weights' hash behind it."""
+    alike = Counter(entry.label for entry in entries)
+    return [
+        replace(entry, label=f"{entry.label} ({str(entry.identity.get('state_sha256'))[:6]})")
+        if alike[entry.label] > 1
+        else entry
+        for entry in entries
+    ]
 
 
 def _plain(value: Any) -> Any:

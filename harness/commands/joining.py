@@ -40,7 +40,7 @@ def submit(
     licence: Annotated[str, typer.Option(help="Of network and weights.")] = "",
     board: BoardFile = None,
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Where the entry is written.")
+        Path, typer.Option("-o", "--out", metavar="DIR", help="A folder, or a name in .json.")
     ] = Path(),
 ) -> None:
     """Make an entry of the board from a run: it is checked, its network looked into.
@@ -109,8 +109,7 @@ def board_measure(
                 raise UsageError("one network is one run: name one -m at a time")
             folder = measure_own(asked, model[0], suite or (), out, device)
             show(folder)
-            finish_line = f"next: equibench submit {out}"
-            typer.echo(finish_line)
+            typer.echo(f"next: equibench submit {out}")
             finish(folder)
             return
         if suite:
@@ -169,14 +168,22 @@ def board_page(
       equibench board page
       equibench board page --entries entries -o page --tables page/tables
     """
-    from equibench.board.entry import read_entries
+    from equibench.board.conditions import unlike
+    from equibench.board.entry import Entry, read_entries, told_apart
     from equibench.reports.board.board_page import write_board
     from equibench.reports.board.board_tables import write_board_tables
 
     found = read_entries(entries)
     if not found:
         raise EquibenchError(f"{entries} has no entries yet: equibench board measure")
-    asked = _board(board)
+    asked, fitting = _board(board), list[Entry]()
+    for entry in found:
+        config = asked.run(entry.model, asked.suites, device=entry.conditions["device"])
+        if other := unlike(entry.conditions, config):
+            typer.echo(f"left out: {entry.label} was measured otherwise: {other[0]}", err=True)
+        else:
+            fitting.append(entry)
+    found = told_apart(fitting)
     typer.echo(f"page: {write_board(asked, found, out)}")
     for file in write_board_tables(asked, found, tables):
         typer.echo(f"table: {file}")

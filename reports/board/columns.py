@@ -147,7 +147,7 @@ def _parameters(line: Standing) -> Cell:
     count = line.entry.identity.get("parameters")
     if count is None:
         return Cell(NONE)
-    text = f"{count / 1e6:.2f} M" if count >= 1e5 else f"{count / 1e3:.1f} k"
+    text = f"{count / 1e6:.2f} M" if count >= 1e5 else f"{count:,}"
     return Cell(text, value=float(count))
 
 
