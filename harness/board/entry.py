@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class CaseErrors:
         nmse: the error of each.
         agreement: of label maps, the share of pixels with the same label.
         quality: metrics of the unmoved output against the ground truth, where there is one.
+        variation: of the unmoved output's energy, the share that is not its mean.
     """
 
     suite: str
@@ -43,11 +44,26 @@ class CaseErrors:
     nmse: Sequence[float]
     agreement: Sequence[float] = ()
     quality: Mapping[str, float] = field(default_factory=dict)
+    variation: float = 1.0
 
     @property
     def errors(self) -> Sequence[float]:
-        """NMSE; of label maps, the share of pixels whose label changes."""
-        return [1 - share for share in self.agreement] or self.nmse
+        """What a board compares: the squared error over the variance of the output.
+
+        It is the NMSE of an output whose mean is taken off first: nobody stands well because the
+        output is nearly constant. Of label maps, the share of pixels whose label changes.
+        """
+        if self.agreement:
+            return [1 - share for share in self.agreement]
+        if not self.variation > 0:
+            return [inf if error else 0.0 for error in self.nmse]
+        return [error / self.variation for error in self.nmse]
+
+    def beyond(self, limit: float) -> bool:
+        """Whether any error is more than rounding, whose NMSE is at most the limit."""
+        if self.agreement:
+            return any(share < 1 for share in self.agreement)
+        return any(not error <= limit for error in self.nmse)
 
 
 @dataclass(frozen=True)
@@ -179,7 +195,8 @@ def _plain(value: Any) -> Any:
 
 def _numbers(line: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(line)
-    found["floor"] = float(found["floor"])
+    for name in ("floor", "variation"):
+        found[name] = float(found[name])
     for name in ("nmse", "agreement"):
         found[name] = [float(value) for value in found.get(name, ())]
     found["quality"] = {name: float(value) for name, value in found.get("quality", {}).items()}

@@ -116,7 +116,7 @@ def _one_way(finding: Finding) -> bool:
 
 
 def _error(line: Standing, motion: str) -> float:
-    """Mean NMSE, never below what counts as rounding; NaN where there is none."""
+    """Mean error, never below what counts as rounding; NaN where there is none."""
     figures = line.figures.get(motion)
     if figures is None or not isfinite(figures.mean) or figures.mean < 0:
         return nan
@@ -223,7 +223,9 @@ def _sentence(finding: Finding) -> str:
         if not count:
             return f"{first} and {second}: not measured yet."
         few = " too few to test" if finding.p != finding.p else f" p = {finding.p:.2g}"
-        return f"{first} and {second}: {count} {finding.units} on {where} decide nothing,{few}."
+        units = finding.units if count > 1 else finding.units.removesuffix("s")
+        decide = "decide" if count > 1 else "decides"
+        return f"{first} and {second}: {count} {units} on {where} {decide} nothing,{few}."
     p = f"p {'= ' + format(finding.p, '.1g') if finding.p >= 1e-4 else '< 0.0001'}"
     if finding.question.trend is not None:
         way = "rises" if finding.effect > 0 else "falls"

@@ -6,14 +6,17 @@ from dataclasses import asdict, dataclass
 from math import nan
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from equibench.cases.suite import Suite
 from equibench.errors import EquibenchError
 from equibench.evaluation.model_on_suite import Evaluation
+from equibench.evaluation.rerun import images_in_units
 from equibench.evidence.proof import prove
 from equibench.foundation.foreign_code import guarded, kind_and_reason
-from equibench.inference.forward_pass import relative_time
+from equibench.inference.forward_pass import call, relative_time
+from equibench.inference.model_outputs import frame_of
 from equibench.inference.placement import placed
 from equibench.inference.precision import numerics
 from equibench.loading.load import load_spec
@@ -22,7 +25,7 @@ from equibench.measurement.settings import Settings
 from equibench.registry.specs import Spec
 from equibench.state.object_graph import registered_modules
 
-__all__ = ["NetworkFacts", "network_facts", "padding_of"]
+__all__ = ["NetworkFacts", "network_facts", "padding_of", "variation"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,38 @@ def network_facts(
         evidence=evidence,
         obstacle=obstacle,
     )
+
+
+def variation(
+    loaded: LoadedModel, suite: Suite, cases: Sequence[str], settings: Settings
+) -> dict[str, float]:
+    """How much of a network's output varies within an image, by case: of its energy, the share
+    that is not the mean of a channel.
+
+    An output that is nearly constant changes little under any motion: errors are told relative to
+    what varies. 1 for label maps.
+
+    Raises:
+        ModelError: the network does not take the images.
+    """
+    found = {}
+    with (
+        placed(loaded.model, settings.device, settings.precision) as forward,
+        numerics(settings.precision),
+    ):
+        labels = frame_of(forward).labels
+        for name in cases:
+            case, where = suite.load(name), f"{suite.label}, case {name}"
+            outputs = [
+                call(forward, image[None].to(settings.device), loaded.label, where, moved=True)
+                for image in case.input
+            ]
+            images = images_in_units(case, torch.cat(outputs).cpu().double(), suite.clamp)
+            axes = tuple(range(2, images.ndim))
+            varying = (images - images.mean(dim=axes, keepdim=True)).square().mean()
+            energy = images.square().mean()
+            found[name] = 1.0 if labels or not energy else float(varying / energy)
+    return found
 
 
 def padding_of(loaded: LoadedModel) -> str:

@@ -28,8 +28,7 @@ class Figures:
     """What an entry's errors on a suite under one motion come to.
 
     Args:
-        mean, worst: error over all cases and elements: NMSE; of label maps, the share of pixels
-            whose label changes.
+        mean, worst: error over all cases and elements, as ``CaseErrors.errors`` has it.
         within: 95 % confidence interval of the mean, over clusters.
         at: where the worst is.
         rounding: no error is more than rounding.
@@ -85,7 +84,7 @@ class Standing:
 
     @property
     def error(self) -> float:
-        """What it is ranked by: mean NMSE under circular shifts, 0 where it is rounding."""
+        """What it is ranked by: mean error under circular shifts, 0 where it is rounding."""
         circular = self.figures[CIRCULAR]
         return 0.0 if circular.rounding else circular.mean
 
@@ -128,21 +127,21 @@ def figures(cases: Sequence[CaseErrors], precision: str) -> Figures:
         worst=float(values[at]),
         within=_interval(cases, limit),
         at=place,
-        rounding=bool((ranked <= limit).all()),
+        rounding=not any(case.beyond(limit) for case in cases),
         labels=any(case.agreement for case in cases),
     )
 
 
 def _interval(cases: Sequence[CaseErrors], limit: float) -> Interval:
     """Of the mean, over clusters in the order of their names."""
-    sums: dict[str, list[float]] = {}
+    members: dict[str, list[CaseErrors]] = {}
     for case in cases:
-        sums.setdefault(case.cluster, []).extend(case.errors)
-    clusters = [np.array(sums[name]) for name in sorted(sums)]
+        members.setdefault(case.cluster, []).append(case)
+    clusters = [members[name] for name in sorted(members)]
     return interval(
-        np.array([each.sum() for each in clusters]),
-        np.array([float(len(each)) for each in clusters]),
-        beyond=np.array([bool((each > limit).any()) for each in clusters]),
+        np.array([sum(sum(case.errors) for case in each) for each in clusters], dtype=np.float64),
+        np.array([sum(len(case.errors) for case in each) for each in clusters], dtype=np.float64),
+        beyond=np.array([any(case.beyond(limit) for case in each) for each in clusters]),
     )
 
 

@@ -1,6 +1,7 @@
 """From a run to an entry: the run is held to the board's settings, and its network looked into."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -8,9 +9,11 @@ import pandas as pd
 from equibench.board.conditions import differences, expected
 from equibench.board.definition import Board, Group
 from equibench.board.entry import CaseErrors, Entry
-from equibench.board.network_facts import network_facts
+from equibench.board.network_facts import network_facts, variation
+from equibench.cases.suite import Suite
 from equibench.errors import UsageError
 from equibench.evaluation.rerun import Rerun
+from equibench.loading.models import LoadedModel
 from equibench.loading.suites import case_names
 from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings
@@ -20,7 +23,7 @@ from equibench.runs.manifest import expected as units_of
 from equibench.runs.run_folder import RunFolder
 from equibench.transforms.transform import element_name
 
-__all__ = ["case_errors", "entry_of", "only_model"]
+__all__ = ["case_errors", "entry_of", "only_model", "with_variation"]
 
 _CONDITIONS = ("models", "also")
 """Of a run's fingerprint: what an entry does not repeat."""
@@ -76,6 +79,7 @@ def entry_of(
     identity = manifest["models"][label]
     suite = rerun.suite(errors[0].suite)
     group = planned.group if planned else None
+    errors = with_variation(errors, loaded, rerun.suite, Settings.of(config))
     facts = network_facts(
         loaded, suite, case_names(suite, 1), Settings.of(config), _reference(board, suites, group)
     )
@@ -118,6 +122,27 @@ def case_errors(rows: pd.DataFrame) -> list[CaseErrors]:
             )
         )
     return found
+
+
+def with_variation(
+    errors: list[CaseErrors],
+    loaded: LoadedModel,
+    suite_of: Callable[[str], Suite],
+    settings: Settings,
+) -> list[CaseErrors]:
+    """Lines that know how much of the output varies.
+
+    Args:
+        suite_of: gives the suites by their labels.
+    """
+    cases: dict[str, dict[str, None]] = {}
+    for each in errors:
+        cases.setdefault(each.suite, {})[each.case] = None
+    found = {
+        suite: variation(loaded, suite_of(suite), list(names), settings)
+        for suite, names in cases.items()
+    }
+    return [replace(each, variation=found[each.suite][each.case]) for each in errors]
 
 
 def _refuse_shortfall(folder: RunFolder) -> None:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isclose, isfinite
 
 from equibench.board.conditions import differences, expected
 from equibench.board.definition import Board
 from equibench.board.entry import CaseErrors, Entry
-from equibench.board.submission import case_errors
+from equibench.board.submission import case_errors, with_variation
 from equibench.errors import UsageError
 from equibench.foundation.rounding import allowance, tolerated
 from equibench.foundation.seeds import generator
 from equibench.loading.load import load_spec
+from equibench.loading.models import LoadedModel
 from equibench.loading.suites import build_suite, case_names
 from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings
@@ -22,6 +23,10 @@ from equibench.runs.units import Unit, Worker, described, split
 __all__ = ["Repeated", "verify"]
 
 
+_VARIATION = 1e-3
+"""What is told of an output's variance may differ by so much: rounding of another machine."""
+
+
 @dataclass(frozen=True)
 class Repeated:
     """What came of repeating some rows.
@@ -30,7 +35,7 @@ class Repeated:
         rows: how many were repeated.
         equal: those that are the same to the last bit.
         rounding: others that differ by no more than rounding can make.
-        first: of the others, the first: what it is, and both numbers.
+        first: what first differs by more, and both numbers; empty where nothing does.
         conditions: what differs from the machine and versions of the entry.
     """
 
@@ -42,14 +47,14 @@ class Repeated:
 
     @property
     def holds(self) -> bool:
-        """Whether no row differs by more than rounding."""
-        return self.rows == self.equal + self.rounding
+        """Whether nothing differs by more than rounding."""
+        return not self.first
 
     @property
     def sentence(self) -> str:
         """All of it, in a line."""
         where = f" ({'; '.join(self.conditions[:3])})" if self.conditions else ""
-        if self.equal == self.rows:
+        if self.holds and self.equal == self.rows:
             return f"all {self.rows} rows that were repeated are the same, bit for bit{where}"
         if self.holds:
             return (
@@ -57,7 +62,7 @@ class Repeated:
                 f"{self.rounding} differ by rounding{where}"
             )
         other = self.rows - self.equal - self.rounding
-        return f"{other} of {self.rows} rows are others{where}, first {self.first}"
+        return f"{other} of {self.rows} rows that were repeated are others{where}: {self.first}"
 
 
 def verify(
@@ -84,7 +89,7 @@ def verify(
         ModelError: it cannot be built.
     """
     text = model or entry.model
-    _same_network(entry, text, board.settings.seed)
+    loaded = _same_network(entry, text, board.settings.seed)
     suites = board.suites_called(entry.suites, entry.label)
     config = board.run(text, suites, device=device or str(entry.conditions["device"]))
     now = expected(config)
@@ -102,12 +107,16 @@ def verify(
                     raise outcome.error
                 rows = outcome.measured.rows
                 again += case_errors(rows.assign(model=entry.label))
+    settings = Settings.of(config)
+    built = {s.label: s for s in (build_suite(Spec.parse(t), config.data) for t in suites)}
+    again = with_variation(again, loaded, built.__getitem__, settings)
     return _compared(entry, again, tuple(differences(entry.conditions, now)))
 
 
-def _same_network(entry: Entry, text: str, seed: int) -> None:
+def _same_network(entry: Entry, text: str, seed: int) -> LoadedModel:
     spec = Spec.parse(text)
-    now = described(spec, load_spec(spec, seed))
+    loaded = load_spec(spec, seed)
+    now = described(spec, loaded)
     kept = ("state_sha256", "parameters", "mend", "adapters")
     before, after = ({k: each.get(k) for k in kept} for each in (entry.identity, now))
     if found := list(changes(before, after)):
@@ -115,6 +124,7 @@ def _same_network(entry: Entry, text: str, seed: int) -> None:
             f"{text} is not the network of {entry.label}: {'; '.join(found)}; name the one that "
             "was measured: -m FILE.py:ATTR,weights=FILE"
         )
+    return loaded
 
 
 def _sample(entry: Entry, config: RunConfig, suite: str, cases: int, every: bool) -> Sequence[Unit]:
@@ -139,6 +149,9 @@ def _compared(entry: Entry, again: list[CaseErrors], conditions: tuple[str, ...]
         place = f"{now.suite}, {now.case} under {now.motion}"
         if before is None or list(before.at) != list(now.at):
             raise UsageError(f"{entry.label} has not these rows of {place}: submit it anew")
+        if not isclose(before.variation, now.variation, rel_tol=_VARIATION):
+            shares = f"{before.variation:.6g} of the output varies, repeated {now.variation:.6g}"
+            first = first or f"{place}: {shares}"
         limit = allowance(precision, max(before.floor, now.floor))
         for at, old, new in zip(now.at, before.nmse, now.nmse, strict=True):
             rows += 1

@@ -7,6 +7,7 @@ from math import isnan, nan, prod
 from equibench.board.standings import Figures, Standing
 from equibench.reports.tables.grid import Block, Cell, Name
 from equibench.reports.tables.values import NONE, number
+from equibench.transforms.transform import CIRCULAR
 
 __all__ = ["Column", "blocks_of", "columns_of", "network_name"]
 
@@ -14,8 +15,8 @@ _MOTIONS = {
     "circular": "circular shifts ↓",
     "crop": "crops ↓",
     "tile": "tiles ↓",
-    "fourier": "fractions of a pixel ↓",
-    "d4": "rotations, flips ↓",
+    "fourier": "fractions ↓",
+    "d4": "rotations ↓",
 }
 _QUALITY = {"psnr": ("PSNR [dB]", ".2f"), "dice": ("Dice", ".3f"), "iou": ("IoU", ".3f")}
 
@@ -95,7 +96,11 @@ def _mean(line: Standing, motion: str) -> Cell:
     if figures.rounding:
         return Cell("0", note="rounding only", value=0.0)
     low, high = figures.within.low, figures.within.high
-    note = "" if isnan(low) else f"{_error(figures, low)} … {_error(figures, high)}"
+    note = (
+        ""
+        if isnan(low) or motion != CIRCULAR
+        else f"{_error(figures, low)} … {_error(figures, high)}"
+    )
     return Cell(_error(figures, figures.mean), note=note, value=figures.mean)
 
 

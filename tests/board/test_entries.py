@@ -1,10 +1,13 @@
 """Entries of a board: made of runs, repeated to the last bit, refused where they are none."""
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
 from board_entries import renamed
 
 from equibench.board.definition import BOARD, read_board
@@ -12,6 +15,8 @@ from equibench.board.entry import read_entry, told_apart
 from equibench.board.submission import case_errors, entry_of
 from equibench.board.verification import verify
 from equibench.errors import UsageError
+from equibench.loading.load import load_model
+from equibench.loading.suites import load_suite
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
 from equibench.runs.run_folder import RunFolder
@@ -52,7 +57,8 @@ def test_an_entry_holds_the_rows_of_its_run_to_the_last_bit(toys):
     for folder in whole:
         rows = folder.rows()
         entry = toys.entries[rows["model"].iloc[0]]
-        assert list(entry.errors) == case_errors(rows)
+        stored = [replace(each, variation=1.0) for each in entry.errors]
+        assert stored == case_errors(rows)
 
 
 def test_one_network_that_fails_stops_no_other(toys):
@@ -135,7 +141,7 @@ def test_a_number_that_was_changed_is_found(toys, cli):
     Path("better.json").write_text(json.dumps(content), encoding="utf-8")
     status, out, _ = cli("board", "verify", "better.json", "--board", toys.file)
     assert status == 1
-    assert "rows are others" in out
+    assert "rows that were repeated are others" in out
 
 
 def test_another_network_of_the_same_name_is_told_by_its_weights(toys):
@@ -204,7 +210,8 @@ def test_entries_of_other_settings_are_left_out_of_the_page_and_named(toys, cli,
     status, _, err = cli("board", "page", *options)
     assert status == 0
     assert err == "left out: zeros was measured otherwise: seed was 7 and is 0\n"
-    assert "| zeros" not in Path("tables/untrained.md").read_text(encoding="utf-8")
+    shown = pd.read_csv("tables/standings.csv")["network"]
+    assert set(shown) == toys.entries.keys() - {"zeros"}
 
 
 def test_two_entries_of_one_name_are_two_files_and_told_apart(toys, tmp_path):
@@ -226,3 +233,21 @@ def test_a_file_that_is_no_entry_is_named(cli, tmp_path):
     status, _, err = cli("board", "verify", "entry.json")
     assert status == 1
     assert err.startswith("equibench: entry.json is no entry of a board")
+
+
+def test_what_varies_of_an_output_is_what_its_mean_is_not(toys):
+    entry = toys.entries["zeros"]
+    network = load_model(entry.model)
+    image = load_suite("noise,n=8,size=16").load(entry.errors[0].case).input
+    with torch.no_grad():
+        output = network(image).double()
+    share = float(output.var(correction=0) / output.square().mean())
+    assert entry.errors[0].variation == pytest.approx(share)
+
+
+def test_an_output_that_is_said_to_vary_more_is_found(toys, tmp_path):
+    entry = toys.entries["zeros"]
+    more = [replace(case, variation=2 * case.variation) for case in entry.errors]
+    found = verify(replace(entry, errors=more), toys.board)
+    assert not found.holds
+    assert "of the output varies" in found.sentence

@@ -1,5 +1,6 @@
 """Who stands where, and what the numbers decide: on planted errors."""
 
+from dataclasses import replace
 from math import isnan
 
 import pytest
@@ -191,3 +192,11 @@ def test_kendalls_test_knows_order_and_ties():
     assert (rising.tau, rising.p) == pytest.approx((1.0, rising.smallest))
     assert trend(range(8), [1.0] * 8).p == 1.0
     assert trend([1.0], [2.0]).p == 1.0
+
+
+def test_a_nearly_constant_output_does_not_stand_well():
+    """Its NMSE is a hundredth of the other's, and so is what varies of it."""
+    constant = planted("constant", scaled(0.01))
+    errors = [replace(case, variation=0.01) for case in constant.errors]
+    lines = by_label([replace(constant, errors=errors), planted("other", EIGHT)])
+    assert lines["constant"].error == pytest.approx(lines["other"].error)
