@@ -11,7 +11,7 @@ from torch import Tensor
 from equibench.errors import UsageError
 from equibench.state.process_state import process_kept
 
-__all__ = ["AUTOCAST", "Precision", "current_precision", "numerics", "resolve_device"]
+__all__ = ["AUTOCAST", "Precision", "current_precision", "numerics", "onto", "resolve_device"]
 
 Precision = Literal["fp32", "fp64", "tf32", "bf16", "fp16"]
 
@@ -46,6 +46,17 @@ def resolve_device(name: str, *, elsewhere: bool = False) -> torch.device:
             topic="no-such-device",
         )
     return torch.device("cuda", int(number or 0))
+
+
+def onto(host: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device; nobody waits until it is there.
+
+    It goes to a GPU from pinned memory: a copy from elsewhere would wait for all that the GPU has
+    still to do.
+    """
+    if device.type == "cuda" and not host.is_pinned():
+        host = host.pin_memory()
+    return host.to(device, non_blocking=True)
 
 
 def current_precision(images: Tensor) -> Precision:

@@ -116,7 +116,7 @@ def _of_case(
     place = f"{label} on {suite.label}, case {case.name}"
     truth = case.target
     if truth is not None:
-        truth = truth_beside(truth, whole, labels, place)
+        truth = truth_beside(truth, whole.shape[1], labels, place)
         if truth.shape != whole.shape:
             raise ModelError(
                 f"{place}: the output is {shape(whole)}, and the ground truth {shape(truth)}: set "

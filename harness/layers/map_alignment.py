@@ -44,7 +44,7 @@ def fourier_move(maps: Tensor, displacement: Displacement) -> Tensor:
         frequency = torch.fft.rfftfreq(size, dtype=torch.float64, device=maps.device)
         phase = torch.exp(-2j * torch.pi * frequency * float(d))
         if size % 2 == 0:
-            phase.imag[-1] = 0
+            phase.imag[-1].zero_()
         spectrum = torch.fft.rfft(maps.movedim(axis, -1)) * phase
         maps = torch.fft.irfft(spectrum, n=size).movedim(-1, axis)
     return maps

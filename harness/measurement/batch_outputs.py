@@ -1,7 +1,7 @@
 """What one forward pass gave, and whose image lay in which slot of the batch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
@@ -10,12 +10,15 @@ from torch import Tensor
 
 from equibench.errors import ModelError, UsageError
 from equibench.inference.model_outputs import shape
+from equibench.inference.precision import onto
 from equibench.measurement.batching import Item, OpenCase, moving
 from equibench.metrics.labels import class_maps
-from equibench.metrics.metric import Prepared
-from equibench.transforms.transform import Transform
+from equibench.transforms.transform import Size, Transform
 
-__all__ = ["BatchOutputs", "Slot", "gather", "truth_beside", "units_of", "worked_on_at_once"]
+__all__ = ["BatchOutputs", "Slot", "chosen", "in_parts", "index_of", "truth_beside", "units_of"]
+
+TOGETHER = {"cuda"}
+"""Devices on which all images of a batch are compared at once."""
 
 
 class Slot(NamedTuple):
@@ -32,7 +35,8 @@ class BatchOutputs:
 
     Args:
         raw: (B, C, *size), size times s.
-        images: (B, C, *size), moved by ``elements`` (B, K) of a transform.
+        given: the size of the images, moved by ``elements`` (B, K) of a transform, which are on
+            the CPU.
         ties: near-ties of each image, (B,).
         padded: whether the model padded them.
         resized: how the model brought them to the grid of the images; empty where it did not.
@@ -42,7 +46,7 @@ class BatchOutputs:
     """
 
     raw: Tensor
-    images: Tensor
+    given: Size
     transform: Transform
     elements: Tensor
     ties: Tensor
@@ -51,59 +55,85 @@ class BatchOutputs:
     labels: bool
     added: Tensor | None
 
-    def aligned(self, slots: Sequence[Slot]) -> Tensor:
-        """Some outputs in the coordinates of the references, in float64."""
-        which, size = _numbers(slots), slots[0].case.size
+    def of(self, slots: Sequence[Slot]) -> "BatchOutputs":
+        """The outputs of some slots alone."""
+        which = index_of([slot.number for slot in slots], self.raw.device)
+        return replace(
+            self,
+            raw=chosen(self.raw, which),
+            elements=self.elements[[slot.number for slot in slots]],
+            ties=chosen(self.ties, which),
+            added=None if self.added is None else chosen(self.added, which),
+        )
+
+    def aligned(self, size: Size) -> Tensor:
+        """Outputs in the coordinates of their references, images of ``size``, in float64."""
         with moving(self.transform):
-            outputs = self.transform.align(self.raw[which], self.elements[which], size)
+            outputs = self.transform.align(self.raw, self.elements, size)
         return outputs.to(torch.float64)
 
-    def corners(self, slots: Sequence[Slot]) -> Tensor:
-        """Where the corners of some moved outputs lie on the references, (N, axes)."""
-        corners = self.transform.corners(self.elements[_numbers(slots)], max(1, self.scale))
-        return corners // max(1, self.images.shape[-1] // self.raw.shape[-1])
+    def corners(self) -> Tensor:
+        """Where the corners of moved outputs lie on their references, (B, axes)."""
+        corners = self.transform.corners(self.elements, max(1, self.scale))
+        corners = corners // max(1, self.given[-1] // self.raw.shape[-1])
+        return onto(corners, self.raw.device)
 
     @property
     def scale(self) -> int:
         """What outputs are larger by than images; 0 where they are smaller."""
-        return self.raw.shape[-1] // self.images.shape[-1]
-
-    def near_ties(self, slots: Sequence[Slot]) -> Tensor:
-        """Near-ties of some images, (N,)."""
-        return self.ties[_numbers(slots)]
-
-    def added_to(self, slots: Sequence[Slot]) -> Tensor | float:
-        """What is added to some outputs, (N, C or 1, 1, …)."""
-        return 0.0 if self.added is None else self.added[_numbers(slots)]
+        return self.raw.shape[-1] // self.given[-1]
 
 
-def worked_on_at_once(slots: Sequence[Slot], batch: BatchOutputs) -> list[Sequence[Slot]]:
-    """Groups of slots: on a GPU all that are compared alike, one image in a CPU's cache."""
-    if not batch.raw.is_cuda:
-        return [[slot] for slot in slots]
-    return [list(group) for _, group in groupby(slots, lambda s: (s.case.size, s.item.region))]
+def index_of(numbers: Sequence[int], device: torch.device) -> slice | Tensor:
+    """What takes the rows of some numbers: a slice where they follow each other.
+
+    Else a tensor on the device: a list of Python would be copied while everything waits.
+    """
+    first = numbers[0]
+    if list(numbers) == list(range(first, first + len(numbers))):
+        return slice(first, first + len(numbers))
+    return onto(torch.tensor(numbers), device)
 
 
-def units_of(slots: Sequence[Slot]) -> tuple[Tensor, Tensor]:
+def chosen(tensor: Tensor, which: slice | Tensor) -> Tensor:
+    """Rows of a tensor; those of a slice are not copied."""
+    return tensor[which] if isinstance(which, slice) else tensor.index_select(0, which)
+
+
+def in_parts(
+    batch: BatchOutputs, slots: Sequence[Slot]
+) -> Iterator[tuple[Sequence[Slot], BatchOutputs]]:
+    """Slots that are worked on at once: on a GPU all that are compared alike.
+
+    On a CPU it is one image, which stays in its cache.
+    """
+    if batch.raw.device.type in TOGETHER:
+        alike = groupby(slots, lambda slot: (slot.case.size, slot.item.region))
+        parts = [list(group) for _, group in alike]
+    else:
+        parts = [[slot] for slot in slots]
+    for part in parts:
+        yield part, batch.of(part)
+
+
+def units_of(slots: Sequence[Slot], device: torch.device) -> tuple[Tensor, Tensor]:
     """Scale and offset (N,) that bring outputs into the units of the truth."""
-    return (
-        torch.stack([slot.case.scale[slot.item.image] for slot in slots]),
-        torch.stack([slot.case.offset[slot.item.image] for slot in slots]),
+    both = torch.stack(
+        [
+            torch.stack([slot.case.scale[slot.item.image] for slot in slots]),
+            torch.stack([slot.case.offset[slot.item.image] for slot in slots]),
+        ]
     )
+    scale, offset = onto(both, device)
+    return scale, offset
 
 
-def gather(wanted: Sequence[tuple[Prepared, int]]) -> Prepared:
-    """The prepared references of some images; one that all share is not copied."""
-    first, image = wanted[0]
-    if all(prepared is first and i == image for prepared, i in wanted):
-        return tuple(tensor[image : image + 1] for tensor in first)
-    return tuple(torch.stack([prepared[k][i] for prepared, i in wanted]) for k in range(len(first)))
-
-
-def truth_beside(target: Tensor, outputs: Tensor, labels: bool, place: str) -> Tensor:
+def truth_beside(target: Tensor, channels: int, labels: bool, place: str) -> Tensor:
     """A ground truth (N, C', *size) in the form of outputs (N, C, *size): an image, or class maps.
 
     Args:
+        target: on the CPU, where looking at its values makes nobody wait.
+        channels: C.
         labels: whether the outputs are class maps.
         place: what messages call the model and the case.
 
@@ -124,13 +154,8 @@ def truth_beside(target: Tensor, outputs: Tensor, labels: bool, place: str) -> T
             "classes in whole numbers: leave out.labels out, or give it labels"
         )
     try:
-        return class_maps(classes, outputs.shape[1])
+        return class_maps(classes, channels)
     except UsageError as error:
         raise ModelError(
             f"{place}: the ground truth has {error}: give the network as many, or ignore it"
         ) from None
-
-
-def _numbers(slots: Sequence[Slot]) -> slice | list[int]:
-    first = slots[0].number
-    return slice(first, first + 1) if len(slots) == 1 else [slot.number for slot in slots]

@@ -18,12 +18,13 @@ from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.forward_pass import out_of_memory
 from equibench.inference.model_outputs import shape
 from equibench.inference.parallel_copies import one_core
+from equibench.inference.precision import onto
 from equibench.measurement.settings import Settings
 from equibench.metrics.metric import Prepared
 from equibench.transforms.contract import prove_once
 from equibench.transforms.transform import Elements, Region, Transform
 
-__all__ = ["Item", "Loader", "OpenCase", "items", "load_case", "moving"]
+__all__ = ["Compared", "Item", "Loader", "OpenCase", "items", "load_case", "moving"]
 
 AHEAD = {"cpu": 1, "cuda": 4}
 """Cases that are being loaded at a time; on a CPU they take time from the model."""
@@ -31,6 +32,26 @@ AHEAD = {"cpu": 1, "cuda": 4}
 
 _NDIMS = (3, 4, 5)
 """Of inputs (N, C, *size): signals, images and volumes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What the outputs of cases that are closed together are compared with.
+
+    Args:
+        outputs: the references, of all images of these cases, (N, C, *size), and beside them
+            ``truth``, where there is a ground truth.
+        ranges: data range of each image's reference, (N,), metric by metric, and of its truth
+            ``truth_ranges``.
+        prepared: what each metric keeps of the references, and ``truths`` of the truth.
+    """
+
+    outputs: Tensor
+    truth: Tensor | None
+    ranges: Sequence[Tensor]
+    truth_ranges: Sequence[Tensor]
+    prepared: Sequence[Prepared]
+    truths: Sequence[Prepared]
 
 
 class OpenCase:
@@ -41,9 +62,9 @@ class OpenCase:
 
     Attributes:
         elements: of its draws, the first is the identity, (1 + n, K).
-        whole: outputs that the others are compared with, (N, C', *size), and ``truth`` the ground
-            truth beside them, kept where elements are compared in regions.
-        closed: done once it has references to compare with, or will never have any.
+        target, scale, offset: on the CPU.
+        closed: the references to compare with, and the row of the case's first image there; done
+            once there are some, or will never be any.
     """
 
     def __init__(
@@ -53,20 +74,13 @@ class OpenCase:
         self.transform, self.size = transform, tuple(case.input.shape[2:])
         identity = np.asarray(transform.identity(self.size), dtype=elements.dtype)
         self.elements = np.concatenate((identity[None], elements))
-        self.input = case.input.to(device, non_blocking=True)
-        self.target = None if case.target is None else case.target.to(device, non_blocking=True)
+        self.input, self.target = onto(case.input, device), case.target
         self.in_units = case.scale is not None or case.offset is not None
-        self.scale, self.offset = (each.to(device) for each in case.units())
+        self.scale, self.offset = case.units()
         self._lock = Lock()
-        self.closed: Future[None] = Future()
+        self.closed: Future[tuple[Compared, int]] = Future()
         self.outputs: dict[int, Tensor] = {}
         self.moved: dict[int, Tensor] = {}
-        self.references: list[Prepared] = []
-        self.truths: list[Prepared] = []
-        self.ranges: list[Tensor] = []
-        self.truth_ranges: list[Tensor] = []
-        self.whole: Tensor | None = None
-        self.truth: Tensor | None = None
 
     def complete(self, image: int, output: Tensor, moved: Tensor) -> bool:
         """Keep an unshifted output, and as it is held against the truth; is it the last one?"""

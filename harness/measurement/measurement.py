@@ -20,6 +20,7 @@ from equibench.errors import DataError, EquibenchError, ModelError
 from equibench.inference.forward_pass import call
 from equibench.inference.model_outputs import frame_of
 from equibench.inference.parallel_copies import Lanes
+from equibench.inference.precision import onto
 from equibench.measurement.batch_outputs import BatchOutputs, Slot
 from equibench.measurement.batching import Item, Loader, OpenCase, items, moving
 from equibench.measurement.kept_outputs import KeptOutput, kept
@@ -123,8 +124,10 @@ class Measurement:
                 if all(isinstance(broken.get(name), ModelError) for name in cases):
                     raise broken[cases[0]] from refused
                 continue
-            closed = self.references.closed
-            rows = row_table(self.label, self.suite, self.settings, self.metrics, closed, self.sums)
+            closed, figures = self.references.closed, self.references.figures
+            rows = row_table(
+                self.label, self.suite, self.settings, self.metrics, figures, self.sums
+            )
             if not closed:  # what is wrong with the model is one thing, not one for each case
                 faults = {n: e for n, e in broken.items() if isinstance(e, ModelError)}
                 broken |= {name: next(iter(faults.values())) for name in faults}
@@ -181,12 +184,14 @@ class Measurement:
     ) -> Iterator[Sequence[Item]]:
         """Images that pass through the model together: all of one size."""
         waiting: list[Item] = []
+        size: tuple[int, ...] | None = None
         for item in items(self.suite, cases, self.settings, self.load, broken):
-            sizes = {each.shape for each in (*waiting, item)} - {None}
-            if len(waiting) == self.settings.batch or len(sizes) > 1:
+            another = None not in (size, item.shape) and size != item.shape
+            if len(waiting) == self.settings.batch or another:
                 yield waiting
-                waiting = []
+                waiting, size = [], None
             waiting.append(item)
+            size = size or item.shape
         yield waiting
 
     def _batch(self, items: Sequence[Item], slots: Sequence[Slot], forward: Forward) -> list[Sums]:
@@ -223,15 +228,17 @@ class Measurement:
         self, items: Sequence[Item], slots: Sequence[Slot], forward: Forward
     ) -> BatchOutputs:
         transform, first = self.settings.transform, slots[0]
-        blank = torch.zeros_like(first.case.input[0])
+        # a blank takes the size of the others, and holds nothing
+        whole = len(slots) == len(items)
+        blank = first.case.input[0] if whole else torch.zeros_like(first.case.input[0])
         inputs = [blank if i.case is None else i.case.input[i.image] for i in items]
-        # a blank takes the size of the others
         each = [first.item.element if i.case is None else i.element for i in items]
-        elements = torch.from_numpy(np.array(each)).to(self.settings.device)
+        elements = torch.tensor(np.array(each))
         with moving(transform):
             images = transform.apply(inputs, elements)
         if len(items) < self.settings.batch:
-            images = images[filled(len(items), self.settings.batch).to(images.device)]
+            filling = filled(len(items), self.settings.batch)
+            images = images.index_select(0, onto(filling, images.device))
         names = list(dict.fromkeys(slot.case.name for slot in slots))
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         place = f"{self.suite.label}, case {', '.join(names[:3])}{more}"
@@ -244,7 +251,8 @@ class Measurement:
         if added is not None:
             added = added.double().expand(len(images), *added.shape[1:])
         done = frame.padded, frame.resized, frame.labels
-        return BatchOutputs(raw, images, transform, elements, ties.double(), *done, added)
+        given = tuple(images.shape[2:])
+        return BatchOutputs(raw, given, transform, elements, ties.double(), *done, added)
 
     def _compare(self, batch: BatchOutputs, slots: Sequence[Slot]) -> list[Sums]:
         """Compare shifted outputs with the references of their cases."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from equibench.cases.suite import Suite, data_range
@@ -19,7 +20,15 @@ from equibench.metrics.chosen import metric_called
 from equibench.metrics.metric import Metric
 from equibench.transforms.transform import AXES, Elements, Transform
 
-__all__ = ["ClosedCase", "Sums", "case_values", "row_columns", "row_table", "suite_metrics"]
+__all__ = [
+    "Closed",
+    "ClosedCase",
+    "Sums",
+    "case_values",
+    "row_columns",
+    "row_table",
+    "suite_metrics",
+]
 
 _ALWAYS = "nmse"
 """Measured whatever a suite names: the floor and outputs that are not finite are told by it."""
@@ -69,9 +78,6 @@ class ClosedCase:
     Args:
         elements: of its draws, the first is the identity, (draws, K).
         size: of its images, in pixels.
-        ranges: data range of the references for each metric, (M,).
-        target_ranges: that of the ground truth for each metric, (M,); empty without one.
-        quality: for each metric the sums (K,) of the unshifted outputs against the truth.
         padded: whether the model padded its images.
         resized: how its outputs were brought to their grid; empty where they were not.
     """
@@ -81,11 +87,26 @@ class ClosedCase:
     cluster: str
     elements: Elements
     size: tuple[int, ...]
-    ranges: Tensor
-    target_ranges: Tensor
-    quality: list[Tensor]
     padded: bool
     resized: str
+
+
+@dataclass(frozen=True, eq=False)
+class Closed:
+    """Cases that were closed together, with what is on the device where they were.
+
+    Args:
+        counts: of images, case by case.
+        ranges: data ranges of the references (cases,), metric by metric, then those of the ground
+            truth, where there is one.
+        quality: sums (images, K) of the unshifted outputs against the truth, metric by metric;
+            empty without one.
+    """
+
+    cases: Sequence[ClosedCase]
+    counts: Sequence[int]
+    ranges: Sequence[Tensor]
+    quality: Sequence[Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,84 +127,137 @@ def row_table(
     suite: Suite,
     settings: Settings,
     metrics: Sequence[Metric],
-    cases: Mapping[str, ClosedCase],
+    closed: Sequence[Closed],
     sums: Sequence[Sums],
 ) -> pd.DataFrame:
     """One row for each case and shift, from sums that now leave the device together."""
     transform = settings.transform
-    axes = max((len(case.size) for case in cases.values()), default=2)
+    known = {case.name: case for together in closed for case in together.cases}
+    axes = max((len(case.size) for case in known.values()), default=2)
     columns = row_columns(metrics, settings.transforms, axes)
     if not sums:
         return pd.DataFrame(columns=columns)
+    cases = [known[name] for name in dict.fromkeys(name for each in sums for name, _ in each.of)]
+    draws = np.array([len(case.elements) for case in cases])
+    starts = np.cumsum(draws) - draws
+    parts = _totals(cases, starts, sums, int(draws.sum()))
+    ranges, quality = _of_cases(closed, cases, len(metrics))
+    values = _figures(metrics, parts, ranges, quality, torch.from_numpy(draws))
+    # in a batch of one there is no other slot to measure the floor in
+    floor = values["eq_nmse"][starts] if settings.batch > 1 else np.full(len(cases), np.nan)
+    each: dict[str, Any] = {
+        "group": [case.group for case in cases],
+        "cluster": [case.cluster for case in cases],
+        "case": [case.name for case in cases],
+        "floor_nmse": floor,
+        "covers": [transform.covers(case.size) for case in cases],
+        "padded": [case.padded for case in cases],
+        "resized": [case.resized for case in cases],
+    }
+    named = [transform.element(element) for c in cases for element in c.elements.tolist()]
+    table: dict[str, Any] = {
+        "model": label,
+        "suite": suite.label,
+        "draw": np.arange(len(named)) - np.repeat(starts, draws),
+        "transform": transform.label,
+        "element": named,
+        **_shifts([(transform.shifts(c.elements), len(c.size), len(c.elements)) for c in cases]),
+        "frame": settings.frame,
+        "precision": settings.precision,
+        **{column: pd.Series(each[column]).repeat(draws.tolist()).array for column in each},
+        **values,
+        "near_ties": parts["near_ties"][:, 0].numpy(),
+        "evidence": transform.evidence,
+        "spots": 0,
+        "repeatability": "",
+        "repeat_nmse": np.nan,
+        "batch": settings.batch,
+    }
+    for column in transform.columns:
+        if column in parts:
+            table[column] = transform.observed(column, parts[column])
+    return transform.settle(pd.DataFrame(table).reindex(columns=columns))
+
+
+def _totals(
+    cases: Sequence[ClosedCase], starts: NDArray[np.int64], sums: Sequence[Sums], rows: int
+) -> dict[str, Tensor]:
+    """Sums over the images of each case under each element, (rows, K) by column, on the CPU."""
     widths = {column: part.shape[1] for column, part in sums[0].parts.items()}
     every = torch.cat([torch.cat(list(each.parts.values()), dim=1) for each in sums]).cpu()
-    keys = [key for each in sums for key in each.of]
-    number = {key: line for line, key in enumerate(dict.fromkeys(keys))}
-    lines = torch.tensor([number[key] for key in keys])
-    totals = every.new_zeros(len(number), every.shape[1]).index_add_(0, lines, every)
-    frames = []
-    for case in (cases[name] for name in dict.fromkeys(name for name, _ in keys)):
-        mine = totals[[number[case.name, draw] for draw in range(len(case.elements))]]
-        parts = dict(zip(widths, torch.split(mine, list(widths.values()), dim=1), strict=True))
-        values = _figures(case, metrics, parts)
-        # in a batch of one there is no other slot to measure the floor in
-        floor = values["eq_nmse"][0] if settings.batch > 1 else np.nan
-        named = [transform.element(element) for element in case.elements.tolist()]
-        frame: dict[str, Any] = {
-            "model": label,
-            "suite": suite.label,
-            "group": case.group,
-            "cluster": case.cluster,
-            "case": case.name,
-            "draw": np.arange(len(case.elements)),
-            "transform": transform.label,
-            "element": named,
-            **_shifts(transform.shifts(case.elements), len(case.size)),
-            "frame": settings.frame,
-            "precision": settings.precision,
-            **values,
-            "near_ties": parts["near_ties"][:, 0].numpy(),
-            "floor_nmse": floor,
-            "covers": transform.covers(case.size),
-            "evidence": transform.evidence,
-            "spots": 0,
-            "repeatability": "",
-            "repeat_nmse": np.nan,
-            "batch": settings.batch,
-            "padded": case.padded,
-            "resized": case.resized,
-        }
-        for column in transform.columns:
-            if column in parts:
-                frame[column] = transform.observed(column, parts[column])
-        frames.append(pd.DataFrame(frame))
-    rows = pd.concat(frames, ignore_index=True).reindex(columns=columns)
-    return transform.settle(rows)
+    first = dict(zip((case.name for case in cases), starts.tolist(), strict=True))
+    lines = torch.tensor([first[name] + draw for each in sums for name, draw in each.of])
+    totals = every.new_zeros(rows, every.shape[1]).index_add_(0, lines, every)
+    return dict(zip(widths, torch.split(totals, list(widths.values()), dim=1), strict=True))
 
 
-def _shifts(shifts: Elements | None, axes: int) -> dict[str, Any]:
-    """The shift along each axis, by column; NaN along the axes that there are not."""
-    own = AXES[-axes:]
-    by_axis = {} if shifts is None else dict(zip(own, shifts.T, strict=True))
-    return {axis: by_axis.get(axis, np.nan) for axis in dict.fromkeys((*own, *AXES[-2:]))}
+def _of_cases(
+    closed: Sequence[Closed], cases: Sequence[ClosedCase], metrics: int
+) -> tuple[Tensor, list[Tensor]]:
+    """Data ranges (cases, metrics or twice as many) and sums of the quality (cases, K), by metric.
+
+    Both are on the CPU.
+    """
+    ranges = torch.cat([torch.stack(list(each.ranges), dim=1) for each in closed]).cpu()
+    counts = [count for each in closed for count in each.counts]
+    numbers = {c.name: n for n, c in enumerate(c for each in closed for c in each.cases)}
+    order = [numbers[case.name] for case in cases]
+    if ranges.shape[1] == metrics:
+        return ranges[order], []
+    widths = [part.shape[1] for part in closed[0].quality]
+    every = torch.cat([torch.cat(list(each.quality), dim=1) for each in closed]).cpu()
+    quality = []
+    for part in torch.split(every, widths, dim=1):
+        images = torch.split(part.contiguous(), counts)
+        quality.append(torch.stack([images[number].sum(dim=0) for number in order]))
+    return ranges[order], quality
+
+
+def _shifts(of: Sequence[tuple[Elements | None, int, int]]) -> dict[str, Any]:
+    """The shift along each axis, by column; NaN along the axes that there are not.
+
+    Args:
+        of: shifts (n, axes), axes and n of each case.
+    """
+    most = max(axes for _, axes, _ in of)
+    found: dict[str, Any] = {}
+    for axis in dict.fromkeys((*AXES[-most:], *AXES[-2:])):
+        values = []
+        for shifts, axes, count in of:
+            own = AXES[-axes:]
+            if shifts is None or axis not in own:
+                values.append(np.full(count, np.nan))
+            else:
+                values.append(shifts[:, own.index(axis)])
+        found[axis] = np.concatenate(values)
+    return found
 
 
 def _figures(
-    case: ClosedCase, metrics: Iterable[Metric], parts: Mapping[str, Tensor]
+    metrics: Sequence[Metric],
+    parts: Mapping[str, Tensor],
+    ranges: Tensor,
+    quality: Sequence[Tensor],
+    draws: Tensor,
 ) -> dict[str, Any]:
-    """What a case's sums (shifts, K) come to, by column."""
+    """What the sums of cases come to, by column.
+
+    Args:
+        parts: (rows, K), as many rows for each case as it has ``draws``.
+        ranges, quality: of cases, metric by metric.
+    """
     figures: dict[str, Any] = {}
-    for metric, r in zip(metrics, case.ranges.cpu(), strict=True):
+    for metric, r in zip(metrics, ranges.unbind(1), strict=False):
         column = f"eq_{metric.column}"
-        figures[column] = metric.value(parts[column], r).numpy()
-    for metric, r, total in zip(metrics, case.target_ranges.cpu(), case.quality, strict=False):
-        quality = metric.value(total.cpu(), r)
-        figures[metric.column] = float(quality)
+        figures[column] = metric.value(parts[column], r.repeat_interleave(draws)).numpy()
+    for metric, r, totals in zip(metrics, ranges.unbind(1)[len(metrics) :], quality, strict=False):
+        value = metric.value(totals, r).repeat_interleave(draws)
+        figures[metric.column] = value.numpy()
         if metric.delta_format:
             column = f"{metric.column}_shifted"
-            shifted = metric.value(parts[column], r)
+            shifted = metric.value(parts[column], r.repeat_interleave(draws))
             # two infinite values are equal: no change
-            change = torch.where(shifted == quality, 0.0, (shifted - quality).abs())
+            change = torch.where(shifted == value, 0.0, (shifted - value).abs())
             figures[column] = shifted.numpy()
             figures[f"delta_{metric.column}"] = change.numpy()
     return figures

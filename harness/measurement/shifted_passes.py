@@ -39,8 +39,8 @@ def shifted_outputs(
         ModelError: as ``call`` raises it.
     """
     for first in range(0, len(shifts), batch):
-        part = torch.tensor(shifts[first : first + batch], device=image.device)
-        each = part[filled(len(part), batch).to(image.device)]
+        part = torch.tensor(shifts[first : first + batch])
+        each = part[filled(len(part), batch)]
         images = roll(image.expand(batch, *image.shape[1:]), each)
         raw = call(model, images, label, place)
         yield align(raw, each, images)[: len(part)].to(torch.float64)

@@ -77,11 +77,10 @@ class Replay(Measurement):
         (item,), (slot,) = items, slots
         draw = UNSHIFTED if item.draw is None else item.draw
         kept = self._kept[slot.case.name, item.image, draw]
-        images = torch.empty(1, *(item.shape or ()))
         added = None if kept.added is None else torch.tensor(kept.added)[None, :, None, None]
         return BatchOutputs(
             torch.tensor(kept.output)[None],
-            images,
+            (item.shape or ())[1:],
             self.settings.transform,
             torch.tensor([item.element], dtype=torch.from_numpy(slot.case.elements).dtype),
             torch.full((1,), torch.nan, dtype=torch.float64),

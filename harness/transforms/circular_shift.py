@@ -21,13 +21,19 @@ __all__ = ["Circular", "align", "roll"]
 
 
 def roll(images: Tensor, shifts: Tensor) -> Tensor:
-    """Shift every image of (B, C, *size) circularly by its own of shifts (B, axes)."""
+    """Shift every image of (B, C, *size) circularly by its own of shifts (B, axes).
+
+    Shifts on the CPU go to a GPU from pinned memory, and nobody waits for it.
+    """
     axes = shifts.shape[1]
     if images.device.type == "cpu":
         pairs = zip(images, shifts.tolist(), strict=True)
         rolled = [image.roll(shift, tuple(range(-axes, 0))) for image, shift in pairs]
         return rolled[0][None] if len(rolled) == 1 else torch.stack(rolled)
     batch, channels, *size = images.shape
+    if shifts.device.type == "cpu" and images.device.type == "cuda":
+        shifts = shifts.pin_memory()
+    shifts = shifts.to(images.device, non_blocking=True)
     index = torch.zeros(batch, *(1 for _ in size), dtype=torch.int64, device=images.device)
     for axis, n in enumerate(size):
         position = (torch.arange(n, device=images.device) - shifts[:, axis, None]) % n

@@ -117,7 +117,7 @@ def fourier_shift(image: Tensor, shift: Sequence[float]) -> Tensor:
         frequency = torch.fft.fftfreq(n, dtype=torch.float64, device=image.device)
         turn = torch.exp(-2j * torch.pi * frequency * k)
         if n % 2 == 0:
-            turn[n // 2] = turn[n // 2].real.item()
+            turn.imag[n // 2].zero_()  # a number of the CPU would be waited for
         shape = [n if a == axis else 1 for a in range(-moved.ndim, 0)]
         moved = torch.fft.ifft(torch.fft.fft(moved, dim=axis) * turn.reshape(shape), dim=axis).real
     return moved

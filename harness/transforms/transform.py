@@ -154,12 +154,12 @@ class Transform(ABC):
         return ""
 
     def apply(self, images: Sequence[Tensor], elements: Tensor) -> Tensor:
-        """T for several images (C, *size), each under its own of elements (B, K)."""
+        """T for several images (C, *size), each under its own of elements (B, K), on the CPU."""
         pairs = zip(images, elements.tolist(), strict=True)
         return torch.stack([self.move(image, element) for image, element in pairs])  # noqa: PD013
 
     def align(self, outputs: Tensor, elements: Tensor, size: Size) -> Tensor:
-        """T'⁻¹ for outputs (B, C', *size) of images of one size, each under its own element."""
+        """T'⁻¹ for outputs (B, C', *size) of images of one size; elements are on the CPU."""
         pairs = zip(outputs, elements.tolist(), strict=True)
         return torch.stack([self.undo(output, element, size) for output, element in pairs])  # noqa: PD013
 
