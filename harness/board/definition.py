@@ -140,7 +140,8 @@ class Board(BaseModel):
     @property
     def known_suites(self) -> list[str]:
         """Every suite that a network of the board is measured on."""
-        return list(dict.fromkeys(s for g in (self, *self.groups) for s in g.suites))
+        of_groups = (suite for group in self.groups for suite in group.suites)
+        return list(dict.fromkeys([*self.suites, *of_groups]))
 
     def suites_called(self, labels: Iterable[str], who: object) -> tuple[str, ...]:
         """The suites that rows call by these labels, as ``equibench run -s`` takes them.

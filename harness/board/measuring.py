@@ -92,8 +92,9 @@ def measure(
             folder = _run(board, each.model, each.suites, runs, say, device)
             entry = entry_of(folder, board, each.label)
             file = entry.write(entries)
-            if (old := known.get(each.label)) not in (None, file):
-                old.unlink(missing_ok=True)  # type: ignore[union-attr]
+            old = known.get(each.label, file)
+            if old != file:
+                old.unlink(missing_ok=True)
         except EquibenchError as error:
             failed[each.label] = error
             progress.tell(each.label, f"no entry: {error}")

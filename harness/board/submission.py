@@ -38,7 +38,7 @@ def only_model(folder: RunFolder, label: str | None) -> str:
     known = list(folder.manifest["models"])
     if label is None and len(known) == 1:
         return str(known[0])
-    if label not in known:
+    if label is None or label not in known:
         said = "has no measured model" if not known else f"has {', '.join(known)}"
         raise UsageError(f"{folder.path} {said}: name one of its models: -m LABEL")
     return label
