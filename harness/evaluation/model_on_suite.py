@@ -318,5 +318,8 @@ def _under_each(
     if not parts:
         raise refused[0]
     measured = Measured.together(parts)
-    broken = dict.fromkeys(cases, refused[0]) if refused else {}
-    return replace(measured, broken={**broken, **measured.broken})
+    if not refused:
+        return measured
+    reasons = dict.fromkeys(map(str, refused))  # each once
+    error = refused[0] if len(reasons) == 1 else type(refused[0])("; ".join(reasons))
+    return replace(measured, broken={**dict.fromkeys(cases, error), **measured.broken})
