@@ -14,6 +14,7 @@ from equibench.commands.inventory import (
     explain,
     list_entries,
 )
+from equibench.commands.joining import board_measure, board_page, board_verify, submit
 from equibench.commands.measuring import quickstart, run
 from equibench.commands.reporting import card, report, table
 from equibench.commands.revisiting import diff, merge, rescore, show
@@ -33,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 ci_app = typer.Typer(help="Guard a model in CI.", no_args_is_help=True)
+board_app = typer.Typer(help="A board of networks measured alike.", no_args_is_help=True)
 data_app = typer.Typer(help="Look after the data of suites.", no_args_is_help=True)
 
 
@@ -86,6 +88,7 @@ for command in (
     rescore,
     merge,
     diff,
+    submit,
 ):
     app.command()(command)
 app.command("compare")(compare_runs)
@@ -93,7 +96,11 @@ app.command("compare")(compare_runs)
 app.command(context_settings={"ignore_unknown_options": True})(show)
 app.add_typer(data_app, name="data")
 app.add_typer(ci_app, name="ci")
+app.add_typer(board_app, name="board")
 ci_app.command("init")(ci_init)
+board_app.command("measure")(board_measure)
+board_app.command("verify")(board_verify)
+board_app.command("page")(board_page)
 data_app.command("ls")(data_list)
 data_app.command("verify")(data_verify)
 data_app.command("prepare")(data_prepare)

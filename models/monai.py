@@ -1,4 +1,4 @@
-"""Networks of MONAI in two dimensions, as registered factories.
+"""Networks of MONAI, as registered factories; ``dims=3`` for volumes, ``dims=1`` for signals.
 
 Source: Cardoso et al., MONAI, 2022; https://github.com/Project-MONAI/MONAI.
 """
@@ -29,13 +29,17 @@ _ALL: dict[str, Any] = {
     **_ALL,
 )
 def unet(
-    width: int = 16, in_channels: int = 1, out_channels: int = 1, num_res_units: int = 2
+    width: int = 16,
+    in_channels: int = 1,
+    out_channels: int = 1,
+    num_res_units: int = 2,
+    dims: int = 2,
 ) -> "nn.Module":
     from monai.networks.nets.unet import UNet
 
     channels = tuple(width * 2**level for level in range(5))
     network: nn.Module = UNet(
-        2, in_channels, out_channels, channels, (2, 2, 2, 2), num_res_units=num_res_units
+        dims, in_channels, out_channels, channels, (2, 2, 2, 2), num_res_units=num_res_units
     )
     return network
 
@@ -48,12 +52,16 @@ def unet(
     **_ALL,
 )
 def basic_unet(
-    width: int = 32, in_channels: int = 1, out_channels: int = 1, upsample: str = "deconv"
+    width: int = 32,
+    in_channels: int = 1,
+    out_channels: int = 1,
+    upsample: str = "deconv",
+    dims: int = 2,
 ) -> "nn.Module":
     from monai.networks.nets.basic_unet import BasicUNet
 
     features = (width, width, 2 * width, 4 * width, 8 * width, width)
-    network: nn.Module = BasicUNet(2, in_channels, out_channels, features, upsample=upsample)
+    network: nn.Module = BasicUNet(dims, in_channels, out_channels, features, upsample=upsample)
     return network
 
 
@@ -64,23 +72,27 @@ def basic_unet(
     total_stride=16,
     **_ALL,
 )
-def attention_unet(width: int = 16, in_channels: int = 1, out_channels: int = 1) -> "nn.Module":
+def attention_unet(
+    width: int = 16, in_channels: int = 1, out_channels: int = 1, dims: int = 2
+) -> "nn.Module":
     from monai.networks.nets.attentionunet import AttentionUnet
 
     channels = tuple(width * 2**level for level in range(5))
-    network: nn.Module = AttentionUnet(2, in_channels, out_channels, channels, (2, 2, 2, 2))
+    network: nn.Module = AttentionUnet(dims, in_channels, out_channels, channels, (2, 2, 2, 2))
     return network
 
 
 @register_model(
     "monai-swin-unetr",
-    summary="MONAI's SwinUNETR in two dimensions",
+    summary="MONAI's SwinUNETR",
     citation="Hatamizadeh et al., BrainLes 2021",
     total_stride=32,
     **_ALL,
 )
-def swin_unetr(width: int = 24, in_channels: int = 1, out_channels: int = 1) -> "nn.Module":
+def swin_unetr(
+    width: int = 24, in_channels: int = 1, out_channels: int = 1, dims: int = 2
+) -> "nn.Module":
     from monai.networks.nets.swin_unetr import SwinUNETR
 
-    network: nn.Module = SwinUNETR(in_channels, out_channels, feature_size=width, spatial_dims=2)
+    network: nn.Module = SwinUNETR(in_channels, out_channels, feature_size=width, spatial_dims=dims)
     return network

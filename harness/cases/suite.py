@@ -19,6 +19,7 @@ __all__ = [
     "ImageCases",
     "Suite",
     "data_range",
+    "images_in_units",
     "in_units",
     "per_image",
     "suite_conditions",
@@ -157,6 +158,12 @@ def in_units(
         moved = outputs.new_zeros(()) + added
         outputs = outputs.clamp(-clamp - moved, clamp - moved).add(outputs, alpha=0)
     return per_image(offset, outputs).addcmul(outputs, per_image(scale, outputs))
+
+
+def images_in_units(case: Case, images: Tensor, clamp: float | None) -> Tensor:
+    """Images (N, C, H, W) of a case in the units of its ground truth."""
+    scale, offset = (each.to(images) for each in case.units())
+    return in_units(images, clamp, scale, offset)
 
 
 def per_image(values: Tensor, images: Tensor) -> Tensor:

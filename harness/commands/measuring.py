@@ -79,6 +79,9 @@ def run(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:1.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp64, tf32, bf16 or fp16.")] = None,
+    screen: Annotated[
+        str | None, typer.Option(help="tf32 or bf16: find the worst shifts in it, confirm in fp32.")
+    ] = None,
     batch: Annotated[str | None, typer.Option(help="Images per forward pass, or auto.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many cases.")] = None,
     metrics: Annotated[
@@ -154,6 +157,7 @@ def run(
         "transforms": transform,
         "device": device,
         "precision": precision,
+        "screen": screen,
         "batch": int(batch) if batch and batch.lstrip("-").isdigit() else batch,
         "limit": limit,
         "metrics": re.split("[,/]", metrics) if metrics else None,

@@ -81,6 +81,7 @@ def evaluate(
     transforms: Sequence[str] = (),
     device: str = "auto",
     precision: Precision = "fp32",
+    screen: Literal["tf32", "bf16"] | None = None,
     batch: int | Literal["auto"] = "auto",
     limit: int | None = None,
     frame: Frame | None = None,
@@ -111,6 +112,7 @@ def evaluate(
         transforms: ``NAME:PLAN`` each, as on the command line.
         device: ``auto`` takes the GPU where there is one; the model is put back afterwards.
         precision: ``fp32`` is IEEE float32, TF32 off.
+        screen: find the worst circular shifts in this precision, and confirm them in fp32.
         batch: images per forward pass.
         limit: the first so many cases.
         frame: of comparison; the paper's for its own shifts, else canonical.
@@ -132,6 +134,7 @@ def evaluate(
         "transforms": list(transforms),
         "device": device,
         "precision": precision,
+        "screen": screen,
         "batch": batch,
         "limit": limit,
         "metrics": metrics,

@@ -13,6 +13,7 @@ from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.foundation.seeds import generator
 from equibench.inference.parallel_copies import ONE_LANE, Lanes, agree, side_by_side
 from equibench.inference.placement import Placed
+from equibench.inference.precision import Precision
 from equibench.measurement.measurement import Forward
 from equibench.state.model_state import ModelState, modules_of
 from equibench.state.process_state import seed_everything
@@ -78,6 +79,19 @@ class ModelInLanes:
             self._take([self.forward])
             result = work(self.lanes, begin)
         return result
+
+    @contextmanager
+    def working_in(self, precision: Precision) -> Iterator[None]:
+        """Let the model, and its copies, work in another precision of float32 meanwhile."""
+        models = list(self.models)
+        before = [model.precision for model in models]
+        for model in models:
+            model.precision = precision
+        try:
+            yield
+        finally:
+            for model, own in zip(models, before, strict=True):
+                model.precision = own
 
     def _agree(self, models: list[Placed], images: Tensor) -> bool:
         """Whether copies give what the model gives, and it keeps nothing of what it was given."""

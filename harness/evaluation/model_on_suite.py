@@ -11,11 +11,12 @@ from typing import TypeVar
 from torch import Tensor
 
 from equibench.cases.suite import Suite
-from equibench.errors import DataError, EquibenchError, ModelError
+from equibench.errors import DataError, EquibenchError, ModelError, UsageError
 from equibench.evaluation.halo import Tiling, tiling
 from equibench.evaluation.inner_stride import UNITS, InnerStride, inner_stride
 from equibench.evaluation.model_device import where_it_runs, within_memory
 from equibench.evaluation.model_in_lanes import ModelInLanes, warm_up
+from equibench.evaluation.screening import screened
 from equibench.evidence.certificate import Proof
 from equibench.evidence.proof import prove
 from equibench.evidence.repeatability import Repeatability, repeatability
@@ -116,16 +117,19 @@ class Evaluation:
     def _rows(
         self, network: ModelInLanes, load: Loader, settings: Settings, cases: Sequence[str]
     ) -> Measured:
+        if settings.screen is not None and isinstance(settings.transform, Circular):
+            return screened(partial(self._rows, network, load), settings, cases)
         metrics = suite_metrics(self.suite)
 
         def measure(settings: Settings) -> Measured:
             network.start(lambda: self._image(cases), settings.batch)
-            return network.unit(
-                lambda lanes, begin: Measurement(
-                    lanes, self.label, self.suite, metrics, settings, load, begin
-                ).run(cases),
-                *(settings.seed, self.suite.name, cases[0]),
-            )
+            with network.working_in(settings.precision):
+                return network.unit(
+                    lambda lanes, begin: Measurement(
+                        lanes, self.label, self.suite, metrics, settings, load, begin
+                    ).run(cases),
+                    *(settings.seed, self.suite.name, cases[0]),
+                )
 
         return within_memory(self.label, self.suite, settings, measure)
 
@@ -303,19 +307,23 @@ class Evaluation:
 def _under_each(
     ways: Sequence[Callable[[Sequence[str]], Measured]], cases: Sequence[str]
 ) -> Measured:
-    """Rows under one transform after the other; one that the model refuses stops no other.
+    """Rows under one transform after the other; one that is refused stops no other.
 
     Raises:
         ModelError: the model refuses the cases under every transform.
+        UsageError: the images are too small for every transform.
     """
-    parts, refused = list[Measured](), list[ModelError]()
+    parts, refused = list[Measured](), list[EquibenchError]()
     for way in ways:
         try:
             parts.append(way(cases))
-        except ModelError as error:
+        except (ModelError, UsageError) as error:
             refused.append(error)
     if not parts:
         raise refused[0]
     measured = Measured.together(parts)
-    broken = dict.fromkeys(cases, refused[0]) if refused else {}
-    return replace(measured, broken={**broken, **measured.broken})
+    if not refused:
+        return measured
+    reasons = dict.fromkeys(map(str, refused))  # each once
+    error = refused[0] if len(reasons) == 1 else type(refused[0])("; ".join(reasons))
+    return replace(measured, broken={**dict.fromkeys(cases, error), **measured.broken})

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from equibench.evidence.certificate import Proof
 from equibench.evidence.stride_probing import Probe
@@ -49,6 +50,16 @@ class Residues(ShiftPlan):
 
     def count(self, axes: int = 2) -> int:
         return prod(self.stride) + self.spots
+
+    def checks(self, shifts: Shifts) -> NDArray[np.int64] | None:
+        """The spot checks, and the representatives of their classes."""
+        number = prod(self.stride)
+        spots = np.arange(number, len(shifts))
+        if len(spots) != self.spots:
+            return None
+        same = np.ravel_multi_index(tuple((shifts[spots] % self.stride).T), self.stride)
+        checks: NDArray[np.int64] = np.unique(np.concatenate((same, spots)))
+        return checks
 
     def covers(self, size: Size) -> int:
         if any(n % s for n, s in zip(size, self.stride, strict=True)):
@@ -108,8 +119,10 @@ def settled(
     number, axes = prod(plan.stride), AXES[-len(plan.stride) :]
     parts = []
     for _, part in rows.groupby("case", sort=False):
+        # what was screened was not all measured alike
+        screened = bool((part["precision"] != part["precision"].iloc[0]).any())
         if part["covers"].iloc[0] == 1:  # every shift was evaluated
-            parts.append(part.assign(evidence="enumerated"))
+            parts.append(part.assign(evidence="sampled" if screened else "enumerated"))
             continue
         classes, spots = part[part["draw"] <= number], part[part["draw"] > number]
         residues = spots[list(axes)].to_numpy(np.int64) % plan.stride
@@ -122,7 +135,8 @@ def settled(
         word = ""
         if deviation <= limit:
             untied = not tie or bool((classes["near_ties"] == 0).all())
-            word = "proved" if untied and first["case"] in proved else "sampled"
+            known = first["case"] in proved and untied and not screened
+            word = "proved" if known else "sampled"
         found: dict[str, Any] = {"spot_deviation": deviation, "spots": len(spots), "evidence": word}
         parts.append(classes.assign(**found))
     return pd.concat(parts)

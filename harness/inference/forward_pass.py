@@ -1,6 +1,8 @@
-"""One forward pass, with its output checked."""
+"""One forward pass, with its output checked; and how long one takes."""
 
 from collections.abc import Callable
+from statistics import median
+from time import perf_counter
 
 import torch
 from torch import Tensor
@@ -11,7 +13,10 @@ from equibench.inference.adapters import Unfit
 from equibench.inference.model_outputs import frame_of, mismatch, shape
 from equibench.inference.remedies import Failure, remedy
 
-__all__ = ["attempt", "call", "out_of_memory"]
+__all__ = ["attempt", "call", "out_of_memory", "relative_time"]
+
+_TURNS = 5
+"""Passes that are timed, in turns with those of what they are compared with."""
 
 
 def call(
@@ -81,3 +86,26 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether a smaller batch may help; the CPU's allocator has no exception of its own."""
     memory = (torch.OutOfMemoryError, MemoryError)
     return isinstance(error, memory) or "allocate memory" in reason(error)
+
+
+@torch.no_grad()
+def relative_time(
+    before: Callable[[Tensor], object], after: Callable[[Tensor], object], images: Tensor
+) -> float:
+    """The time of a pass of ``after`` over that of ``before``.
+
+    It is the median of their ratios, turn by turn, after one pass of each: what else a machine
+    does meanwhile slows both.
+    """
+    before(images), after(images)
+    ratios = []
+    for _ in range(_TURNS):
+        times = []
+        for forward in (before, after):
+            begun = perf_counter()
+            forward(images)
+            if images.is_cuda:
+                torch.cuda.synchronize(images.device)
+            times.append(perf_counter() - begun)
+        ratios.append(times[1] / times[0])
+    return median(ratios)

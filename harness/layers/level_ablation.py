@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from equibench.cases.suite import Case, Suite
+from equibench.cases.suite import Case, Suite, images_in_units
 from equibench.errors import DataError, ModelError
 from equibench.evaluation.model_device import device_of
-from equibench.evaluation.rerun import images_in_units
 from equibench.inference.forward_pass import call
 from equibench.inference.model_outputs import frame_of, shape
 from equibench.inference.placement import placed

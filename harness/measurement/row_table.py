@@ -50,12 +50,17 @@ def case_values(
 
 
 def row_columns(
-    metrics: Sequence[Metric], transforms: Sequence[Transform] = (), axes: int = 2
+    metrics: Sequence[Metric],
+    transforms: Sequence[Transform] = (),
+    axes: int = 2,
+    *,
+    screened: bool = False,
 ) -> list[str]:
     """The columns of rows, in order: one row for each model × suite × case × element.
 
     Args:
         axes: the largest number of spatial axes that images have.
+        screened: whether the worst shifts were found in another precision.
     """
     changing = [m for m in metrics if m.delta_format]
     return [
@@ -67,6 +72,7 @@ def row_columns(
         *(f"{m.column}_shifted" for m in changing),
         *("near_ties", "floor_nmse", "covers", "evidence", "spots", "spot_deviation"),
         *("repeatability", "repeat_nmse", "batch", "padded", "resized"),
+        *(["screen_nmse"] if screened else []),
         *dict.fromkeys(column for transform in transforms for column in transform.columns),
     ]
 

@@ -49,6 +49,7 @@ class Conditions(BaseModel):
     transforms: tuple[str, ...] = ()
     device: str = "auto"
     precision: Literal["fp32", "fp64", "tf32", "bf16", "fp16"] = "fp32"
+    screen: Literal["tf32", "bf16"] | None = None
     batch: PositiveInt | Literal["auto"] = "auto"
     limit: PositiveInt | None = None
     metrics: tuple[str, ...] = ()
@@ -67,10 +68,19 @@ class Conditions(BaseModel):
             return {"shifts": ""} | fields
         return fields
 
+    @field_validator("screen")
+    @classmethod
+    def _confirmed_in_fp32(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("precision", "fp32") != "fp32":
+            raise ValueError("what is screened is confirmed in fp32: leave --precision out")
+        return value
+
     @property
     def unsaid(self) -> tuple[str, ...]:
         """Fields that earlier versions did not have and that say nothing here."""
-        return tuple(name for name in ("metrics", "transforms") if not getattr(self, name))
+        return tuple(
+            name for name in ("metrics", "transforms", "screen") if not getattr(self, name)
+        )
 
     @property
     def comparison_frame(self) -> Literal["canonical", "reference"]:
@@ -124,6 +134,8 @@ class RunConfig(Conditions, Blocks):
     def _of_chosen_shifts(cls, value: bool, info: ValidationInfo) -> bool:
         if value and info.data.get("shifts") == "all":
             raise ValueError("outputs under all shifts are too many: name --shifts random:n=10")
+        if value and info.data.get("screen"):
+            raise ValueError("outputs of a screened run are of two precisions: leave --screen out")
         return value
 
     @field_validator("scheduler", "workers")

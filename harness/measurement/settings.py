@@ -36,6 +36,8 @@ class Settings:
         seed_forward: let the generators of random networks begin anew for every image.
         seed: of the shifts, and of networks that start untrained.
         keep_outputs: rows come with the outputs that they are made of.
+        screen: the fast precision in which the worst circular shifts are found; None where all are
+            measured in ``precision``.
     """
 
     transforms: tuple[Transform, ...]
@@ -49,6 +51,7 @@ class Settings:
     spots: int = 6
     seed_forward: bool = False
     keep_outputs: bool = False
+    screen: Precision | None = None
 
     @classmethod
     def of(cls, config: Conditions, *, remote: bool = False) -> "Settings":
@@ -75,6 +78,7 @@ class Settings:
             elsewhere=config.device == "auto",
             spots=config.spots,
             seed_forward=config.seed_forward,
+            screen=config.screen,
         )
 
     @property

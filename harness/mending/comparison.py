@@ -3,12 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import nan
-from statistics import median
-from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from equibench.cases.suite import Suite
@@ -16,6 +13,7 @@ from equibench.errors import EquibenchError
 from equibench.evaluation.evaluate import Result, evaluate
 from equibench.evidence.proof import prove
 from equibench.foundation.rounding import allowance
+from equibench.inference.forward_pass import relative_time
 from equibench.inference.placement import placed
 from equibench.inference.precision import Precision, numerics, resolve_device
 from equibench.loading.treatments import mend, treatments_of
@@ -26,9 +24,6 @@ from equibench.registry.registries import TREATMENTS
 from equibench.transforms.shift_plans import parse_shifts
 
 __all__ = ["Comparison", "Trial", "compare", "fitting"]
-
-_TURNS = 5
-"""Passes that are timed, in turns with the untreated network's."""
 
 _NO_LOSS = 0.1
 """PSNR that a treatment may lose and be recommended as it is, in dB."""
@@ -200,7 +195,7 @@ def _measured(
     with placed(mended, image.device, precision) as after, numerics(precision):
         layers = _layers(after.model, image)
         with placed(model, image.device, precision) as before:
-            cost = _cost(before, after, image)
+            cost = relative_time(before, after, image)
     entries = [TREATMENTS.get(spec.reference) for spec in treatments_of(text)]
     exact = found.exact
     if exact and _proved(mended, image):
@@ -246,20 +241,3 @@ def _proved(network: Any, image: Tensor) -> bool:
     size = (image.shape[-2], image.shape[-1])
     proof = prove(moving.model, size, channels=image.shape[1])
     return proof.covers(moving.stride(image)) and not proof.conditions
-
-
-@torch.no_grad()
-def _cost(before: Callable[..., Any], after: Callable[..., Any], image: Tensor) -> float:
-    """Median of the ratios of their times, turn by turn, after one pass of each."""
-    before(image), after(image)
-    ratios = []
-    for _ in range(_TURNS):
-        times = []
-        for forward in (before, after):
-            begun = perf_counter()
-            forward(image)
-            if image.is_cuda:
-                torch.cuda.synchronize(image.device)
-            times.append(perf_counter() - begun)
-        ratios.append(times[1] / times[0])
-    return median(ratios)

@@ -11,6 +11,9 @@ from abc import ABC, abstractmethod
 from math import ceil, prod
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from equibench.foundation.lazy_imports import Lazy
 
 if TYPE_CHECKING:
@@ -96,6 +99,10 @@ class Metric(ABC):
     @abstractmethod
     def value(self, totals: Tensor, data_range: Tensor) -> Tensor:
         """The metric (...) of totals (..., K) under data ranges R (...)."""
+
+    def distance(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values so that more is worse, on a scale on which small changes of outputs stay small."""
+        return -values if self.higher_is_better else values
 
     def __call__(self, reference: Tensor, prediction: Tensor, data_range: Tensor | float) -> Tensor:
         """The metric (B,) of each pair of images (B, C, *size), R explicit."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from equibench.foundation.lazy_imports import Lazy
 from equibench.metrics.metric import Metric, Prepared, row_bands, row_sums, with_rows
 from equibench.registry.registries import register_metric
@@ -65,6 +68,11 @@ class NMSE(_SquaredError):
         ratio = torch.where(error == 0, error, error / energy)
         return ratio.where(error.isfinite(), torch.nan)
 
+    def distance(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """‖a − b‖ / ‖a‖, a length."""
+        root: NDArray[np.float64] = np.sqrt(values)
+        return root
+
 
 class PSNR(_SquaredError):
     """10·log10(R² / mean((a − b)²)); ``inf`` where a = b."""
@@ -81,6 +89,11 @@ class PSNR(_SquaredError):
         error, _, pixels = totals.unbind(-1)
         decibel = 10 * (2 * data_range.abs().log10() - (error / pixels).log10())
         return torch.where(error == 0, torch.inf, decibel)
+
+    def distance(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The root of the mean squared error over R, a length."""
+        root: NDArray[np.float64] = 10 ** (-values / 20)
+        return root
 
 
 nmse = register_metric("nmse")(NMSE())

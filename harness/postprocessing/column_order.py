@@ -20,6 +20,6 @@ def in_order(
         names: of metrics, in their order.
     """
     metrics = [metric_called(name) for name in names]
-    usual = row_columns(metrics, transforms, 3 if AXES[0] in rows else 2)
+    usual = row_columns(metrics, transforms, 3 if AXES[0] in rows else 2, screened=True)
     known = [name for name in usual if name in rows]
     return rows[[*known, *(name for name in rows.columns if name not in known)]]

@@ -11,7 +11,6 @@ import pandas as pd
 
 from equibench.cases.suite import Suite, suite_conditions
 from equibench.errors import UsageError
-from equibench.evaluation.rerun import Rerun
 from equibench.foundation.validation import checked
 from equibench.inference.precision import numerics
 from equibench.loading.suites import case_names
@@ -21,6 +20,7 @@ from equibench.measurement.settings import Settings
 from equibench.metrics.chosen import metric_called
 from equibench.postprocessing.column_order import in_order
 from equibench.postprocessing.replay import Replay
+from equibench.postprocessing.rerun import Rerun
 from equibench.registry.provenance import version_of
 from equibench.runs.fingerprint import changes
 from equibench.runs.outputs.output_files import OutputFiles

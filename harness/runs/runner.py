@@ -279,7 +279,8 @@ class _Run:
     def _columns(self) -> list[str]:
         """One schema for every file of the run, whatever its suite measures."""
         axes = max(suite.axes for suite, _ in self.suites.values())
-        return row_columns(self.metrics, self.settings.transforms, axes)
+        screened = self.settings.screen is not None
+        return row_columns(self.metrics, self.settings.transforms, axes, screened=screened)
 
     def _told(self, outcome: Outcome, done: int) -> TrackedUnit:
         """What trackers are told of a unit."""

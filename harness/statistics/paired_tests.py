@@ -2,13 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
-__all__ = ["SIGNIFICANCE", "Paired", "by_cluster", "could_be_significant", "holm", "paired"]
+__all__ = [
+    "SIGNIFICANCE",
+    "Paired",
+    "Tested",
+    "by_cluster",
+    "could_be_significant",
+    "holm",
+    "paired",
+]
 
 SIGNIFICANCE = 0.05
 
@@ -16,6 +25,16 @@ _EXACT = 200
 """Up to so many differences, every way to give them signs is counted."""
 
 Floats = NDArray[np.float64]
+
+
+class Tested(Protocol):
+    """A test's p, and the smallest that it can have with so many observations."""
+
+    @property
+    def p(self) -> float: ...
+
+    @property
+    def smallest(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +114,7 @@ def _normal_tail(ranks: NDArray[np.int64], sum_: int) -> float:
     return float(ndtr(-above / (np.sqrt(np.square(ranks).sum()) / 2)))
 
 
-def could_be_significant(tests: Sequence[Paired]) -> list[bool]:
+def could_be_significant(tests: Sequence[Tested]) -> list[bool]:
     """Which of several tests could be significant at all, were all their differences of one sign.
 
     The others would only take power from these in Holm's correction.

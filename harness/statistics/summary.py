@@ -27,7 +27,7 @@ KEYS = ["model", "suite", "group", "transform"]
 """What a line of a summary is about."""
 _OF_SHIFTS = (
     *("cluster", "case", "element", *AXES, "precision"),
-    *("near_ties", "covers", "evidence", "spots", "spot_deviation"),
+    *("near_ties", "covers", "evidence", "spots", "spot_deviation", "screen_nmse"),
 )
 """Columns that say of shifts what no metric does."""
 
@@ -91,7 +91,8 @@ def summarize(rows: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
     their spot checks contradict. ``near_ties`` is the share of shifts with a near-tie of adaptive
     layers, ``tied`` that of cases with any; ``tied_nmse`` and ``untied_nmse`` are the mean NMSE of
     those and of the others. ``repeatability`` says why the same image gives something else
-    once more, if it does.
+    once more, if it does. Of screened runs, ``screened`` is how many shifts were measured in the
+    fast precision ``screen`` alone, and ``screen_nmse`` the largest NMSE by which that was off.
     """
     parts = [rows] if isinstance(rows, pd.DataFrame) else rows
     known = cache(columns)  # most parts have the same
@@ -164,6 +165,7 @@ def _line(
     denied = (unshifted["evidence"] == "") & unshifted["spot_deviation"].notna()
     line["contradicted"] = int(denied.sum())
     line["contradicted_near_ties"] = _tied(shifted["near_ties"][shifted["evidence"] == ""])
+    line |= _screening(shifted, str(first["precision"]))
     line["floor_nmse"] = floor
     line["flips"], line["flips_error"] = _flips(shifted, flipped)
     return line
@@ -181,6 +183,18 @@ def _evidence(shifted: pd.DataFrame) -> dict[str, object]:
     word = weakest(cases["evidence"])
     open_share = could_deviate(checks) if word == "sampled" else np.nan
     return {"evidence": word, "spots": checks, "could_deviate": open_share}
+
+
+def _screening(shifted: pd.DataFrame, precision: str) -> dict[str, object]:
+    """How many shifts were measured in a fast precision alone, which, and how far off it was."""
+    if "screen_nmse" not in shifted or not shifted["screen_nmse"].notna().any():
+        return {}
+    fast = shifted[shifted["precision"] != precision]
+    return {
+        "screen": str(fast["precision"].iloc[0]) if len(fast) else "",
+        "screened": len(fast),
+        "screen_nmse": float(shifted["screen_nmse"].max()),
+    }
 
 
 def _tied(near_ties: "pd.Series[float]") -> float:

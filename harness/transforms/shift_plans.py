@@ -56,6 +56,10 @@ class ShiftPlan(ABC):
             "--shifts random:… or grid:…, or out.resize=bilinear in the place of out.scale"
         )
 
+    def checks(self, shifts: Shifts) -> NDArray[np.int64] | None:
+        """Which of its shifts of an image hold others to account; None where it has none such."""
+        return None
+
     def covers(self, size: tuple[int, ...]) -> int:
         """How many circular shifts of an image of ``size`` each of these stands for."""
         return 1

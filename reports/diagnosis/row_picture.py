@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from equibench.evaluation.rerun import Rerun
+from equibench.postprocessing.rerun import Rerun
 from equibench.reports.figures.figure_files import write
 from equibench.reports.figures.style import PAGE, new_figure, plain, style
 from equibench.reports.findings.leaderboard import shown_names

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from equibench.cases.suite import Case, Suite
 from equibench.errors import EquibenchError
-from equibench.evaluation.rerun import Rerun
+from equibench.postprocessing.rerun import Rerun
 from equibench.reports.findings.leaderboard import subset_name
 from equibench.reports.findings.run_data import RunData
 from equibench.reports.page.image_views import encoded, image_views, seen

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equibench.cases.suite import data_range
+from equibench.cases.suite import data_range, images_in_units
 from equibench.errors import UsageError
-from equibench.evaluation.rerun import Rerun, images_in_units
+from equibench.postprocessing.rerun import Rerun
 from equibench.registry.registries import METRICS
 from equibench.reports.findings.published_results import paper_name
 from equibench.reports.findings.run_data import RunData

@@ -27,6 +27,7 @@ def notes_of(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
         who = "all networks" if len(untrained) == len(models) else ", ".join(untrained)
         notes.append(f"{UNTRAINED}: {who} (networks start from a fixed seed)")
     notes += _evidence(summary)
+    notes += [_screened(line) for line in _where(summary, "screened")]
     notes += [_contradicted(line) for line in _where(summary, "contradicted")]
     notes += [_tied(line) for line in _where(summary, "tied") if _is_circular(line)]
     notes += [_immeasurable(line) for line in _where(summary, "eq_nmse_worst") if _is_zero(line)]
@@ -71,6 +72,18 @@ def _evidence(summary: pd.DataFrame) -> list[str]:
             share = f"; up to {part['could_deviate'].max():.1%} of the shifts could deviate (95 %)"
         notes.append(f"worst{who}: over all circular shifts, {word}{share}")
     return notes
+
+
+def _screened(line: Mapping[Any, Any]) -> str:
+    """Which numbers of a screened run are of which precision, and how far off the fast one is."""
+    count, own = int(line["evaluated"]), line["precision"]
+    off = number(float(line["screen_nmse"]), ".1e")
+    fast, confirmed = line["screen"], count - int(line["screened"])
+    return (
+        f"screened in {fast}: {line['model']} on {line['suite']}; the worst are measured in {own}, "
+        f"{confirmed} of {count} shifts in all; means and medians are of both; where both were "
+        f"measured, {fast} was off by an NMSE of up to {off}"
+    )
 
 
 def _is_circular(line: Mapping[Any, Any]) -> bool:

@@ -123,9 +123,9 @@ def test_a_user_s_mistake_is_one_line_and_exit_status_2(mistake, cli, tmp_path):
         (
             'modles = ["a"]',
             "bench.toml: there is no field 'modles'; did you mean models? There are: models, "
-            "suites, also, shifts, transforms, device, precision, batch, limit, metrics, frame, "
-            "seed, exhaustive, spots, seed_forward, optimize, engine, scheduler, workers, shard, "
-            "data, track, keep_outputs, trust_pickle, isolate",
+            "suites, also, shifts, transforms, device, precision, screen, batch, limit, metrics, "
+            "frame, seed, exhaustive, spots, seed_forward, optimize, engine, scheduler, workers, "
+            "shard, data, track, keep_outputs, trust_pickle, isolate",
         ),
         ('models = ["a"]', 'bench.toml: suites is missing; write suites = ["…"]'),
         (

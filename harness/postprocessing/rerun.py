@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equibench.cases.suite import Case, Suite, in_units
+from equibench.cases.suite import Case, Suite, images_in_units
 from equibench.errors import UsageError
 from equibench.inference.forward_pass import call
 from equibench.inference.model_outputs import frame_of
@@ -18,7 +18,7 @@ from equibench.loading.models import LoadedModel
 from equibench.loading.suites import build_suite
 from equibench.registry.specs import specs_of
 
-__all__ = ["Rerun", "images_in_units"]
+__all__ = ["Rerun"]
 
 
 class Rerun:
@@ -89,9 +89,3 @@ class Rerun:
         if before != loaded.provenance.get("state_sha256"):
             raise UsageError(f"the weights of {label} are not those of the run: repeat the run")
         return loaded
-
-
-def images_in_units(case: Case, images: Tensor, clamp: float | None) -> Tensor:
-    """Images (N, C, H, W) of a case in the units of its ground truth."""
-    scale, offset = (each.to(images) for each in case.units())
-    return in_units(images, clamp, scale, offset)

@@ -1,0 +1,1 @@
+"""How a board is shown: one page and tables, made of its entries alone."""
