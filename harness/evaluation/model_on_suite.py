@@ -6,8 +6,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from math import prod
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from equibench.cases.suite import Suite
@@ -18,16 +20,19 @@ from equibench.evaluation.model_device import where_it_runs, within_memory
 from equibench.evaluation.model_in_lanes import ModelInLanes, warm_up
 from equibench.evaluation.screening import screened
 from equibench.evidence.certificate import Proof
+from equibench.evidence.interpreter import Refused
 from equibench.evidence.proof import prove
 from equibench.evidence.repeatability import Repeatability, repeatability
 from equibench.evidence.residue_classes import by_class
+from equibench.evidence.reuse.passes import StagedPasses
+from equibench.evidence.reuse.stages import staged
 from equibench.evidence.stride_probing import Probe, probe
 from equibench.foundation.foreign_code import guarded, kind_and_reason
-from equibench.inference.model_outputs import frame_of
+from equibench.inference.model_outputs import frame_of, framed
 from equibench.inference.placement import Placed, placed, told
 from equibench.inference.precision import numerics
 from equibench.measurement.batching import Loader, load_case
-from equibench.measurement.measurement import Measured, Measurement
+from equibench.measurement.measurement import Measured, Measurement, Shortcut
 from equibench.measurement.row_table import suite_metrics
 from equibench.measurement.settings import Settings
 from equibench.transforms.circular_shift import Circular
@@ -36,6 +41,9 @@ from equibench.transforms.shift_plans import DEFAULT_SHIFTS, All, parse_shifts
 __all__ = ["Evaluation", "Ready"]
 
 T = TypeVar("T")
+
+WORTHWHILE = 2**22
+"""Pixels of an image under all classes of shifts, below which no shortcut is looked for."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,12 @@ class Evaluation:
             yield here._ready(rows, load, forward, repeats, tried)
 
     def _rows(
-        self, network: ModelInLanes, load: Loader, settings: Settings, cases: Sequence[str]
+        self,
+        network: ModelInLanes,
+        load: Loader,
+        settings: Settings,
+        cases: Sequence[str],
+        shortcut: Callable[[], Shortcut] | None = None,
     ) -> Measured:
         if settings.screen is not None and isinstance(settings.transform, Circular):
             return screened(partial(self._rows, network, load), settings, cases)
@@ -126,7 +139,7 @@ class Evaluation:
             with network.working_in(settings.precision):
                 return network.unit(
                     lambda lanes, begin: Measurement(
-                        lanes, self.label, self.suite, metrics, settings, load, begin
+                        lanes, self.label, self.suite, metrics, settings, load, begin, shortcut
                     ).run(cases),
                     *(settings.seed, self.suite.name, cases[0]),
                 )
@@ -135,7 +148,7 @@ class Evaluation:
 
     def _ready(
         self,
-        rows: Callable[[Settings, Sequence[str]], Measured],
+        rows: Callable[..., Measured],
         load: Loader,
         forward: Placed,
         repeats: Repeatability | None,
@@ -154,7 +167,8 @@ class Evaluation:
                 if found.periodic:
                     seeded = repeats is not None and repeats.seeded
                     proof = None if seeded else self._proof(found)
-                    ways.append(partial(by_class, rows, self.settings, found, proof))
+                    shortcut = self._shortcut(forward, found, proof)
+                    ways.append(partial(by_class, rows, self.settings, found, proof, shortcut))
                     continue
             ways.append(partial(rows, settings))
 
@@ -205,6 +219,24 @@ class Evaluation:
         with suppress(EquibenchError), guarded(kind_and_reason), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is deprecated in somebody's network
             return prove(self.model, found.size, channels=found.channels, label=self.label)
+        return None
+
+    def _shortcut(
+        self, forward: Placed, found: Probe, proof: Proof | None
+    ) -> Callable[[], Shortcut] | None:
+        """Of a network that is proved, what spares it most of its early operators."""
+        precise = self.settings.precision in ("fp32", "fp64") and self.settings.screen is None
+        if proof is None or not proof.covers(found.classes) or not precise:
+            return None
+        if prod(found.classes) * prod(found.size) < WORTHWHILE or framed(self.model):
+            return None
+        shape = (self.settings.batch, found.channels, *found.size)
+        images = torch.zeros(shape, dtype=forward.dtype, device=forward.device)
+        with suppress(EquibenchError, Refused), guarded(kind_and_reason), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network = staged(self.model, images)
+            if network is not None:
+                return partial(StagedPasses, network, prod(found.classes))
         return None
 
     def probe(self, cases: Sequence[str]) -> Probe:

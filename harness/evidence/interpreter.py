@@ -84,6 +84,7 @@ class Run:
         axes: of the input that move in it, by position (of images 0 is y, 1 is x).
         conditions: what must hold besides, as phrases.
         decisions: operators where rounding can decide.
+        asked: by an operator, multiples of what it needs the input to move by.
     """
 
     axes: Mapping[int, Axis]
@@ -92,6 +93,7 @@ class Run:
     steps: list[Step] = field(default_factory=list)
     conditions: dict[str, None] = field(default_factory=dict)
     decisions: list[fx.Node] = field(default_factory=list)
+    asked: dict[fx.Node, Mapping[Axis, int]] = field(default_factory=dict)
 
 
 def interpreted(captured: Captured, moving: Sequence[int], any_shift: bool) -> Run:
@@ -136,7 +138,9 @@ class _Interpreter:
             if node.op == "output":
                 self.found.output = self._output(node)
                 continue
+            self.found.lattice.asked = {}
             self.values[node] = value = self._node(node)
+            self.found.asked[node] = self.found.lattice.asked
             if isinstance(meta := node.meta.get("val"), Tensor):
                 self.sharing[meta.untyped_storage()._cdata].append(node)
             if isinstance(value, Value) and node.op == "call_function":

@@ -18,7 +18,7 @@ from equibench.evidence.certificate import Proof
 from equibench.evidence.stride_probing import Probe
 from equibench.foundation.rounding import allowance
 from equibench.foundation.seeds import generator
-from equibench.measurement.measurement import Measured
+from equibench.measurement.measurement import Measured, Shortcut
 from equibench.measurement.settings import Settings
 from equibench.transforms.circular_shift import Circular
 from equibench.transforms.shift_plans import All, ShiftPlan, Shifts
@@ -72,10 +72,11 @@ class Residues(ShiftPlan):
 
 
 def by_class(
-    rows: Callable[[Settings, Sequence[str]], Measured],
+    rows: Callable[..., Measured],
     settings: Settings,
     found: Probe,
     proof: Proof | None,
+    shortcut: Callable[[], Shortcut] | None,
     cases: Sequence[str],
 ) -> Measured:
     """One row for each residue class of shifts, with the evidence that it stands for all.
@@ -83,12 +84,13 @@ def by_class(
     Where spot checks contradict a case's classes, all its shifts are measured if settings say so.
 
     Args:
-        rows: measures cases under settings.
+        rows: measures cases under settings, by a shortcut where one is given.
         found: the total stride.
         proof: of it, where there is one.
+        shortcut: for one shift of each class; spot checks never take it.
     """
     plan = Residues(found.classes, settings.spots)
-    measured = rows(settings.under(Circular(plan)), cases)
+    measured = rows(settings.under(Circular(plan)), cases, shortcut)
     if measured.rows.empty:
         return measured
     proved: list[str] = []

@@ -58,6 +58,11 @@ def frame_of(model: object) -> Frame:
     return model if isinstance(model, Frame) else Frame()
 
 
+def framed(model: object) -> bool:
+    """Whether anything stands around a model."""
+    return isinstance(model, Wrapper | Frame)
+
+
 def shape(tensor: Tensor) -> str:
     """(B, C, *size) in numbers."""
     return f"({', '.join(map(str, tensor.shape))})"

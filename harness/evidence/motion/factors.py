@@ -206,10 +206,14 @@ class Lattice:
     """Which shifts are claimed to commute: multiples of one number for every axis.
 
     Operators ask for what they need, and it is never taken back.
+
+    Attributes:
+        asked: what one operator has asked for, since somebody emptied it.
     """
 
     def __init__(self) -> None:
         self.strides: dict[Axis, int] = {}
+        self.asked: dict[Axis, int] = {}
 
     def require(self, axis: Axis, pixels: Fraction | int) -> None:
         """Only shifts that are multiples of so many pixels are claimed from here on.
@@ -223,6 +227,7 @@ class Lattice:
         if axis.parent is not None and strides > 1:
             raise Breaks(f"needs a map that moves by multiples of {strides}", [axis])
         self.strides[axis] = strides
+        self.asked[axis] = lcm(self.asked.get(axis, 1), wanted)
 
     def stride(self, axis: Axis) -> int:
         return self.strides.get(axis, 1)

@@ -23,8 +23,10 @@ def same(c: Context, self: Value, **_: Any) -> Value:
 
 
 @rule("dropout", "feature_dropout", "alpha_dropout")
-def dropout(c: Context, input: Value, p: float, train: bool) -> Value:
-    return input  # training was refused before
+def dropout(
+    c: Context, p: float, train: bool, input: Value | None = None, self: Value | None = None
+) -> Value | None:
+    return self if input is None else input  # training was refused before
 
 
 @rule("copy")
