@@ -50,7 +50,7 @@ UNMEASURED = (
 """What stands in the place of figures of a GPU until there are some."""
 
 _PRECISIONS = "test_a_precision_beside_fp32[cuda-{}-{}]"
-_SCREENINGS = "test_the_worst_of_961_shifts[cuda-{}]"
+_SCREENINGS = "test_the_worst_of_many_shifts[cuda-{}]"
 
 
 def table(results: dict[str, Any], gpu: dict[str, Any] | None = None) -> str:

@@ -317,10 +317,12 @@ def test_memory_that_runs_out_in_the_middle_of_a_unit_leaves_no_trace_in_its_row
             raise torch.OutOfMemoryError("no")
         return layer(x)
 
-    found = eb.evaluate(greedy, images, batch=8, shifts="random:n=9,max=9").rows
+    found = eb.evaluate(greedy, images, batch=8, shifts="random:n=9,max=9", device="cpu").rows
     assert set(found["batch"]) == {4}
     for batch, tolerance in ((4, 0), (8, 1e-5)):
-        whole = eb.evaluate(layer, images, batch=batch, shifts="random:n=9,max=9").rows
+        whole = eb.evaluate(
+            layer, images, batch=batch, shifts="random:n=9,max=9", device="cpu"
+        ).rows
         apart = ["model", "batch", "floor_nmse", "repeat_nmse"]
         pd.testing.assert_frame_equal(
             found.drop(columns=apart), whole.drop(columns=apart), rtol=tolerance, atol=1e-12
