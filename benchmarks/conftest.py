@@ -1,12 +1,14 @@
 """What the benchmarks of whole commands share: a child process, its time and its memory."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
+import torch
 
 from equibench.inference.allocator import keep_memory
 
@@ -58,6 +60,25 @@ def cost() -> Callable[..., Cost]:
 def pytest_benchmark_update_machine_info(config, machine_info):
     """Keep what the machine is, not what it is called."""
     machine_info.pop("node")
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        machine_info["cuda"] = {
+            "card": card.name,
+            "GiB": round(card.total_memory / 2**30, 1),
+            "driver": driver(),
+            "torch": torch.__version__,
+            "runtime": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+        }
+
+
+def driver():
+    """The version of the GPU's driver; None where nobody tells it."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return said[0] if said else None
 
 
 @pytest.fixture

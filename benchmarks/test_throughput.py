@@ -73,11 +73,18 @@ def test_evaluation_beside_the_bare_network(benchmark, report, width, device):
         times = race(runners, 3 if width == 1 else 7)
         benchmark.pedantic(ready, (suite.cases(),))
     best = min((name for name in runners if name != "evaluation"), key=times.seconds)
+    peak = {}
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        with measured.ready() as ready:
+            ready(suite.cases())
+        peak["peak_GiB"] = torch.cuda.max_memory_allocated() / 2**30
     report(
         share_of_bare_throughput=times.ratio(best, "evaluation"),
         milliseconds_per_forward=1000 * times.seconds("evaluation") / forwards,
         batch=measured.settings.batch,
         best_batch=int(best.split()[-1]),
+        **peak,
     )
 
 
@@ -106,7 +113,7 @@ def test_evaluation_beside_a_plain_loop(benchmark, report, device):
         return rows
 
     def plainly():
-        with torch.inference_mode():
+        with torch.inference_mode(), numerics("fp32"):  # PyTorch's default on GPUs is TF32
             return plain()
 
     with measured.ready() as ready:

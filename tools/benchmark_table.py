@@ -1,4 +1,4 @@
-"""Put the figures of ``results/benchmarks`` into the README and into ``docs/scale.md``.
+"""Put the figures of ``results/benchmarks`` into the README and into pages of ``docs``.
 
 python tools/benchmark_table.py
 """
@@ -11,8 +11,10 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "results/benchmarks/cpu.json"
+GPU_FIGURES = ROOT / "results/benchmarks/cuda.json"
 README = ROOT / "README.md"
 SCALE = ROOT / "docs/scale.md"
+GPU = ROOT / "docs/gpu.md"
 
 _BARE = "test_evaluation_beside_the_bare_network[{}-cpu]"
 LINES = {
@@ -41,12 +43,88 @@ LINES = {
 
 _PEAKS = (("summary_MiB", 1), ("table_MiB", 2))
 
+UNMEASURED = (
+    "Nothing has been measured yet: `tox -e gpu` writes `results/benchmarks/cuda.json`, and\n"
+    "`python tools/benchmark_table.py` puts its figures here."
+)
+"""What stands in the place of figures of a GPU until there are some."""
 
-def table(results: dict[str, Any]) -> str:
-    """The lines of the table, in Markdown."""
-    found = {benchmark["name"]: benchmark["extra_info"] for benchmark in results["benchmarks"]}
-    lines = [f"| {what} | {text.format(**found[name])} |" for what, (text, name) in LINES.items()]
-    return "\n".join(["| on two CPU cores | |", "|---|---|", *lines])
+_PRECISIONS = "test_a_precision_beside_fp32[cuda-{}-{}]"
+_SCREENINGS = "test_the_worst_of_many_shifts[cuda-{}]"
+
+
+def table(results: dict[str, Any], gpu: dict[str, Any] | None = None) -> str:
+    """The lines of the table, in Markdown.
+
+    Args:
+        gpu: what the same benchmarks gave on a GPU; a column of its own.
+    """
+    found, there = _by_name(results), {} if gpu is None else _by_name(gpu)
+    lines = []
+    for what, (text, name) in LINES.items():
+        known = there.get(name.replace("cpu]", "cuda]"))
+        column = "" if gpu is None else f" {text.format(**known) if known else ''} |"
+        lines.append(f"| {what} | {text.format(**found[name])} |{column}")
+    if gpu is None:
+        return "\n".join(["| on two CPU cores | |", "|---|---|", *lines])
+    head = f"| on two CPU cores | | on one {_card(gpu)['card']} |"
+    return "\n".join([head, "|---|---|---|", *lines]).replace("|  |", "| |")
+
+
+def gpu_section(gpu: dict[str, Any] | None) -> str:
+    """What ``docs/gpu.md`` says of measurements, in Markdown; that there are none without them."""
+    if gpu is None:
+        return UNMEASURED
+    found, card = _by_name(gpu), _card(gpu)
+    bare = [(w, found[_BARE.format(w).replace("cpu", "cuda")]) for w in ("0.125", "0.25", "1")]
+    throughput = _markdown(
+        ("width", "bare throughput that is left", "ms a forward pass", "batch", "peak memory"),
+        *(
+            (width, f"{f['share_of_bare_throughput']:.0%}", f"{f['milliseconds_per_forward']:.2f}",
+             f"{f['batch']}", f"{f['peak_GiB']:.1f} GiB") for width, f in bare
+        ),
+    )  # fmt: skip
+    pairs = [(w, p) for w in ("0.125", "1") for p in ("tf32", "bf16", "fp16")]
+    precisions = _markdown(
+        ("width", "precision", "times as fast as fp32", "NMSE of outputs beside fp64",
+         "that of fp32", "worst NMSE of ten shifts", "in fp32", "in fp64"),
+        *(
+            (width, precision, f"{f['times_as_fast_as_fp32']:.1f}", f"{f['nmse_of_outputs']:.1e}",
+             f"{f['nmse_of_outputs_fp32']:.1e}", f"{f['worst']:.3e}", f"{f['worst_fp32']:.3e}",
+             f"{f['worst_fp64']:.3e}")
+            for width, precision in pairs
+            for f in [found[_PRECISIONS.format(width, precision)]]
+        ),
+    )  # fmt: skip
+    screenings = _markdown(
+        ("screened in", "times as fast as fp32", "shifts confirmed", "√NMSE was off by",
+         "√NMSE of the worst"),
+        *(
+            (fast, f"{f['times_as_fast_as_fp32']:.1f}", f"{f['share_confirmed']:.1%}",
+             f"{f['screening_error']:.1e}", f"{f['worst_error']:.1e}")
+            for fast in ("tf32", "bf16")
+            for f in [found[_SCREENINGS.format(fast)]]
+        ),
+    )  # fmt: skip
+    where = f"{card['card']}, driver {card['driver']}, torch {card['torch']}"
+    return "\n\n".join([f"Measured on {where}:", throughput, precisions, screenings])
+
+
+def _by_name(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {benchmark["name"]: benchmark["extra_info"] for benchmark in results["benchmarks"]}
+
+
+def _card(results: dict[str, Any]) -> dict[str, Any]:
+    card: dict[str, Any] = results["machine_info"]["cuda"]
+    return card
+
+
+def stored(file: Path) -> dict[str, Any] | None:
+    """The results in a file; None where there is none."""
+    if not file.exists():
+        return None
+    results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return results
 
 
 def rows_table(results: dict[str, Any]) -> str:
@@ -95,13 +173,20 @@ def _markdown(head: Sequence[str], *lines: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """Write both."""
-    results = json.loads(FIGURES.read_text(encoding="utf-8"))
-    for page, made in ((README, table), (SCALE, rows_table), (SCALE, every_shift_table)):
-        new, text = made(results), page.read_text(encoding="utf-8")
-        head = re.escape(new.split("\n|---")[0])
-        pattern = re.compile(rf"{head}\n\|---.*?(?=\n\n)", re.DOTALL)
-        page.write_text(pattern.sub(lambda _: new, text), encoding="utf-8")  # noqa: B023
+    """Write all of them."""
+    results, gpu = json.loads(FIGURES.read_text(encoding="utf-8")), stored(GPU_FIGURES)
+    made = ((README, table(results, gpu)), (SCALE, rows_table(results)))
+    for page, new in (*made, (SCALE, every_shift_table(results))):
+        head = "| on two CPU cores |" if page == README else new.split("\n|---")[0]
+        _replace(page, rf"{re.escape(head)}[^\n]*\n\|---.*?(?=\n\n)", new)
+    _replace(GPU, r"(?<=## Measured\n\n).*?(?=\n\n## |\n\Z)", gpu_section(gpu))
+
+
+def _replace(page: Path, pattern: str, new: str) -> None:
+    """Put a text in the place of what a pattern finds on a page."""
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(pattern, lambda _: new, text, count=1, flags=re.DOTALL)
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

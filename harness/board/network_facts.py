@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from equibench.cases.suite import Suite
+from equibench.cases.suite import Suite, images_in_units
 from equibench.errors import EquibenchError
 from equibench.evaluation.model_on_suite import Evaluation
-from equibench.evaluation.rerun import images_in_units
 from equibench.evidence.proof import prove
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.forward_pass import call, relative_time

@@ -12,12 +12,12 @@ from equibench.board.entry import CaseErrors, Entry
 from equibench.board.network_facts import network_facts, variation
 from equibench.cases.suite import Suite
 from equibench.errors import UsageError
-from equibench.evaluation.rerun import Rerun
 from equibench.loading.models import LoadedModel
 from equibench.loading.suites import case_names
 from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings
 from equibench.metrics.chosen import metrics_of
+from equibench.postprocessing.rerun import Rerun
 from equibench.registry.specs import Spec
 from equibench.runs.manifest import expected as units_of
 from equibench.runs.run_folder import RunFolder

@@ -23,7 +23,7 @@ from equibench.inference.placement import Placed, placed
 from equibench.inference.precision import numerics
 from equibench.measurement.settings import Settings
 
-__all__ = ["CANDIDATES", "tuned", "worth_tuning"]
+__all__ = ["CANDIDATES", "fitting", "tuned", "worth_tuning"]
 
 CANDIDATES = {"cpu": (2, 4, 8), "cuda": (16, 32, 64, 128, 256)}
 """Batches that are tried; two is the least that shows the floor."""
@@ -33,6 +33,9 @@ _REPEATS = 3
 _GAIN = 1.03
 """A larger batch must be faster by so much, for the memory that it takes."""
 
+
+_ROOM = 0.5
+"""Share of the free memory for forward passes: references, comparisons and cuDNN take the rest."""
 
 _SHARE = 50
 """Work is worth tuning for if it is so many times what trying takes."""
@@ -68,6 +71,47 @@ def tuned(
             with replacing(file) as temporary:
                 temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
     return int(known[key])
+
+
+def fitting(model: Callable[[Tensor], Tensor], image: Tensor, settings: Settings) -> int:
+    """The batch of the settings, halved until a GPU's free memory holds it.
+
+    What an image takes is measured on one and on two; two is the least that shows the floor.
+
+    Args:
+        image: one like those of the model, (1, C, *size).
+    """
+    if settings.device.type != "cuda":
+        return settings.batch
+    try:
+        with (
+            placed(model, settings.device, settings.precision) as forward,
+            numerics(settings.precision),
+            guarded(kind_and_reason),
+        ):
+            one, two = (_peak(forward, image.to(settings.device), n) for n in (1, 2))
+            free = _free(settings.device)
+    except EquibenchError:  # what it raises, the first unit tells
+        return settings.batch
+    batch = settings.batch
+    while batch > 2 and one + (batch - 1) * (two - one) > _ROOM * free:
+        batch //= 2
+    return batch
+
+
+def _peak(forward: Callable[[Tensor], Tensor], image: Tensor, batch: int) -> int:
+    """Bytes that a forward pass of so many images takes beside what is there already."""
+    images = image.expand(batch, *image.shape[1:]).contiguous()
+    torch.cuda.reset_peak_memory_stats(image.device)
+    before = torch.cuda.memory_allocated(image.device)
+    forward(images)
+    return torch.cuda.max_memory_allocated(image.device) - before
+
+
+def _free(device: torch.device) -> int:
+    """Bytes that nobody has on a GPU, and those that PyTorch keeps for the next tensors."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 def _fastest(lanes: Lanes[Placed], image: Tensor) -> int:

@@ -78,6 +78,8 @@ def within_memory(label: str, suite: Suite, settings: Settings, work: Callable[[
         except Exception as error:
             if not out_of_memory(error):
                 raise
+        if settings.device.type == "cuda":  # what was kept for the larger batch is in pieces
+            torch.cuda.empty_cache()
         if batch == 1:
             raise ModelError(
                 f"{label} runs out of memory on {suite.label} with one image at a time: take a "

@@ -357,5 +357,5 @@ def _under_each(
     if not refused:
         return measured
     reasons = dict.fromkeys(map(str, refused))  # each once
-    error = refused[0] if len(reasons) == 1 else type(refused[0])("; ".join(reasons))
-    return replace(measured, broken={**dict.fromkeys(cases, error), **measured.broken})
+    fault = refused[0] if len(reasons) == 1 else type(refused[0])("; ".join(reasons))
+    return replace(measured, broken={**dict.fromkeys(cases, fault), **measured.broken})

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from equibench.cases.suite import Suite
 from equibench.errors import DataError, EquibenchError
-from equibench.evaluation.batch_tuning import tuned, worth_tuning
+from equibench.evaluation.batch_tuning import fitting, tuned, worth_tuning
 from equibench.evaluation.model_on_suite import Evaluation, Ready
 from equibench.evaluation.optimized_models import optimized
 from equibench.evidence.stride_probing import PROBED
@@ -225,11 +225,16 @@ class Worker:
             image = self._image(suite, job)
             model = optimized(model, self.config.optimize, image, settings, loaded.label)
         forwards = job.cases * (forwards_per_case(suite, settings.transforms) or 0)
-        if self.config.batch == "auto" and worth_tuning(settings.device, forwards):
+        tunes = worth_tuning(settings.device, forwards)
+        if self.config.batch == "auto" and (tunes or settings.device.type == "cuda"):
             if self._batch is None:
                 conditions = described(job.model, loaded) | {"optimize": self.config.optimize}
                 image = self._image(suite, job)
-                self._batch = tuned(model, image, settings, str(conditions))
+                self._batch = (
+                    tuned(model, image, settings, str(conditions))
+                    if tunes
+                    else fitting(model, image, settings)
+                )
             settings = replace(settings, batch=self._batch)
         evaluation = Evaluation(model, loaded.label, suite, settings, declared)
         with evaluation.ready(job.probed) as ready:

@@ -1,11 +1,13 @@
 """The batch is chosen by measurement where that pays, and then kept."""
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
 
-from equibench.evaluation.batch_tuning import CANDIDATES, tuned, worth_tuning
+from equibench.evaluation.batch_tuning import CANDIDATES, fitting, tuned, worth_tuning
 from equibench.measurement.run_config import validated
 from equibench.measurement.settings import AUTO_BATCH, Settings
 from equibench.runs.runner import run
@@ -86,6 +88,22 @@ def test_a_batch_that_does_not_fit_into_memory_is_not_chosen(passes):
         return x
 
     assert tuned(model, IMAGE, SETTINGS, "a") == 4
+
+
+@pytest.mark.parametrize(("gigabytes", "batch"), [(80, 32), (11, 16), (4, 4), (1, 2)])
+def test_on_a_gpu_the_batch_is_what_half_of_the_free_memory_holds(gigabytes, batch, monkeypatch):
+    """An image takes 300 MiB beside 100 that all share."""
+    tuning = "equibench.evaluation.batch_tuning"
+    monkeypatch.setattr(f"{tuning}._peak", lambda model, image, n: (100 + 300 * n) * 2**20)
+    monkeypatch.setattr(f"{tuning}._free", lambda device: gigabytes * 2**30)
+    monkeypatch.setattr(f"{tuning}.placed", lambda model, *where: nullcontext(model))
+    gpu = replace(SETTINGS, device=torch.device("cuda", 0), batch=32)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor)
+    assert fitting(torch.relu, IMAGE, gpu) == batch
+
+
+def test_on_a_cpu_memory_decides_nothing():
+    assert fitting(torch.relu, IMAGE, SETTINGS) == SETTINGS.batch
 
 
 def test_little_work_is_not_worth_trying(tmp_path):

@@ -297,7 +297,36 @@ def test_the_batch_is_halved_when_memory_runs_out(images):
             raise torch.OutOfMemoryError("no")
         return x
 
-    assert set(eb.evaluate(greedy, images, batch=16).rows["batch"]) == {2}
+    rows = eb.evaluate(greedy, images, batch=16).rows
+    assert set(rows["batch"]) == {2}
+    pd.testing.assert_frame_equal(
+        rows.drop(columns="model"),
+        eb.evaluate(identity, images, batch=2).rows.drop(columns="model"),
+    )
+
+
+def test_memory_that_runs_out_in_the_middle_of_a_unit_leaves_no_trace_in_its_rows(images):
+    """A pass that fails takes its unit from the beginning, with half the batch."""
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(1, 1, 3, padding=1)
+    passes = []
+
+    def greedy(x):
+        passes.append(len(x))
+        if len(x) == 8 and passes.count(8) >= 8:
+            raise torch.OutOfMemoryError("no")
+        return layer(x)
+
+    found = eb.evaluate(greedy, images, batch=8, shifts="random:n=9,max=9", device="cpu").rows
+    assert set(found["batch"]) == {4}
+    for batch, tolerance in ((4, 0), (8, 1e-5)):
+        whole = eb.evaluate(
+            layer, images, batch=batch, shifts="random:n=9,max=9", device="cpu"
+        ).rows
+        apart = ["model", "batch", "floor_nmse", "repeat_nmse"]
+        pd.testing.assert_frame_equal(
+            found.drop(columns=apart), whole.drop(columns=apart), rtol=tolerance, atol=1e-12
+        )
 
 
 def test_a_single_image_that_does_not_fit_is_reported(images):

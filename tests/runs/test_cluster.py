@@ -159,8 +159,38 @@ def test_gpus_are_pinned_by_the_environment(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     pinned = [w["options"]["env"]["CUDA_VISIBLE_DEVICES"] for w in workers_here("cuda", None, 9)]
     assert pinned == ["5", "GPU-7"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    pinned = [w["options"]["env"]["CUDA_VISIBLE_DEVICES"] for w in workers_here("cuda", 2, 9)]
+    assert pinned == ["5", "5"]
     assert len(workers_here("cpu", None, 1000)) == os.cpu_count()
     assert len(workers_here("cpu", 8, 3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("visible", "cards", "workers", "pinned"),
+    [
+        (None, 2, 2, ["0", "1"]),
+        ("5, GPU-7", 2, 2, ["5", "GPU-7"]),
+        ("3,4,9", 2, 3, ["3", "3", "4"]),
+    ],
+)
+def test_each_worker_process_sees_a_card_of_its_own_as_long_as_there_are_enough(
+    visible, cards, workers, pinned, monkeypatch
+):
+    """Processes of a real cluster, on a machine that seems to have cards."""
+    import torch
+
+    from equibench.runs.engines.dask_client import connected
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+    config = eb.RunConfig(models=("m",), suites=("s",), workers=workers, device="cuda")
+    with connected(config, torch.device("cuda", 0), 9) as client:
+        client.wait_for_workers(workers, timeout=120)
+        seen = client.run(lambda: os.environ["CUDA_VISIBLE_DEVICES"])
+    assert sorted(seen.values()) == pinned
 
 
 @pytest.fixture

@@ -139,5 +139,7 @@ def workers_here(device: str, number: int | None, units: int) -> list[dict[str, 
 
 def _gpus() -> list[str]:
     """The names of the GPUs that this process sees."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return chosen.split(",") if chosen else [str(n) for n in range(torch.cuda.device_count())]
+    count = torch.cuda.device_count()
+    chosen = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    # what is named after the first that is not there is not seen
+    return chosen[:count] if any(chosen) else [str(number) for number in range(count)]
