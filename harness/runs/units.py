@@ -225,17 +225,15 @@ class Worker:
             image = self._image(suite, job)
             model = optimized(model, self.config.optimize, image, settings, loaded.label)
         forwards = job.cases * (forwards_per_case(suite, settings.transforms) or 0)
-        tunes = worth_tuning(settings.device, forwards)
-        if self.config.batch == "auto" and (tunes or settings.device.type == "cuda"):
-            if self._batch is None:
+        if self.config.batch == "auto":
+            tunes = worth_tuning(settings.device, forwards)
+            if self._batch is None and tunes:
                 conditions = described(job.model, loaded) | {"optimize": self.config.optimize}
                 image = self._image(suite, job)
-                self._batch = (
-                    tuned(model, image, settings, str(conditions))
-                    if tunes
-                    else fitting(model, image, settings)
-                )
-            settings = replace(settings, batch=self._batch)
+                self._batch = tuned(model, image, settings, str(conditions))
+            elif self._batch is None and settings.device.type == "cuda":
+                self._batch = fitting(model, self._image(suite, job), settings)
+            settings = replace(settings, batch=self._batch or settings.batch)
         evaluation = Evaluation(model, loaded.label, suite, settings, declared)
         with evaluation.ready(job.probed) as ready:
             for line in ready.remarks(loaded.label, suite, job.cases):
