@@ -20,12 +20,12 @@ from equibench.evaluation.model_device import where_it_runs, within_memory
 from equibench.evaluation.model_in_lanes import ModelInLanes, warm_up
 from equibench.evaluation.screening import screened
 from equibench.evidence.certificate import Proof
-from equibench.evidence.interpreter import Refused
 from equibench.evidence.proof import prove
+from equibench.evidence.reading.interpreter import Refused
+from equibench.evidence.reading.reuse.passes import StagedPasses
+from equibench.evidence.reading.reuse.stages import staged
 from equibench.evidence.repeatability import Repeatability, repeatability
 from equibench.evidence.residue_classes import by_class
-from equibench.evidence.reuse.passes import StagedPasses
-from equibench.evidence.reuse.stages import staged
 from equibench.evidence.stride_probing import Probe, probe
 from equibench.foundation.foreign_code import guarded, kind_and_reason
 from equibench.inference.model_outputs import frame_of, framed

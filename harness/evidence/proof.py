@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from equibench.errors import ModelError, UsageError
-from equibench.evidence.capture import Captured, capture
 from equibench.evidence.certificate import Obstacle, Proof, Step
-from equibench.evidence.interpreter import Refused, Run, interpreted
-from equibench.evidence.motion.factors import Dim, Images, Lost, Moving, Value
-from equibench.evidence.rules.adaptive import adaptive_rule
+from equibench.evidence.reading.capture import Captured, capture
+from equibench.evidence.reading.interpreter import Refused, Run, interpreted
+from equibench.evidence.reading.motion.factors import Dim, Images, Lost, Moving, Value
+from equibench.evidence.reading.rules.adaptive import adaptive_rule
 from equibench.state.model_state import evaluating
 from equibench.transforms.transform import Size
 

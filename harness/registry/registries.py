@@ -190,11 +190,12 @@ def _refuse(taken: Entry[Any], point: metadata.EntryPoint) -> Callable[[], Any]:
 def _points(group: str) -> metadata.EntryPoints:
     """The entry points of a group, read again where something has been installed since."""
     folders = tuple((folder, _changed(folder)) for folder in sys.path)
-    return _installed(folders).select(group=group)
+    points: metadata.EntryPoints = _installed(folders).select(group=group)
+    return points
 
 
 @lru_cache(maxsize=1)
-def _installed(folders: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
+def _installed(folders: tuple[tuple[str, int], ...]) -> Any:
     return metadata.entry_points()
 
 

@@ -14,9 +14,9 @@ from torch.nn import functional
 import equibench as eb
 import equibench.evaluation.model_on_suite
 from equibench.errors import ModelError
-from equibench.evidence.interpreter import Refused
-from equibench.evidence.reuse.passes import StagedPasses
-from equibench.evidence.reuse.stages import staged
+from equibench.evidence.reading.interpreter import Refused
+from equibench.evidence.reading.reuse.passes import StagedPasses
+from equibench.evidence.reading.reuse.stages import staged
 
 RANDOM = runpy.run_path(str(Path(__file__).parents[2] / "tools/random_networks.py"))
 
@@ -127,7 +127,7 @@ def test_another_image_begins_anew():
 
 
 def test_what_was_kept_is_forgotten_where_memory_is_short(monkeypatch):
-    monkeypatch.setattr("equibench.evidence.reuse.passes.MEMORY", 1)
+    monkeypatch.setattr("equibench.evidence.reading.reuse.passes.MEMORY", 1)
     model, image, network = read("unet-lpf-3")
     shifts = classes((16, 16))[::37]
     passes = StagedPasses(network, len(shifts))
@@ -162,7 +162,7 @@ def test_what_is_not_sure_takes_no_shortcut(model):
 
 def test_random_networks_give_what_their_passes_give():
     tried = 0
-    for seed in range(30):
+    for seed in range(45):
         network = RANDOM["random_network"](seed)
         image = torch.randn(1, 2, *network.size, dtype=torch.float64)
         with suppress(ModelError, Refused):

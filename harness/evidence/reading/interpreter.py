@@ -12,14 +12,14 @@ from torch import Tensor, fx
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 
-import equibench.evidence.rules.indexing
-import equibench.evidence.rules.mixing
-import equibench.evidence.rules.resampling
-import equibench.evidence.rules.reshaping
-import equibench.evidence.rules.sliding  # noqa: F401 - they register their rules
-from equibench.evidence.capture import Captured, Region
-from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import (
+import equibench.evidence.reading.rules.indexing
+import equibench.evidence.reading.rules.mixing
+import equibench.evidence.reading.rules.resampling
+import equibench.evidence.reading.rules.reshaping
+import equibench.evidence.reading.rules.sliding  # noqa: F401 - they register their rules
+from equibench.evidence.reading.capture import Captured, Region
+from equibench.evidence.reading.motion.context import Context
+from equibench.evidence.reading.motion.factors import (
     Axis,
     Blame,
     Breaks,
@@ -30,7 +30,7 @@ from equibench.evidence.motion.factors import (
     Still,
     Value,
 )
-from equibench.evidence.motion.graph_nodes import (
+from equibench.evidence.reading.motion.graph_nodes import (
     flat,
     is_real,
     operator_name,
@@ -38,12 +38,12 @@ from equibench.evidence.motion.graph_nodes import (
     same_view,
     shapes,
 )
-from equibench.evidence.motion.outputs import check_output
-from equibench.evidence.motion.products import normal
-from equibench.evidence.motion.writes import unviewed
-from equibench.evidence.rules.adaptive import adaptive_rule
-from equibench.evidence.rules.pointwise import elementwise
-from equibench.evidence.rules.table import RULES
+from equibench.evidence.reading.motion.outputs import check_output
+from equibench.evidence.reading.motion.products import normal
+from equibench.evidence.reading.motion.writes import unviewed
+from equibench.evidence.reading.rules.adaptive import adaptive_rule
+from equibench.evidence.reading.rules.pointwise import elementwise
+from equibench.evidence.reading.rules.table import RULES
 
 __all__ = ["Refused", "Run", "Step", "interpreted"]
 

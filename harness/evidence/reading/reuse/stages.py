@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, fx
 from torch._ops import OpOverload
 
-from equibench.evidence.capture import Captured, capture
-from equibench.evidence.interpreter import Run, interpreted
-from equibench.evidence.motion.factors import Axis, Value
-from equibench.evidence.reuse.moved_values import Movable
+from equibench.evidence.reading.capture import Captured, capture
+from equibench.evidence.reading.interpreter import Run, interpreted
+from equibench.evidence.reading.motion.factors import Axis, Value
+from equibench.evidence.reading.reuse.moved_values import Movable
 from equibench.transforms.transform import Size
 
 __all__ = ["Stage", "Staged", "staged"]

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from equibench.evidence.motion.context import Context, flat_tensors
-from equibench.evidence.motion.factors import Breaks, Still, Value
-from equibench.evidence.motion.products import normal
-from equibench.evidence.rules.table import rule
+from equibench.evidence.reading.motion.context import Context, flat_tensors
+from equibench.evidence.reading.motion.factors import Breaks, Still, Value
+from equibench.evidence.reading.motion.products import normal
+from equibench.evidence.reading.rules.table import rule
 
 __all__ = ["elementwise"]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from equibench.evidence.motion.context import Context, Operand
-from equibench.evidence.motion.factors import Blame, Breaks, Dim, Still, Value
-from equibench.evidence.motion.products import normal
-from equibench.evidence.rules.pointwise import elementwise
-from equibench.evidence.rules.table import rule
+from equibench.evidence.reading.motion.context import Context, Operand
+from equibench.evidence.reading.motion.factors import Blame, Breaks, Dim, Still, Value
+from equibench.evidence.reading.motion.products import normal
+from equibench.evidence.reading.rules.pointwise import elementwise
+from equibench.evidence.reading.rules.table import rule
 
 __all__ = ["contracted"]
 

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import gcd
 
-from equibench.evidence.motion.factors import Breaks, Dim, Factor, Images, Lattice, Moving, Still
+from equibench.evidence.reading.motion.factors import (
+    Breaks,
+    Dim,
+    Factor,
+    Images,
+    Lattice,
+    Moving,
+    Still,
+)
 
 __all__ = ["joined", "normal", "regrouped"]
 

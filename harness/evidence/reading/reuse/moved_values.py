@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from equibench.evidence.motion.factors import Axis, Images, Moving, Still, Value
+from equibench.evidence.reading.motion.factors import Axis, Images, Moving, Still, Value
 from equibench.transforms.transform import Size
 
 __all__ = ["Movable"]

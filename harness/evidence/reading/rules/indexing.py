@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value, size_of
-from equibench.evidence.motion.products import normal
-from equibench.evidence.motion.windows import continued, padded, picked
-from equibench.evidence.rules.table import axes_of, each, only, rule
+from equibench.evidence.reading.motion.context import Context
+from equibench.evidence.reading.motion.factors import Breaks, Dim, Moving, Still, Value, size_of
+from equibench.evidence.reading.motion.products import normal
+from equibench.evidence.reading.motion.windows import continued, padded, picked
+from equibench.evidence.reading.rules.table import axes_of, each, only, rule
 
 __all__: list[str] = []
 

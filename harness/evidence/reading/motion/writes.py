@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value, size_of
-from equibench.evidence.motion.products import normal, regrouped
-from equibench.evidence.motion.windows import padded
+from equibench.evidence.reading.motion.context import Context
+from equibench.evidence.reading.motion.factors import Breaks, Dim, Moving, Still, Value, size_of
+from equibench.evidence.reading.motion.products import normal, regrouped
+from equibench.evidence.reading.motion.windows import padded
 
 __all__ = ["unviewed"]
 

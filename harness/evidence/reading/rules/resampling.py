@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import Breaks, Moving, Still, Value
-from equibench.evidence.motion.products import normal
-from equibench.evidence.motion.windows import resampled
-from equibench.evidence.rules.table import axes_of, only, rule
+from equibench.evidence.reading.motion.context import Context
+from equibench.evidence.reading.motion.factors import Breaks, Moving, Still, Value
+from equibench.evidence.reading.motion.products import normal
+from equibench.evidence.reading.motion.windows import resampled
+from equibench.evidence.reading.rules.table import axes_of, only, rule
 
 __all__: list[str] = []
 

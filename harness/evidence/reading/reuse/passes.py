@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from equibench.evidence.reuse.stages import Stage, Staged
+from equibench.evidence.reading.reuse.stages import Stage, Staged
 from equibench.transforms.transform import Size
 
 __all__ = ["StagedPasses"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from equibench.evidence.motion.factors import Dim, Moving, Value
+from equibench.evidence.reading.motion.factors import Dim, Moving, Value
 
 __all__ = ["RULES", "Rule", "axes_of", "each", "only", "rule"]
 

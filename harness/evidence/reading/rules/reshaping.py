@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value
-from equibench.evidence.motion.products import normal
-from equibench.evidence.rules.table import rule
+from equibench.evidence.reading.motion.context import Context
+from equibench.evidence.reading.motion.factors import Breaks, Dim, Moving, Still, Value
+from equibench.evidence.reading.motion.products import normal
+from equibench.evidence.reading.rules.table import rule
 
 __all__: list[str] = []
 

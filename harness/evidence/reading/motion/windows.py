@@ -8,7 +8,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from equibench.evidence.motion.factors import Blame, Breaks, Lattice, Moving
+from equibench.evidence.reading.motion.factors import Blame, Breaks, Lattice, Moving
 
 __all__ = ["padded", "picked", "resampled", "scattered", "slid", "wrapped"]
 

@@ -2,8 +2,16 @@
 
 from collections.abc import Mapping
 
-from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import Axis, Breaks, Images, Lattice, Moving, Still, Value
+from equibench.evidence.reading.motion.context import Context
+from equibench.evidence.reading.motion.factors import (
+    Axis,
+    Breaks,
+    Images,
+    Lattice,
+    Moving,
+    Still,
+    Value,
+)
 
 __all__ = ["check_output"]
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import Breaks, Dim, Moving, Still, Value, size_of
-from equibench.evidence.motion.products import normal
-from equibench.evidence.motion.windows import padded, scattered, slid, wrapped
-from equibench.evidence.rules.table import each, only, rule
+from equibench.evidence.reading.motion.context import Context
+from equibench.evidence.reading.motion.factors import Breaks, Dim, Moving, Still, Value, size_of
+from equibench.evidence.reading.motion.products import normal
+from equibench.evidence.reading.motion.windows import padded, scattered, slid, wrapped
+from equibench.evidence.reading.rules.table import each, only, rule
 
 __all__: list[str] = []
 

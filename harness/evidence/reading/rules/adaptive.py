@@ -16,8 +16,8 @@ from typing import Any
 from torch import nn
 
 from equibench.evidence.certificate import TIES
-from equibench.evidence.motion.context import Context
-from equibench.evidence.motion.factors import (
+from equibench.evidence.reading.motion.context import Context
+from equibench.evidence.reading.motion.factors import (
     Axis,
     Breaks,
     Dim,
@@ -27,8 +27,8 @@ from equibench.evidence.motion.factors import (
     Value,
     size_of,
 )
-from equibench.evidence.motion.products import normal
-from equibench.evidence.motion.windows import coarser
+from equibench.evidence.reading.motion.products import normal
+from equibench.evidence.reading.motion.windows import coarser
 
 __all__ = ["adaptive_rule"]
 

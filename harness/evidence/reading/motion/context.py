@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from equibench.evidence.motion.factors import (
+from equibench.evidence.reading.motion.factors import (
     Blame,
     Breaks,
     Dim,
@@ -21,7 +21,7 @@ from equibench.evidence.motion.factors import (
     Value,
     size_of,
 )
-from equibench.evidence.motion.products import joined, regrouped
+from equibench.evidence.reading.motion.products import joined, regrouped
 
 __all__ = ["Context", "Operand", "divisors", "flat_tensors"]
 
