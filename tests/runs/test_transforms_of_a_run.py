@@ -152,9 +152,9 @@ def test_a_transform_that_a_network_refuses_stops_no_other(plugin, tmp_path):
 
 
 def test_a_window_that_images_are_too_small_for_stops_no_other_transform(tmp_path):
-    fields = {"transforms": ["crop:window=64", "tile:size=48", "d4:grid=1"]}
+    fields = {"transforms": ["crop:window=64", "crop:window=96,label=wide", "d4:grid=1"]}
     found = run(config(**fields), tmp_path / "run", progress=False)
     assert set(found.rows()["transform"]) == {"d4"}
     first, second = found.failures[0]["message"].split("; ")
     assert "a window of 64 pixels is larger than an image" in first
-    assert "tile" in second
+    assert "a window of 96 pixels is larger than an image" in second
