@@ -1,6 +1,6 @@
 """Hold proofs against brute force, on random small networks in float64.
 
-    python tools/fuzz_proofs.py --networks 20000 --out results/proofs/fuzz.json
+    python tools/fuzz_proofs.py --networks 20000 --out results/proofs/fuzz.json --jobs 2
 
 No proof may claim a shift that does not commute. Of the networks that brute force finds
 equivariant, most should be proved. What is not counted among these is counted by its kind. The
@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
@@ -178,17 +179,16 @@ def _contradictions(proof: Proof, trials: _Trials) -> Any:
                 yield f"{kind}: {shifts}"
 
 
-def tally(seeds: Iterable[int], before: Mapping[str, Any] | None = None) -> Iterator[Tally]:
+def tally(verdicts: Iterable[Verdict], before: Mapping[str, Any] | None = None) -> Iterator[Tally]:
     """Counts after every network, beginning with those that a tally before had."""
     counts = Counter[str]((before or {}).get("counts", {}))
     unproved, aside = (Counter[str]((before or {}).get(name, {})) for name in _KINDS)
     false = list((before or {}).get("false proofs", []))
-    for seed in seeds:
-        verdict = judged(seed)
+    for verdict in verdicts:
         counts["networks"] += 1
         counts["claims"] += verdict.proof.stride != verdict.proof.size
         if verdict.false:
-            false.append({"seed": seed, "shifts": verdict.false})
+            false.append({"seed": verdict.seed, "shifts": verdict.false})
         if verdict.equivariant:
             counts["equivariant"] += 1
             counts["proved"] += verdict.proved
@@ -213,21 +213,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Hold proofs against brute force.")
     parser.add_argument("--networks", type=int, default=1000, help="seeds 0 … N − 1")
     parser.add_argument("--out", type=Path, help="a JSON file; one that exists is gone on with")
+    parser.add_argument("--jobs", type=int, default=1, help="networks side by side, a core each")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
     out: Path | None = options.out
     before = json.loads(out.read_text()) if out and out.exists() else None
     first = before["counts"]["networks"] if before else 0
     found: Tally = before or {}
-    for found in tally(range(first, options.networks), before):
-        done = found["counts"]["networks"]
-        if done % 100 == 0 or done == options.networks:
-            print(done, f"{found['share']:.4f}", len(found["false proofs"]), flush=True)
-            if out:
-                with replacing(out) as temporary:
-                    temporary.write_text(json.dumps(found, indent=1) + "\n")
+    with Pool(options.jobs, _alone) as pool:
+        verdicts = pool.imap(judged, range(first, options.networks), chunksize=10)
+        for found in tally(verdicts, before):
+            done = found["counts"]["networks"]
+            if done % 100 == 0 or done == options.networks:
+                print(done, f"{found['share']:.4f}", len(found["false proofs"]), flush=True)
+                if out:
+                    with replacing(out) as temporary:
+                        temporary.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
+
+
+def _alone() -> None:
+    """One of several processes, each on a core."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
 
 
 if __name__ == "__main__":
