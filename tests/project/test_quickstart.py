@@ -15,8 +15,8 @@ from equibench.models.variants import VARIANTS
 pytestmark = pytest.mark.slow
 
 CONFIGURATION = read_config(Path(equibench.__file__).parent / "quickstart.toml")
-WANTED = ("unet-baseline,width=0.125,weights=ct-sample,", "unet-baseline,width=0.125,weights=mri-sample,",
-          "unet-aps-3,")  # fmt: skip
+WANTED = tuple(f"unet-baseline,width=0.125,weights={on}," for on in ("mri-sample", "ct-sample"))
+WANTED += ("unet-aps-3,",)
 
 
 def some(block):
