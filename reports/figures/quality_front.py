@@ -1,5 +1,7 @@
-"""Robustness against quality: the worst that a shift does to PSNR, against PSNR."""
+"""Robustness against quality: the worst that a shift does to PSNR, or Dice, against that."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ from equibench.reports.figures.style import (
 )
 from equibench.reports.findings.leaderboard import network_names, subset_name
 from equibench.reports.findings.run_data import RunData, short_names, shorten
+from equibench.reports.tables.values import measured, quality_shown
+from equibench.statistics.summary import Column
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +34,7 @@ __all__ = ["pareto_figure", "pareto_front"]
 _PANELS = 2
 _GREEN = "#009e73"
 _ROUNDING = 1e-12
-"""In dB: a smaller change of PSNR is drawn as 0."""
+"""A smaller change, in dB or of Dice, is drawn as 0."""
 
 
 def pareto_front(change: Floats, quality: Floats) -> list[int]:
@@ -49,36 +53,44 @@ def pareto_front(change: Floats, quality: Floats) -> list[int]:
 
 
 def pareto_figure(data: RunData, width: float = PAGE) -> "Figure | None":
-    """Worst ΔPSNR against mean PSNR, one panel a suite with a ground truth; None without one.
+    """The worst loss of quality against its mean, one panel a suite with a ground truth.
+
+    Quality is PSNR, of labels Dice; None without a ground truth.
 
     Args:
         width: of the figure, in inches.
     """
-    parts = _parts(data)
-    if not parts:
+    fronts = list(_fronts(data))
+    if not fronts:
         return None
-    columns = min(len(parts), 1 if width <= COLUMN else _PANELS)
-    lines, names = ceil(len(parts) / columns), network_names(data)
+    columns = min(len(fronts), 1 if width <= COLUMN else _PANELS)
+    lines, names = ceil(len(fronts) / columns), network_names(data)
     look, short = looks(names[model] for model in data.models), short_names([*names.values()], 24)
-    axis = LogAxis.of(np.concatenate([_change(part) for part in parts.values()]))
+    alike = len({front.change.name for front in fronts}) == 1
     with style():
         figure = new_figure(width, 0.9 + 2.3 * lines)
         grid = figure.subplots(lines, columns, squeeze=False)
-        for panel, (subset, part) in zip(grid.ravel(), parts.items(), strict=False):
-            x, y = axis.place(_change(part)), part["psnr_mean"].to_numpy(np.float64)
-            front = pareto_front(_change(part), y)
-            for model, at, psnr in zip(part["model"], x, y, strict=True):
+        for panel, front in zip(grid.ravel(), fronts, strict=False):
+            peers = [f.losses for f in fronts if f.change.name == front.change.name]
+            axis = LogAxis.of(np.concatenate(peers))
+            x, y = axis.place(front.losses), front.qualities
+            for model, at, height in zip(front.lines["model"], x, y, strict=True):
                 name = names[model]
                 panel.plot(
-                    at, psnr, linestyle="none", markersize=5, label=plain(short[name]), **look[name]
-                )
-            panel.set_title(plain(shorten(subset, 36)))
+                    at, height, linestyle="none", markersize=5, label=plain(short[name]),
+                    **look[name],
+                )  # fmt: skip
+            panel.set_title(plain(shorten(front.subset, 36)))
             panel.set_xticks(*axis.ticks(width / columns - 0.7))
             panel.set_xlim(axis.zero - 0.06 * axis.span, axis.high + 0.04 * axis.span)
-            _draw_front(panel, x[front], y[front])
-            panel.set_ylabel("PSNR [dB] ↑")
-        trim(grid, len(parts))
-        figure.supxlabel("worst ΔPSNR [dB] ↓", fontsize=FONT)
+            best = pareto_front(front.losses, y)
+            _draw_front(panel, x[best], y[best])
+            panel.set_ylabel(front.quality.heading)
+            if not alike:
+                panel.set_xlabel(f"worst {front.change.heading}")
+        trim(grid, len(fronts))
+        if alike:
+            figure.supxlabel(f"worst {fronts[0].change.heading}", fontsize=FONT)
         legend(figure, width)
     return figure
 
@@ -94,15 +106,34 @@ def _draw_front(panel: "Axes", x: Floats, y: Floats) -> None:
     panel.set_ylim(bottom, top)
 
 
-def _parts(data: RunData) -> dict[str, pd.DataFrame]:
-    """The lines with both numbers, by suite (and group)."""
-    if not {"psnr_mean", "delta_psnr_worst"} <= set(data.summary):
-        return {}
-    both = np.isfinite(data.summary[["psnr_mean", "delta_psnr_worst"]].astype(float)).all(axis=1)
-    groups = data.summary[both].groupby(["suite", "group"], sort=False)
-    return {subset_name(str(suite), str(group)): part for (suite, group), part in groups}
+@dataclass(frozen=True)
+class _Front:
+    """Networks on a suite (and group): lines of a summary with a quality and its change."""
+
+    subset: str
+    lines: pd.DataFrame
+    quality: Column
+    change: Column
+
+    @property
+    def qualities(self) -> Floats:
+        return self.lines[f"{self.quality.name}_mean"].to_numpy(np.float64)
+
+    @property
+    def losses(self) -> Floats:
+        change = self.lines[f"{self.change.name}_worst"].to_numpy(np.float64)
+        return np.where(change < _ROUNDING, 0.0, change)
 
 
-def _change(part: pd.DataFrame) -> Floats:
-    change = part["delta_psnr_worst"].to_numpy(np.float64)
-    return np.where(change < _ROUNDING, 0.0, change)
+def _fronts(data: RunData) -> Iterator[_Front]:
+    """By the last quality that a suite has with what shifts do to it: of labels that is Dice."""
+    for (suite, group), part in data.summary.groupby(["suite", "group"], sort=False):
+        for quality in reversed(quality_shown(part)):
+            changes = measured(part, [f"delta_{quality.name}"])
+            if not changes:
+                continue
+            wanted = [f"{quality.name}_mean", f"{changes[0].name}_worst"]
+            both = part[np.isfinite(part[wanted].astype(float)).all(axis=1)]
+            if len(both):
+                yield _Front(subset_name(str(suite), str(group)), both, quality, changes[0])
+                break

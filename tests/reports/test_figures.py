@@ -233,6 +233,27 @@ def test_the_pareto_plot_needs_a_ground_truth(make):
     assert pareto_figure(RunData.read(untrue)) is None
 
 
+def of_labels(model, suite, dice):
+    part = rows(model, suite, rising).drop(columns=["psnr", "delta_psnr", "psnr_shifted"])
+    return part.assign(dice=dice, delta_dice=part["eq_nmse"])
+
+
+def test_of_labels_the_pareto_plot_shows_dice_beside_the_psnr_of_images(make):
+    labels = [of_labels("m", "masks", 0.8), of_labels("n", "masks", 0.9)]
+    both = RunData.read(make([rows("m", "mri-sample", rising), *labels]))
+    figure = pareto_figure(both)
+    titles = {panel.get_title(): panel for panel in figure.axes}
+    assert titles["mri-sample"].get_ylabel() == "PSNR [dB] ↑"
+    assert titles["masks"].get_ylabel() == "Dice ↑"
+    assert titles["mri-sample"].get_xlabel() == "worst ΔPSNR [dB] ↓"
+    assert titles["masks"].get_xlabel() == "worst ΔDice ↓"
+    heights = {line.get_label(): line.get_ydata().tolist() for line in titles["masks"].lines}
+    assert (heights["m"], heights["n"]) == ([0.8], [0.9])
+    alone = pareto_figure(RunData.read(make(labels, name="labels")))
+    assert alone.axes[0].get_ylabel() == "Dice ↑"
+    assert alone._supxlabel.get_text() == "worst ΔDice ↓"
+
+
 def test_the_power_figure_draws_the_mean_of_each_power(make):
     shifts = [(1, 0), (2, 0), (4, 4)]
     run = make([rows("m", "s", lambda case, dy, dx: 10.0**-dy, shifts=shifts)])
