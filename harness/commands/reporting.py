@@ -107,12 +107,14 @@ def report(
       equibench report --figures runs/table1 -o report --shift 8,5
     """
     from equibench.registry.registries import REPORTS
+    from equibench.reports.paper.figure4_choice import Asked
     from equibench.reports.selection import Selection
 
     if not figures and (suite, case, shift, model) != (None,) * 4:
         raise UsageError("--suite, --case, --shift and --model choose what --figures shows: add it")
     if figures and len(runs) > 1:
         raise UsageError("--figures takes one run")
+    asked = Asked.parse(suite, case, shift, model)  # before anything is drawn
     names = [path.resolve().name for path in runs]
     if len(set(names)) < len(names):
         raise UsageError("two runs have the same folder name: report them one by one")
@@ -147,11 +149,9 @@ def report(
         with _writing(out):
             typer.echo(write_paper_tables(data, out))
     if figures:
-        from equibench.reports.paper.figure4_choice import Asked
         from equibench.reports.paper.figure_files import write_paper_figures
 
         REPORTS.get("figures").require()
-        asked = Asked.parse(suite, case, shift, model)
         with _writing(out):
             typer.echo(f"figure 4: {write_paper_figures(folders[0], out, asked)}")
     for folder in folders:
