@@ -114,6 +114,12 @@ def test_networks_that_once_had_a_false_proof_have_none(seed):
     assert FUZZ["judged"](seed).false == ()
 
 
+def test_a_sign_that_only_the_order_of_a_sum_decides_is_held_against_no_proof():
+    verdict = FUZZ["judged"](9037)  # the mean of what was normalised
+    assert verdict.proof.conditions
+    assert (verdict.other, verdict.false) == ("rounding decides", ())
+
+
 def test_the_command_proves_and_fails_by_its_exit_status(cli):
     status, out, _ = cli("prove", "unet-lpf-2,width=0.03125", "--size", "32", "--json")
     assert status == 0
