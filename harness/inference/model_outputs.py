@@ -53,14 +53,19 @@ class Wrapper:
 
 def frame_of(model: object) -> Frame:
     """The frame around a model; attributes of a user's network mean whatever they mean to it."""
-    while isinstance(model, Wrapper):
-        model = model.model
-    return model if isinstance(model, Frame) else Frame()
+    inner = _unwrapped(model)
+    return inner if isinstance(inner, Frame) else Frame()
 
 
 def framed(model: object) -> bool:
-    """Whether anything stands around a model."""
-    return isinstance(model, Wrapper | Frame)
+    """Whether there is a frame around a model."""
+    return isinstance(_unwrapped(model), Frame)
+
+
+def _unwrapped(model: object) -> object:
+    while isinstance(model, Wrapper):
+        model = model.model
+    return model
 
 
 def shape(tensor: Tensor) -> str:

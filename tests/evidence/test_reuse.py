@@ -22,6 +22,7 @@ RANDOM = runpy.run_path(str(Path(__file__).parents[2] / "tools/random_networks.p
 
 ROUNDING = 1e-12
 BATCH = 4
+KEPT = torch.ones(BATCH, 1, 8, 8)
 
 
 class Skips(nn.Module):
@@ -150,10 +151,12 @@ def renamed(x):
         nn.Conv2d(1, 1, 3, padding=1),
         renamed,
         lambda x: torch.zeros(BATCH, 1, 8, 8).add_(x),
+        lambda x: torch.zeros_like(KEPT).add_(x),
+        lambda x: x.add_(1),
         lambda x: x.flatten(),
         eb.load_model("unet-aps,width=0.03125").eval(),
     ],
-    ids=["zero padding", "old name", "constant", "no image", "adaptive"],
+    ids=["zero padding", "old name", "constant", "derived", "input", "no image", "adaptive"],
 )
 def test_what_is_not_sure_takes_no_shortcut(model):
     size = 16 if isinstance(model, nn.Module) else 8
@@ -190,10 +193,9 @@ def counted(monkeypatch):
 
     monkeypatch.setattr(StagedPasses, "__call__", counting)
 
-    def evaluated(worthwhile, **options):
+    def evaluated(worthwhile, model="unet-lpf-3,width=0.03125", **options):
         monkeypatch.setattr(equibench.evaluation.model_on_suite, "WORTHWHILE", worthwhile)
         taken.clear()
-        model = "unet-lpf-3,width=0.03125"
         result = eb.evaluate(
             model, "noise,n=2,size=32", shifts="all", batch=16, progress=False, **options
         )
@@ -202,9 +204,12 @@ def counted(monkeypatch):
     return evaluated
 
 
-def test_rows_are_those_of_all_passes_and_most_classes_take_the_shortcut(counted):
-    rows, taken = counted(0)
-    plain, none = counted(2**62)
+@pytest.mark.parametrize(
+    "model", ["unet-lpf-3,width=0.03125", "monai-basic-unet,width=4,mend=circular"]
+)
+def test_rows_are_those_of_all_passes_and_most_classes_take_the_shortcut(counted, model):
+    rows, taken = counted(0, model)
+    plain, none = counted(2**62, model)
     assert none == []
     assert len(taken) >= 2 * (256 - 2 * 16)
     assert all(max(shift) < 16 for shift in taken), "spot checks pass through the network"

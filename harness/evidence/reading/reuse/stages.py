@@ -90,7 +90,7 @@ def staged(model: Callable[[Tensor], Any], images: Tensor) -> Staged | None:
     """
     captured = capture(model, images)
     found = _lattices(captured)
-    if found is None or captured.regions or _renamed(captured.graph.graph):
+    if found is None or captured.regions or _renamed(captured.graph.graph, found[1]):
         return None
     run, lattices = found
     axes = [run.axes[i] for i in sorted(run.axes)]
@@ -124,17 +124,17 @@ def _lattices(captured: Captured) -> tuple[Run, dict[fx.Node, Size]] | None:
     return run, found
 
 
-def _renamed(graph: fx.Graph) -> bool:
-    """Whether what was changed in place is read under a name that it had before, or is constant."""
+def _renamed(graph: fx.Graph, moving: Mapping[fx.Node, Size]) -> bool:
+    """Whether what is changed in place is read under an older name, or is the image or constant."""
     order = {node: i for i, node in enumerate(graph.nodes)}
     sharing: dict[int, list[fx.Node]] = defaultdict(list)
     for node in graph.nodes:
         if not isinstance(value := node.meta.get("val"), Tensor):
             continue
         memory = value.untyped_storage()._cdata
-        if _writes(node):
+        if node in moving and _writes(node):
             known = sharing[memory]
-            if any(other.op == "get_attr" or not other.all_input_nodes for other in known):
+            if any(other not in moving or other.op == "placeholder" for other in known):
                 return True
             if any(order[user] > order[node] for other in known for user in other.users):
                 return True
