@@ -13,6 +13,7 @@ from equibench.board.findings import findings
 from equibench.board.standings import Standing, standings
 from equibench.reports.board.columns import Column, blocks_of, columns_of, network_name
 from equibench.reports.board.pair_figure import figure
+from equibench.reports.html_templates import templates
 from equibench.reports.tables.grid import Block
 
 __all__ = ["Division", "divisions", "render_board", "write_board"]
@@ -68,15 +69,7 @@ def write_board(board: Board, entries: Sequence[Entry], out: Path) -> Path:
 
 def render_board(board: Board, entries: Sequence[Entry]) -> str:
     """The page as text. Names are escaped: whatever they hold is shown, never run."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(_template)
     environment.globals["network_name"] = network_name
     environment.globals["figure"] = figure
     script = _script()

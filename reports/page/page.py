@@ -17,6 +17,7 @@ import pandas as pd
 from equibench.reports.findings.leaderboard import leaderboard, network_names
 from equibench.reports.findings.published_results import CITATION
 from equibench.reports.findings.run_data import RunData
+from equibench.reports.html_templates import templates
 from equibench.reports.page.chart_data import embedded, payload
 from equibench.reports.page.glossary import glossary
 from equibench.reports.page.plain_words import cards, images, sentences
@@ -67,15 +68,7 @@ def write_page(runs: Mapping[str, RunData], out: Path, image_seconds: float) -> 
 
 def render(runs: Mapping[str, RunData], galleries: Sequence[Gallery] = ()) -> str:
     """The page as text. Names are escaped: whatever they hold is shown, never run."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(_template)
     environment.filters["number"] = number
     return environment.get_template("page.html").render(_context(runs, galleries))
 
