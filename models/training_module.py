@@ -19,6 +19,7 @@ from equibench.errors import ModelError
 from equibench.foundation.atomic_files import replacing
 from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import call
+from equibench.models.circular_gradients import CircularGradients
 from equibench.models.recipes import Recipe
 from equibench.models.tasks import TASKS
 
@@ -106,7 +107,8 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
         images, targets = self._varied(*batch, self._generator(number))
-        outputs = self._outputs(images, f"{self.suite.label}, batch {number}")
+        with CircularGradients():
+            outputs = self._outputs(images, f"{self.suite.label}, batch {number}")
         loss = self.task.loss(self.suite, outputs, targets, self.label)
         self.log("loss", loss, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(images))
         return loss
