@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from report_pages import browser, visit
+from report_pages import browser, opened, visit
 from report_runs import hostile, make, two_suites
 
-__all__ = ["browser", "hostile", "make", "two_suites", "visit"]  # fixtures
+__all__ = ["browser", "hostile", "make", "opened", "two_suites", "visit"]  # fixtures
 
 # what other programs look for to write otherwise: pytest says more on CI, Typer is coloured there
 for name in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS", "NO_COLOR"):

@@ -31,14 +31,11 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser, tmp_path):
-    """Open a page of runs; errors in its console fail the test."""
+def opened(browser):
+    """Open a file where nothing else can be reached; errors in its console fail the test."""
     errors, contexts = [], []
 
-    def visit(runs, width=1400, pictures=(), **options):
-        data = {run.path.name: RunData.read(run) for run in runs}
-        file = tmp_path / "index.html"
-        file.write_text(render(data, [Gallery(list(pictures), [])]), encoding="utf-8")
+    def opened(file, width=1400, **options):
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         context.set_default_timeout(PATIENCE)
         context.set_offline(True)
@@ -49,10 +46,23 @@ def visit(browser, tmp_path):
         contexts.append(context)
         return page
 
-    yield visit
+    yield opened
     for context in contexts:
         context.close()
     assert errors == []
+
+
+@pytest.fixture
+def visit(opened, tmp_path):
+    """Open a page of runs."""
+
+    def visit(runs, width=1400, pictures=(), **options):
+        data = {run.path.name: RunData.read(run) for run in runs}
+        file = tmp_path / "index.html"
+        file.write_text(render(data, [Gallery(list(pictures), [])]), encoding="utf-8")
+        return opened(file, width, **options)
+
+    return visit
 
 
 def drawn(canvas):

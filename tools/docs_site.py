@@ -28,6 +28,7 @@ PAGES = (
     *("examples/*/README.md", "reports/gallery/README.md", "results/published/README.md"),
 )
 NAME = re.compile(r"`eb\.(\w+)`")
+PICTURE = re.compile(r"(!\[[^]]*\]\()([^)#]+)\.png\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -46,7 +47,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let names lead to their docstrings, and draw as a table what only a script could draw."""
+    """Let names lead to their docstrings, pictures have the colours of the page, and draw as a
+    table what only a script could draw.
+    """
+    folder = ROOT / Path(page.file.src_uri).parent
+    markdown = PICTURE.sub(lambda found: _themed(found, folder), markdown)
     markdown = re.sub(r"^```mermaid\n(.*?)^```", _layers, markdown, flags=re.DOTALL | re.MULTILINE)
     return re.sub(r"(?<!\[)" + NAME.pattern, _reference, markdown)
 
@@ -64,6 +69,21 @@ def _linked(page: Path) -> Iterator[Path]:
         path = Path(os.path.normpath(page.parent / unquote(link)))
         if "://" not in link and path.is_file():
             yield path
+            if (dark := _dark(path)).is_file():
+                yield dark
+
+
+def _dark(picture: Path) -> Path:
+    """Where the twin of a picture is, for dark pages."""
+    return picture.with_stem(f"{picture.stem}-dark")
+
+
+def _themed(found: re.Match[str], folder: Path) -> str:
+    """A picture, or two of which the page shows the one that fits its colours."""
+    start, stem = found.groups()
+    if not _dark(folder / f"{stem}.png").is_file():
+        return found[0]
+    return f"{start}{stem}.png#only-light){start}{stem}-dark.png#only-dark)"
 
 
 def _reference(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Write ``reports/gallery/``: screenshots of the page of the published run.
+"""Write ``reports/gallery/``: screenshots of the page of the published run, in light and dark.
 
 It needs Chromium and the extra ``test``:
 
@@ -8,6 +8,7 @@ It needs Chromium and the extra ``test``:
 import shutil
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ RUN = ROOT / "results/published/width-0.125"
 GALLERY = ROOT / "reports/gallery"
 
 SHOTS: dict[str, dict[str, Any]] = {
-    "overview": {"width": 1400, "height": 880, "scheme": "light", "section": "overview"},
-    "shifts": {"width": 1400, "height": 900, "scheme": "light", "section": "shifts"},
-    "quality": {"width": 1400, "height": 700, "scheme": "dark", "section": "quality"},
-    "worst": {"width": 1400, "height": 600, "scheme": "dark", "section": "worst"},
-    "phone": {"width": 390, "height": 844, "scheme": "dark", "section": "overview"},
+    "overview": {"width": 1400, "height": 880, "section": "overview"},
+    "shifts": {"width": 1400, "height": 900, "section": "shifts"},
+    "quality": {"width": 1400, "height": 700, "section": "quality"},
+    "worst": {"width": 1400, "height": 600, "section": "worst"},
+    "phone": {"width": 390, "height": 844, "section": "overview"},
 }
-"""By the stem of its file: the window in pixels, the theme, and what is scrolled to."""
+"""By the stem of its file: the window in pixels, and what is scrolled to."""
+THEMES = {"light": "", "dark": "-dark"}
+"""What its file's stem ends with, by theme."""
 
 
 def main() -> None:
@@ -40,14 +43,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         (page,) = html(RunFolder(RUN), Path(folder), image_seconds=600)
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for name, shot in SHOTS.items():
+        for (name, shot), (theme, ending) in product(SHOTS.items(), THEMES.items()):
             size = {"width": shot["width"], "height": shot["height"]}
-            tab = browser.new_page(viewport=size, color_scheme=shot["scheme"])
+            tab = browser.new_page(viewport=size, color_scheme=theme)
             tab.goto(page.as_uri())
             if shot["section"] != "overview":
                 tab.evaluate("id => { location.hash = id }", shot["section"])
             tab.wait_for_timeout(1500)
-            file = GALLERY / f"{name}.png"
+            file = GALLERY / f"{name}{ending}.png"
             tab.screenshot(path=file)
             # a palette is a third of the size
             image = Image.open(file).convert("RGB")

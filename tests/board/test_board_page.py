@@ -7,8 +7,6 @@ from report_runs import HOSTILE
 from equibench.board.definition import Board
 from equibench.reports.board.board_page import render_board
 
-PATIENCE = 120_000
-
 
 def entries():
     found = [
@@ -35,21 +33,10 @@ def board():
 
 
 @pytest.fixture
-def page(browser, tmp_path):
-    """The page, offline; errors in its console fail the test."""
-    errors = []
+def page(opened, tmp_path):
     file = tmp_path / "index.html"
     file.write_text(render_board(board(), entries()), encoding="utf-8")
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-    context.set_default_timeout(PATIENCE)
-    context.set_offline(True)
-    page = context.new_page()
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(file.as_uri())
-    yield page
-    context.close()
-    assert errors == []
+    return opened(file)
 
 
 def networks(page, division="untrained"):

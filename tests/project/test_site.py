@@ -1,14 +1,12 @@
 """The documentation site: built strictly and without a network, read without a server."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import typer
-from playwright.sync_api import sync_playwright
 
 import equibench
 from equibench.cli import app
@@ -84,23 +82,27 @@ def test_pages_load_nothing_from_elsewhere(site):
         assert [each for each in loaded if "//" in each] == [], page
 
 
-def test_the_site_is_read_and_searched_from_a_folder(site):
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if not chromium:
-        pytest.skip("no chromium here: apt-get install chromium")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index.html", "reports/gallery/index.html"])
+def test_pictures_have_the_colours_of_the_page(site, opened, name, theme):
+    tab = opened(site / name, color_scheme=theme)
+    pictures = tab.locator("article img").all()
+    shown = [each.get_attribute("src") for each in pictures if each.is_visible()]
+    assert shown
+    assert all(each.endswith(f"#only-{theme}") for each in shown)
+    assert len(pictures) == 2 * len(shown)
+    assert all(each.evaluate("image => image.naturalWidth > 0") for each in pictures)
+
+
+def test_the_site_is_read_and_searched_from_a_folder(site, opened):
     asked = []
-    with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for width in (1400, 390):
-            tab = browser.new_page(viewport={"width": width, "height": 900})
-            tab.on("request", lambda request: asked.append(request.url))
-            tab.on("pageerror", lambda error: pytest.fail(str(error)))
-            for name in ("index.html", "docs/reference/models.html", "docs/commands.html"):
-                tab.goto((site / name).as_uri())
-                assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        tab.set_viewport_size({"width": 1400, "height": 900})
-        tab.click("input.md-search__input")
-        tab.keyboard.type("polyphase")
-        tab.wait_for_selector(".md-search-result__item a[href*='measurement.html']")
-        browser.close()
+    for width in (390, 1400):
+        tab = opened(site / "index.html", width)
+        tab.on("request", lambda request: asked.append(request.url))
+        for name in ("index.html", "docs/reference/models.html", "docs/commands.html"):
+            tab.goto((site / name).as_uri())
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.click("input.md-search__input")
+    tab.keyboard.type("polyphase")
+    tab.wait_for_selector(".md-search-result__item a[href*='measurement.html']")
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
