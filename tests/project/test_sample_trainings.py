@@ -2,12 +2,13 @@
 
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = runpy.run_path(str(ROOT / "tools/train_samples.py"))
-faults, rise = TOOL["faults"], TOOL["rise"]
+faults, rise, Network = TOOL["faults"], TOOL["rise"], TOOL["Network"]
 GOOD = {
     "variant": "unet-baseline",
     "weights": "mri-sample",
@@ -51,3 +52,48 @@ def test_ct_may_do_without_its_deepest_level():
 def test_a_rise_is_of_the_last_quarter_over_the_one_before():
     assert rise([0, 0, 0, 0, 1, 3, 4, 6]) == pytest.approx(3)
     assert rise([5.0] * 20) == 0
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    """Train in no time: a file that says its seed; those of seeds in ``poor`` have a fault."""
+    names = Network.package.__globals__
+    poor, trained = [], []
+
+    def train(model, suite, recipe, out, *, seed, **_):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(str(seed))
+        trained.append(seed)
+
+    def line(file):
+        return {**GOOD, "cost_16": 0.0} if int(file.read_text()) in poor else GOOD
+
+    monkeypatch.setitem(names, "FOLDER", tmp_path)
+    monkeypatch.setitem(names, "OTHERS", tmp_path / "others")
+    monkeypatch.setitem(names, "train", train)
+    monkeypatch.setitem(names, "line", line)
+    seed_of = lambda file: SimpleNamespace(trained={"seed": int(file.read_text())})  # noqa: E731
+    monkeypatch.setitem(names, "read_weights", seed_of)
+    return SimpleNamespace(poor=poor, trained=trained)
+
+
+@pytest.mark.parametrize(
+    ("poor", "taken"), [([], 0), ([0], 1), ([0, 1], 2), ([0, 1, 2], 2)], ids=str
+)
+def test_the_first_seed_without_a_fault_is_packaged_or_else_the_last(train, poor, taken):
+    train.poor += poor
+    network = Network("mri-sample", "unet-baseline", augmented=True)
+    network.package()
+    assert network.packaged.name == "unet-baseline.mri-sample-da.safetensors"
+    assert network.packaged.read_text() == str(taken)
+    assert train.trained == list(range(taken + 1))
+
+
+def test_no_network_is_trained_twice(train):
+    train.poor.append(0)
+    network = Network("mri-sample", "unet-baseline")
+    network.package()
+    network.package()
+    assert [network.trained(seed).read_text() for seed in (0, 1, 2)] == ["0", "1", "2"]
+    assert network.trained(1) == network.packaged
+    assert train.trained == [0, 1, 2]
