@@ -184,7 +184,7 @@ def test_the_benchmark_of_many_rows_has_the_images_that_are_said():
 
 def test_adapters_stand_on_the_page_in_the_order_in_which_they_are_applied():
     text = (ROOT / "docs/own-model.md").read_text(encoding="utf-8")
-    keys = [key for key in re.findall(r"^\| `(out\.\w+)=", text, re.MULTILINE)]
+    keys = re.findall(r"^\| `(out\.\w+)=", text, re.MULTILINE)
     order = ["select", "scale", "resize", "restore", "channel", "channels", "labels"]
     assert list(dict.fromkeys(keys)) == [f"out.{key}" for key in order]
     small = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(1, 3, 1))
