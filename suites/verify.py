@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from equibench.errors import DataError
@@ -195,7 +196,7 @@ def count_lodopab(path: Path) -> int:
     """The images (or sinograms) in a LoDoPaB file, once all have been read.
 
     Raises:
-        DataError: the file is truncated, has no ``data``, or it has another shape.
+        DataError: the file is truncated, has no ``data``, it has another shape, or is not finite.
     """
     shape = (1000, 513) if path.name.startswith("observation") else (362, 362)
     with hdf5(path) as file:
@@ -205,7 +206,8 @@ def count_lodopab(path: Path) -> int:
                 f"data {data.shape} in {path} should be (1 to 128, {shape[0]}, {shape[1]})"
             )
         for i in range(len(data)):
-            _ = data[i]
+            if not np.isfinite(data[i]).all():
+                raise DataError(f"image {i} of {path} is not finite; fetch the file again")
         return len(data)
 
 

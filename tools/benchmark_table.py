@@ -12,9 +12,12 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "results/benchmarks/cpu.json"
 GPU_FIGURES = ROOT / "results/benchmarks/cuda.json"
+MENDING_FIGURES = ROOT / "results/benchmarks/mending.json"
+"""Of ``pytest benchmarks/test_mending.py --benchmark-json=…``."""
 README = ROOT / "README.md"
 SCALE = ROOT / "docs/scale.md"
 GPU = ROOT / "docs/gpu.md"
+MENDING = ROOT / "docs/mend.md"
 
 _BARE = "test_evaluation_beside_the_bare_network[{}-cpu]"
 LINES = {
@@ -159,6 +162,20 @@ def every_shift_table(results: dict[str, Any]) -> str:
     )
 
 
+def mending_table(results: dict[str, Any]) -> str:
+    """What a pass of a treated network takes beside one of the untreated, in Markdown."""
+    found = _by_name(results)
+    name = "test_a_pass_of_a_treated_network_beside_the_untreated_one[{}]"
+    return _markdown(
+        ("treatment", "times the computing time of a pass"),
+        *(
+            (f"`{treatment}`", f"{found[name.format(treatment)]['times_of_its_cpu_time']:.2f}")
+            for treatment in ("canonical", "blur", "aps")
+        ),
+        ("`average:n=8`", "8 passes"),
+    )
+
+
 def _rows(results: dict[str, Any]) -> dict[str, float]:
     name = "test_summary_and_table_of_20_million_rows"
     cost: dict[str, float] = next(
@@ -175,8 +192,13 @@ def _markdown(head: Sequence[str], *lines: Sequence[str]) -> str:
 def main() -> None:
     """Write all of them."""
     results, gpu = json.loads(FIGURES.read_text(encoding="utf-8")), stored(GPU_FIGURES)
-    made = ((README, table(results, gpu)), (SCALE, rows_table(results)))
-    for page, new in (*made, (SCALE, every_shift_table(results))):
+    mending = json.loads(MENDING_FIGURES.read_text(encoding="utf-8"))
+    for page, new in (
+        (README, table(results, gpu)),
+        (SCALE, rows_table(results)),
+        (SCALE, every_shift_table(results)),
+        (MENDING, mending_table(mending)),
+    ):
         head = "| on two CPU cores |" if page == README else new.split("\n|---")[0]
         _replace(page, rf"{re.escape(head)}[^\n]*\n\|---.*?(?=\n\n)", new)
     _replace(GPU, r"(?<=## Measured\n\n).*?(?=\n\n## |\n\Z)", gpu_section(gpu))

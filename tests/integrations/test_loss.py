@@ -139,13 +139,14 @@ def test_the_gradient_is_that_of_finite_differences():
     assert torch.autograd.gradcheck(loss, weight)
 
 
-def test_small_outputs_do_not_make_it_small(pictures):
-    network = strided()
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_small_outputs_do_not_make_it_small(pictures, kind):
+    network, images = strided().to(kind), pictures.to(kind)
     losses = [
-        eb.shift_consistency_loss(lambda x, s=s: s * network(x), pictures, generator=generator())
-        for s in (1.0, 2.0**-20)
+        eb.shift_consistency_loss(lambda x, s=s: s * network(x), images, generator=generator())
+        for s in (1.0, 2.0**-20, 2.0**-50)
     ]
-    assert losses[0] == losses[1]
+    assert losses[0] == losses[1] == losses[2]
 
 
 def test_a_zero_output_has_a_finite_gradient(pictures):

@@ -41,6 +41,12 @@ def test_the_page_of_large_runs_has_the_figures_of_the_stored_benchmarks(name):
     assert tool[name](results) in DOCS["scale"]
 
 
+def test_the_page_of_treatments_has_the_figures_of_the_stored_benchmarks():
+    tool = runpy.run_path(str(ROOT / "tools/benchmark_table.py"))
+    results = json.loads(tool["MENDING_FIGURES"].read_text(encoding="utf-8"))
+    assert tool["mending_table"](results) in DOCS["mend"]
+
+
 def test_the_options_of_train_and_its_presets_are_those_of_the_code():
     rows = table("commands", "| option | meaning | `paper-mri`")
     names = [cell.strip("`") for cell in rows.pop("option")[1:]]

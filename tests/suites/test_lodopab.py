@@ -168,6 +168,15 @@ def test_an_image_without_observation_is_reported_and_the_others_are_not(scan, c
     )
 
 
+def test_verify_names_a_file_with_numbers_that_are_not_finite(tmp_path):
+    path = tmp_path / "ground_truth_test_000.hdf5"
+    write_images(path, 2, size=362)
+    with h5py.File(path, "r+") as file:
+        file["data"][1, 0, 0] = np.nan
+    (broken,) = LoDoPaB(root=str(tmp_path)).verify().broken
+    assert broken.reason == f"image 1 of {path} is not finite; fetch the file again"
+
+
 def test_verify_reads_lodopab_to_the_end(tmp_path):
     write_images(tmp_path / "ground_truth_test_000.hdf5", 2, size=362)
     write_images(tmp_path / "ground_truth_test_001.hdf5", 2, size=8)
