@@ -134,16 +134,20 @@ def test_embedded_networks_are_trained_on_as_many_slices_as_is_said():
     said = {"mri-sample,split=train": 20, "ct-sample,part=train": 16}
     assert {name: len(eb.load_suite(name).cases()) for name in said} == said
     text = re.sub(r"\s+", " ", DOCS["paper"])
-    assert "trained on twenty MRI slices of one patient, or sixteen CT slices of one" in text
+    assert "drawn from twenty slices of one patient and from the MNI152 template" in text
+    assert "crops of sixteen slices of one patient" in text
+    mri = PRESETS["sample-mri"]
+    assert f"trained on {mri.epochs * mri.drawn:,} images" in text
 
 
-def test_the_packaged_baseline_does_without_its_deep_levels_as_is_said():
-    assert "without all that comes up from strides 8 and 16" in DOCS["paper"].replace("\n", " ")
-    model = eb.load_model("unet-baseline,width=0.125,weights=mri-sample")
-    levels = eb.ablate_levels(model, "mri-sample", limit=4).set_index("stride")
-    assert levels.loc[[8, 16], "psnr"].tolist() == pytest.approx(
-        [levels.loc[1, "psnr"]] * 2, abs=0.01
-    )
+def test_networks_for_mri_use_all_levels_and_those_for_ct_do_not_as_is_said():
+    weights = pd.read_csv(ROOT / "results/weights.csv")
+    mri = weights[weights["weights"].str.startswith("mri")]
+    assert "none does without one of them for less than 0.2 dB" in re.sub(r"\s+", " ", DOCS["paper"])
+    assert mri[[f"cost_{stride}" for stride in (2, 4, 8, 16)]].min(axis=None) >= 0.2
+    assert "their deep levels carry next to nothing" in re.sub(r"\s+", " ", DOCS["paper"])
+    ct = weights[weights["weights"].str.startswith("ct")]
+    assert ct[["cost_8", "cost_16"]].max(axis=None) < 0.2
 
 
 def test_noise_has_the_deviation_that_is_documented():
