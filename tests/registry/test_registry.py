@@ -1,11 +1,12 @@
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 from equibench.errors import UnavailableError, UsageError
-from equibench.registry.listing import listing
+from equibench.registry.listing import list_models, listing
 from equibench.registry.registries import MODELS, Registry
 
 
@@ -130,6 +131,17 @@ def test_an_unknown_name_is_answered_with_the_closest_and_then_the_full_list():
     message = str(caught.value)
     assert message.startswith("no model is called 'unet-asp'. Did you mean unet-aps")
     assert message.partition("There are: ")[2].split(", ")[:2] == [".ckpt", ".onnx"]
+
+
+def test_a_plugin_reads_the_paths_behind_its_prefix(installed):
+    source = "def build(path, n=1):\n    'A net.'\n    return path, n\n"
+    installed("hub-plugin", "hub: = net_h:build", net_h=source, hub="build = None")
+    entry = MODELS.get("hub:some/where,else.onnx")
+    assert (entry.file, entry.parameters) == (Path("some/where,else.onnx"), ("n",))
+    assert entry.require()(n=2) == (entry.file, 2)
+    assert MODELS.get("hub:build").file == Path("build")  # and no attribute of a module
+    assert "✓ hub:" in listing("models", "hub:", width=120)
+    assert "hub:" not in list_models()
 
 
 @pytest.mark.parametrize("how", ["file", "module"])
