@@ -4,24 +4,21 @@ The reader is registered under the prefix of such folders: ``equibench run -m hf
 Nothing is downloaded, and no code of a folder is run.
 """
 
-import inspect
 import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from equibench.errors import ModelError, UsageError
-from equibench.inference.model_outputs import tensors
-from equibench.registry.provenance import version_of
 from equibench.registry.registries import register_model
 
-__all__ = ["HuggingFaceNetwork", "network"]
+if TYPE_CHECKING:
+    from equibench.models.hugging_face_network import HuggingFaceNetwork
+
+__all__ = ["network"]
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _NAMED = 3
@@ -45,6 +42,8 @@ def network(folder: Path) -> "HuggingFaceNetwork":
             library has no network of that class.
         ModelError: its weights are not those of the network.
     """
+    from equibench.models.hugging_face_network import HuggingFaceNetwork
+
     file, config = _config(folder)
     weights = _weights(folder)
     with _quiet_and_offline():
@@ -69,39 +68,6 @@ def network(folder: Path) -> "HuggingFaceNetwork":
             topic="weights-do-not-fit",
         )
     return HuggingFaceNetwork(found, [file, *weights])
-
-
-class HuggingFaceNetwork(nn.Module):
-    """A network of transformers or diffusers: (B, C, H, W) to the image among its outputs.
-
-    That is the only output (B, C', H', W'), or a depth (B, H', W'), which becomes (B, 1, H', W').
-    Where there is none, or several, all outputs are passed on, for ``out.select``.
-
-    Args:
-        network: takes images as ``pixel_values``, or first.
-        files_read: what it was made of.
-    """
-
-    def __init__(self, network: nn.Module, files_read: Sequence[Path]) -> None:
-        super().__init__()
-        self.network, self.files_read = network, files_read
-        parameters = inspect.signature(network.forward).parameters.values()
-        several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        names = [parameter.name for parameter in parameters if parameter.kind not in several]
-        self.image = "pixel_values" if "pixel_values" in names else names[0]
-        self.input_names = [name for name in names if name != self.image]
-        """What it takes besides images, as keys of adapters name it."""
-
-    def forward(self, images: Tensor, *second: Tensor, **named: Tensor) -> Any:
-        further = [name for name in self.input_names if name not in named]
-        given = {self.image: images, **dict(zip(further, second, strict=False)), **named}
-        output = self.network(**given)
-        found = [
-            value if value.ndim == 4 else value[:, None]
-            for path, value in tensors(output)
-            if "/" not in path and (value.ndim == 4 or (path, value.ndim) == ("predicted_depth", 3))
-        ]
-        return found[0] if len(found) == 1 else output
 
 
 def _config(folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -143,6 +109,8 @@ def _weights(folder: Path) -> list[Path]:
 
 def _class_of(file: Path, config: dict[str, Any]) -> tuple[Any, str, dict[str, Any]]:
     """The class that a configuration names, its library, and how that is told of float32."""
+    import torch
+
     if "_class_name" in config:
         import diffusers as library
 
@@ -156,7 +124,7 @@ def _class_of(file: Path, config: dict[str, Any]) -> tuple[Any, str, dict[str, A
     if name is None:
         raise UsageError(f"{file} names no class (architectures or _class_name): {_REMEDY}")
     kind = getattr(library, str(name), None)
-    version = f"{library.__name__} {version_of(library.__name__)}"
+    version = f"{library.__name__} {library.__version__}"
     if not (isinstance(kind, type) and issubclass(kind, base)):
         raise UsageError(
             f"{file} names {name}, which is no network of {version}: install a version that has "

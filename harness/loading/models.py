@@ -90,7 +90,8 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
     provenance |= {"notes": notes} if notes else {}
     if entry.file is not None:
         weights = entry.file.name
-        provenance["file_sha256"] = _sha256(getattr(model, "files_read", [entry.file]))
+        files = getattr(model, "files_read", [entry.file] if entry.file.is_file() else [])
+        provenance |= {"file_sha256": _sha256(files)} if files else {}
     with guarded(lambda error: f"{spec.label} cannot be called: {kind_and_reason(error)}"):
         inputs = further_inputs(model)
         if repository is not None:
