@@ -4,6 +4,7 @@ The reader is registered under the prefix of such folders: ``equibench run -m hf
 Nothing is downloaded, and no code of a folder is run.
 """
 
+import importlib
 import json
 import logging
 import warnings
@@ -111,14 +112,13 @@ def _class_of(file: Path, config: dict[str, Any]) -> tuple[Any, str, dict[str, A
     """The class that a configuration names, its library, and how that is told of float32."""
     import torch
 
+    arguments: dict[str, Any]
     if "_class_name" in config:
-        import diffusers as library
-
+        library: Any = importlib.import_module("diffusers")
         name, base = config["_class_name"], library.ModelMixin
         arguments = {"torch_dtype": torch.float32, "low_cpu_mem_usage": False}
     else:
-        import transformers as library
-
+        library = importlib.import_module("transformers")
         name = next(iter(config.get("architectures") or ()), None)
         base, arguments = library.PreTrainedModel, {"dtype": torch.float32}
     if name is None:
