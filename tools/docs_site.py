@@ -140,7 +140,8 @@ def _entries(
     registry: registries.Registry[Any], describe: Callable[[Any], dict[str, object]]
 ) -> str:
     entries = [entry for entry in registry.entries() if entry.distribution == "equibench"]
-    entries.sort(key=lambda entry: entry.name.startswith("."))  # what reads files comes last
+    # what reads files comes last
+    entries.sort(key=lambda entry: entry.is_prefix or entry.name.startswith("."))
     rows = [{"name": f"`{entry.name}`", **describe(entry)} for entry in entries]
     heads = list(dict.fromkeys(head for row in rows for head in row))
     cells = [[row.get(head, "") for head in heads] for row in rows]

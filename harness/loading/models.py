@@ -1,10 +1,11 @@
 """A model from its spec, built in this process: factory, weights, adapters, provenance."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -89,7 +90,8 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
     provenance |= {"notes": notes} if notes else {}
     if entry.file is not None:
         weights = entry.file.name
-        provenance["file_sha256"] = hashlib.sha256(entry.file.read_bytes()).hexdigest()
+        files = getattr(model, "files_read", [entry.file] if entry.file.is_file() else [])
+        provenance |= {"file_sha256": _sha256(files)} if files else {}
     with guarded(lambda error: f"{spec.label} cannot be called: {kind_and_reason(error)}"):
         inputs = further_inputs(model)
         if repository is not None:
@@ -104,6 +106,18 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
         model = Adapted(model, AdapterKeys.of(spec.adapters, spec.label, inputs), spec.label)
         provenance["adapters"] = dict(spec.adapters)
     return LoadedModel(spec.label, model, weights, provenance, tuple(notes))
+
+
+def _sha256(files: Sequence[Path]) -> str:
+    """Of a file, or of the names and hashes of several."""
+    hashes = []
+    for file in files:
+        with file.open("rb") as content:
+            hashes.append(hashlib.file_digest(content, "sha256").hexdigest())
+    if len(files) == 1:
+        return hashes[0]
+    lines = (f"{value}  {file.name}\n" for file, value in zip(files, hashes, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _sources(treatments: str) -> list[object]:

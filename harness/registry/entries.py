@@ -41,7 +41,7 @@ class Entry(Generic[T]):
 
     Args:
         distribution: whose extras bring what is missing.
-        file: the model file that the object reads, where it stands for one.
+        file: the file or folder that the object reads, where it stands for one.
     """
 
     kind: str
@@ -50,6 +50,11 @@ class Entry(Generic[T]):
     distribution: str
     resolve: Callable[[], T]
     file: Path | None = None
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether its name (``hf:``) stands before the paths of what it reads."""
+        return self.name.endswith(":")
 
     @cached_property
     def object(self) -> T:
@@ -75,18 +80,18 @@ class Entry(Generic[T]):
             return info
         return Info(summary=(inspect.getdoc(self.object) or "").partition("\n")[0])
 
-    def of_file(self, file: str) -> "Entry[T]":
-        """An entry for one file, of one that reads files of its kind."""
+    def of_file(self, reference: str) -> "Entry[T]":
+        """An entry for one file or folder, of one that reads those of its suffix or prefix."""
 
         def resolve() -> Any:
             reader: Any = self.object
-            bound = partial(reader, as_path(file))
+            bound = partial(reader, path)
             vars(bound)["__equibench__"] = self.info
             return bound
 
-        path = as_path(file)
+        path = as_path(reference.removeprefix(self.name) if self.is_prefix else reference)
         return Entry(
-            self.kind, file, f"{self.name} of {self.origin}", self.distribution, resolve, path
+            self.kind, reference, f"{self.name} of {self.origin}", self.distribution, resolve, path
         )
 
     def unavailable(self) -> str | None:

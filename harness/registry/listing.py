@@ -75,8 +75,9 @@ def list_trackers() -> list[str]:
 
 
 def _names(registry: Registry[Any]) -> list[str]:
-    # what reads files has their suffix for a name
-    return [entry.name for entry in registry.entries() if not entry.name.startswith(".")]
+    # what reads files has their suffix or prefix for a name
+    names = [entry.name for entry in registry.entries() if not entry.is_prefix]
+    return [name for name in names if not name.startswith(".")]
 
 
 def listing(kind: str, containing: str = "", width: int | None = None) -> str:

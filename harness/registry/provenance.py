@@ -19,7 +19,14 @@ __all__ = ["environment", "source_sha256", "version_of"]
 
 _PACKAGES = (
     *("equibench", "torch", "numpy", "pandas", "scipy", "fastmri", "dival", "timm"),
-    *("segmentation-models-pytorch", "monai", "deepinv", "onnxruntime"),
+    *(
+        "segmentation-models-pytorch",
+        "monai",
+        "deepinv",
+        "onnxruntime",
+        "transformers",
+        "diffusers",
+    ),
 )
 
 

@@ -2,7 +2,7 @@
 
 An object gets into it by a decorator or by an entry point of an installed distribution;
 ``module:attribute`` and ``path/to/file.py:attribute`` reach any other, ``path/to/net.onnx`` what
-reads such files. Nothing is imported
+reads such files, ``hf:path/to/folder`` what is registered under that prefix. Nothing is imported
 before it is asked for, and what fails to import is listed as broken and stops nobody else.
 """
 
@@ -100,7 +100,8 @@ class Registry(Generic[T]):
     def get(self, reference: str) -> Entry[T]:
         """The entry for a name, a ``module:attribute``, a ``path/to/file.py:attribute`` or a file.
 
-        What reads files of a kind is registered under their suffix (``.onnx``).
+        What reads files of a kind is registered under their suffix (``.onnx``), or under a prefix
+        (``hf:``) that stands before their path.
 
         Raises:
             UsageError: nothing has that name; the closest names come first.
@@ -109,6 +110,9 @@ class Registry(Generic[T]):
         for entry in entries:
             if entry.name == reference:
                 return entry  # the first: equibench's own, where a plugin took its name
+        for entry in entries:
+            if entry.is_prefix and reference.startswith(entry.name):
+                return entry.of_file(reference)
         path, colon, attribute = reference.rpartition(":")
         if colon and path.endswith(".py"):
             return self._external(reference, lambda: _attribute(load_file(path), attribute))

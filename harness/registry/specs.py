@@ -21,7 +21,7 @@ _RESERVED = ("label", "mend", "metrics", "weights")
 
 @dataclass(frozen=True)
 class Spec:
-    """A reference to a registered object, a ``module:attribute`` or a ``file.py:attribute``.
+    """A reference to a registered object, a file, ``module:attribute`` or ``file.py:attribute``.
 
     ``label``, ``weights`` and ``mend`` of a model and ``metrics`` of a suite are reserved; keys
     that begin with ``in.`` or ``out.`` adapt a model to what it is given; every other key is an
@@ -38,12 +38,17 @@ class Spec:
 
     @property
     def label(self) -> str:
-        """What rows call it: ``label=``, or the spec; ``path/to/net.py:build`` is ``net:build``."""
+        """What rows call it: ``label=``, or the spec.
+
+        ``path/to/net.py:build`` is ``net:build``, and ``hf:path/to/net`` is ``net``.
+        """
         if self.chosen_label:
             return self.chosen_label
         path, colon, attribute = self.reference.rpartition(":")
         stem = re.sub(r"\.py$", "", path.replace("\\", "/").rsplit("/", 1)[-1])
         name = f"{stem}:{attribute}" if colon else self.reference
+        if colon and "/" in attribute:  # a path behind a prefix
+            name = attribute.rstrip("/").rpartition("/")[2] or name
         given = {**self.arguments, **self.adapters}
         given |= {"mend": self.mend} if self.mend else {}
         return ",".join([name, *(f"{k}={v}" for k, v in given.items())])

@@ -28,6 +28,7 @@ def test_a_label_is_the_spec_unless_chosen():
     assert Spec.parse("unet, width=0.5").label == "unet,width=0.5"
     assert Spec.parse("some/where/net.py:build,n=3").label == "net:build,n=3"
     assert Spec.parse('unet,label="ours, best"').label == "ours, best"
+    assert Spec.parse("hf:some/where/net/,out.scale=2").label == "net,out.scale=2"
 
 
 @pytest.mark.parametrize(
