@@ -141,11 +141,12 @@ def test_embedded_networks_are_trained_on_as_many_slices_as_is_said():
 
 
 def test_networks_for_mri_use_all_levels_and_those_for_ct_do_not_as_is_said():
+    text = re.sub(r"\s+", " ", DOCS["paper"])
     weights = pd.read_csv(ROOT / "results/weights.csv")
     mri = weights[weights["weights"].str.startswith("mri")]
-    assert "none does without one of them for less than 0.2 dB" in re.sub(r"\s+", " ", DOCS["paper"])
+    assert "none does without one of them for less than 0.2 dB" in text
     assert mri[[f"cost_{stride}" for stride in (2, 4, 8, 16)]].min(axis=None) >= 0.2
-    assert "their deep levels carry next to nothing" in re.sub(r"\s+", " ", DOCS["paper"])
+    assert "their deep levels carry next to nothing" in text
     ct = weights[weights["weights"].str.startswith("ct")]
     assert ct[["cost_8", "cost_16"]].max(axis=None) < 0.2
 

@@ -1,7 +1,6 @@
 """Thresholds, counts and orders that the documentation states are those of the code."""
 
 import csv
-import json
 import re
 import runpy
 from functools import partial
@@ -13,7 +12,6 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from torch import nn
 
 import equibench as eb
@@ -28,7 +26,6 @@ from equibench.guard.gate import SAMPLING
 from equibench.guard.output_sketch import PROJECTIONS
 from equibench.mending import comparison, saving
 from equibench.metrics.structural_similarity import ssim
-from equibench.models.recipes import PRESETS
 from equibench.runs.engines.dask_cluster import PATIENCE
 from equibench.statistics.confidence_intervals import CARRIERS, FEWEST, interval
 from equibench.suites import fbp, tissues
@@ -208,17 +205,3 @@ def test_hardly_any_module_has_more_than_300_lines():
              for f in (ROOT / room).rglob("*.py")]  # fmt: skip
     long = [f for f in files if len(f.read_text(encoding="utf-8").splitlines()) > 300]
     assert len(long) < 0.05 * len(files)
-
-
-def test_what_is_said_of_fine_tuning_is_said_of_the_weights_that_are_packaged():
-    with (ROOT / "results/weights.csv").open(encoding="utf-8") as file:
-        psnr = {(r["variant"], r["weights"]): float(r["psnr"]) for r in csv.DictReader(file)}
-    aps, base = (psnr[name, "mri-sample"] for name in ("unet-aps", "unet-baseline"))
-    text = said("docs/mend.md")
-    assert f"packaged `unet-aps` has {aps:.2f} and the packaged baseline {base:.2f}" in text
-    assert "for as many epochs as the packaged networks were trained" in text
-    for variant in ("unet-aps", "unet-baseline"):
-        file = ROOT / f"models/weights/{variant}.mri-sample.safetensors"
-        with safe_open(file, framework="pt") as content:
-            trained = json.loads(content.metadata()["equibench"])
-        assert trained["recipe"]["epochs"] == PRESETS["finetune"].epochs
