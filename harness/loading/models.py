@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -87,9 +88,10 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
             provenance = _provenance(model, factory, entry.info)
     provenance |= {"trained": trained} if trained else {}
     provenance |= {"notes": notes} if notes else {}
-    if entry.file is not None:
-        weights = entry.file.name
-        provenance["file_sha256"] = hashlib.sha256(entry.file.read_bytes()).hexdigest()
+    file = entry.file or _file_of(model)
+    if file is not None:
+        weights = file.name
+        provenance["file_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
     with guarded(lambda error: f"{spec.label} cannot be called: {kind_and_reason(error)}"):
         inputs = further_inputs(model)
         if repository is not None:
@@ -104,6 +106,12 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
         model = Adapted(model, AdapterKeys.of(spec.adapters, spec.label, inputs), spec.label)
         provenance["adapters"] = dict(spec.adapters)
     return LoadedModel(spec.label, model, weights, provenance, tuple(notes))
+
+
+def _file_of(model: object) -> Path | None:
+    """What a network of another runtime was read from, as ``OnnxNetwork`` says it."""
+    file = None if isinstance(model, nn.Module) else getattr(model, "file", None)
+    return file if isinstance(file, Path) and file.is_file() else None
 
 
 def _sources(treatments: str) -> list[object]:
