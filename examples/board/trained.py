@@ -102,6 +102,7 @@ class Foreground(Foreign):
             if node.op_type == "Resize":
                 sides = made_by[made_by[node.input[3]].input[1]].attribute[0].t
                 sides.CopyFrom(array.from_array(array.to_array(sides) * np.array(size) // 1024))
+        del model.graph.value_info[:], model.graph.output[1:]  # sizes, and maps of deeper stages
         for value in (*model.graph.input, *model.graph.output):
             for axis in value.type.tensor_type.shape.dim:
                 axis.ClearField("dim_value")
@@ -119,10 +120,8 @@ class People(Foreign):
         super().__init__("people")
         self.network = self.runtime.Interpreter(str(self.file), num_threads=1)
         self.network.allocate_tensors()
-        (self.given,), (self.found,) = (
-            self.network.get_input_details(),
-            self.network.get_output_details(),
-        )
+        (self.given,) = self.network.get_input_details()
+        (self.found,) = self.network.get_output_details()
 
     def image(self, image: Tensor) -> Tensor:
         given = F.interpolate(image, (256, 256), mode="bilinear").permute(0, 2, 3, 1)

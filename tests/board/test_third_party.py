@@ -275,6 +275,28 @@ def test_a_watermark_is_of_a_film_of_one_frame_and_of_bits(fetcher):
     assert torch.allclose(model(image), image + 0.25, atol=4 * torch.finfo(torch.float32).eps)
 
 
+def test_the_sizes_of_the_foreground_network_are_those_of_the_images(fetcher):
+    """The toy halves an image by its largest pixels and resizes that to the 1024 written down."""
+    from onnx import numpy_helper
+
+    sides = numpy_helper.from_array(np.array([1024, 1024]))
+    content = onnx_network(
+        [("MaxPool", ["input"], ["half"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+         ("Shape", ["half"], ["front"], {"start": 0, "end": 2}),
+         ("Constant", [], ["sides"], {"value": sides}),
+         ("Concat", ["front", "sides"], ["sizes"], {"axis": 0}),
+         ("Resize", ["half", "", "", "sizes"], ["output"], {"mode": "nearest"})],
+        {"input": [1, 3, 1024, 1024]}, {"output": [1, 3, 1024, 1024]},
+    )  # fmt: skip
+    put(fetcher, "foreground", content)
+    model = load_spec(Spec.parse(f"{TRAINED}:Foreground")).model
+    for size in ((32, 64), (64, 64)):
+        image = torch.rand(2, 3, *size)
+        half = torch.nn.functional.max_pool2d(image, 2)
+        larger = half.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        assert torch.equal(model(image), larger)
+
+
 def test_faces_are_proposed_at_every_second_pixel(fetcher):
     channels = (3, 10, 16, 32)
     state = {}
