@@ -117,7 +117,7 @@ def _same_network(entry: Entry, text: str, seed: int) -> LoadedModel:
     spec = Spec.parse(text)
     loaded = load_spec(spec, seed)
     now = described(spec, loaded)
-    kept = ("state_sha256", "parameters", "mend", "adapters")
+    kept = ("state_sha256", "file_sha256", "parameters", "mend", "adapters")
     before, after = ({k: each.get(k) for k in kept} for each in (entry.identity, now))
     if found := list(changes(before, after)):
         raise UsageError(

@@ -88,10 +88,10 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
             provenance = _provenance(model, factory, entry.info)
     provenance |= {"trained": trained} if trained else {}
     provenance |= {"notes": notes} if notes else {}
-    if entry.file is not None:
-        weights = entry.file.name
-        files = getattr(model, "files_read", [entry.file] if entry.file.is_file() else [])
-        provenance |= {"file_sha256": _sha256(files)} if files else {}
+    files = _files_of(model, entry.file)
+    if files:
+        weights = (entry.file or files[0]).name
+        provenance["file_sha256"] = _sha256(files)
     with guarded(lambda error: f"{spec.label} cannot be called: {kind_and_reason(error)}"):
         inputs = further_inputs(model)
         if repository is not None:
@@ -118,6 +118,15 @@ def _sha256(files: Sequence[Path]) -> str:
         return hashes[0]
     lines = (f"{value}  {file.name}\n" for file, value in zip(files, hashes, strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _files_of(model: object, referred: Path | None) -> list[Path]:
+    """What a model was read from, as it says itself (``OnnxNetwork.file``), or its reference."""
+    if found := getattr(model, "files_read", None):
+        return list(found)
+    of_runtime = None if isinstance(model, nn.Module) else getattr(model, "file", None)
+    file = referred or of_runtime
+    return [file] if isinstance(file, Path) and file.is_file() else []
 
 
 def _sources(treatments: str) -> list[object]:

@@ -162,6 +162,7 @@ NOT_RUN_HERE = {
     "docs/guard.md console": "test_examples runs it",
     "docs/guard.md text": "test_examples compares it",
     "docs/paper.md": "needs the paper's data and a GPU",
+    "examples/board/README.md": "fetches packages",
     "examples/plugin/README.md": "test_examples runs it",
     "reports/gallery/README.md": "takes minutes",
     "docs/integrations.md yaml": "test_examples runs the action that it names",
