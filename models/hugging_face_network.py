@@ -25,7 +25,7 @@ class HuggingFaceNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, files_read: Sequence[Path]) -> None:
         super().__init__()
-        self.network, self.files_read = network, files_read
+        self.network, self.files_read = network, list(files_read)
         parameters = inspect.signature(network.forward).parameters.values()
         several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         names = [parameter.name for parameter in parameters if parameter.kind not in several]

@@ -86,9 +86,9 @@ def build_model(spec: Spec, seed: int = 0, *, trust_pickle: bool = False) -> Loa
                 notes.append(f"weights were trained with mend={treated}")
         with guarded(lambda error: f"{spec.label} cannot be described: {kind_and_reason(error)}"):
             provenance = _provenance(model, factory, entry.info)
+            files = _files_of(model, entry.file)
     provenance |= {"trained": trained} if trained else {}
     provenance |= {"notes": notes} if notes else {}
-    files = _files_of(model, entry.file)
     if files:
         weights = (entry.file or files[0]).name
         provenance["file_sha256"] = _sha256(files)
@@ -122,8 +122,8 @@ def _sha256(files: Sequence[Path]) -> str:
 
 def _files_of(model: object, referred: Path | None) -> list[Path]:
     """What a model was read from, as it says itself (``OnnxNetwork.file``), or its reference."""
-    if found := getattr(model, "files_read", None):
-        return list(found)
+    if isinstance(found := getattr(model, "files_read", None), list):
+        return found
     of_runtime = None if isinstance(model, nn.Module) else getattr(model, "file", None)
     file = referred or of_runtime
     return [file] if isinstance(file, Path) and file.is_file() else []
