@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
+from math import nan
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -198,7 +199,9 @@ def line(file: Path) -> dict[str, object]:
     model = load_spec(Spec(variant, trained["arguments"], weights=str(file))).model
     levels = eb.ablate_levels(model, trained["suite"]).set_index("stride")
     said |= {f"cost_{s}": levels["psnr"][1] - levels["psnr"][s] for s in levels.index[1:]}
-    return said | {"dead": levels["dead"].max(), "rise": rise(trained["history"]["psnr"])} | stored
+    history = trained.get("history")  # files from before there was one have none
+    said |= {"dead": levels["dead"].max(), "rise": rise(history["psnr"]) if history else nan}
+    return said | stored
 
 
 def rise(values: Sequence[float]) -> float:
