@@ -60,6 +60,7 @@ def test_the_table_of_weights_is_of_these_files_and_they_gain_what_is_asked_for(
 
 FAULTS = {
     ("unet-baseline", "mri-sample"): ["without stride 16 it loses 0.12 dB, below 0.2"],
+    ("unet-lpf-5", "mri-sample"): ["without stride 16 it loses 0.08 dB, below 0.2"],
     ("unet-aps-2", "mri-sample"): ["without stride 16 it loses 0.13 dB, below 0.2"],
 }
 """What is wrong with packaged networks for MRI, as docs/paper.md says."""

@@ -146,10 +146,11 @@ def test_networks_for_mri_use_all_levels_and_those_for_ct_do_not_as_is_said():
     mri = weights[weights["weights"].str.startswith("mri")]
     assert mri[["cost_2", "cost_4", "cost_8"]].min(axis=None) >= 0.2
     few = mri[mri["cost_16"] < 0.2].set_index("variant")["cost_16"].to_dict()
-    assert sorted(few) == ["unet-aps-2", "unet-baseline"]
+    assert sorted(few) == ["unet-aps-2", "unet-baseline", "unet-lpf-5"]
     assert (
         "none does without one of them for less than 0.2 dB, but for the deepest of the baseline "
-        f"({few['unet-baseline']:.2f} dB) and of APS-2 ({few['unet-aps-2']:.2f} dB;" in text
+        f"({few['unet-baseline']:.2f} dB), of LPF-5 ({few['unet-lpf-5']:.2f} dB) and of APS-2 "
+        f"({few['unet-aps-2']:.2f} dB;" in text
     )
     assert "their deep levels carry next to nothing" in text
     ct = weights[weights["weights"].str.startswith("ct")]
@@ -240,6 +241,31 @@ def test_the_channels_that_are_called_dead_are_zero_on_every_slice():
     assert (
         "In LPF-5 all sixteen with which half the resolution ends are zero on every slice" in text
     )
+
+
+@pytest.mark.parametrize("suite", ["mri-sample", "photo-sample"])
+def test_the_published_networks_for_mri_stand_in_the_order_of_the_paper(suite):
+    summary = pd.read_csv(PUBLISHED / "width-0.125/summary.csv")
+    error = summary[summary["suite"] == suite].groupby("model")["eq_nmse_mean"].mean()
+    others = ["unet-baseline", "unet-baseline-da", "unet-lpf-2", "unet-lpf-3", "unet-lpf-5"]
+    assert error[others].is_monotonic_decreasing
+    assert error.drop(others).index.tolist() == [
+        "unet-aps",
+        "unet-aps-2",
+        "unet-aps-3",
+        "unet-aps-5",
+    ]
+    assert error.drop(others).max() < 1e-13
+
+
+def test_random_shifts_in_training_bring_the_published_baseline_less_on_photographs():
+    summary = pd.read_csv(PUBLISHED / "width-0.125/summary.csv")
+    error = summary.groupby(["suite", "model"])["eq_nmse_mean"].mean()
+    known, other = (
+        error[suite, "unet-baseline-da"] / error[suite, "unet-baseline"]
+        for suite in ("mri-sample", "photo-sample")
+    )
+    assert known < other < 1
 
 
 def test_the_network_without_deep_levels_has_no_error_in_the_published_run():
