@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
-from math import nan
+from math import isnan, nan
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -171,7 +171,9 @@ def faults(line: Mapping[str, Any]) -> Iterator[str]:
             yield f"without stride {stride} it loses {line[f'cost_{stride}']:.2f} dB, below {COST}"
     if not line["dead"] <= DEAD:
         yield f"{line['dead']:.0%} of a level's channels are dead, above {DEAD:.0%}"
-    if not line["rise"] <= RISE:
+    if isnan(line["rise"]):
+        yield "what its last quarter of epochs gained is not known"
+    elif line["rise"] > RISE:
         yield f"its last quarter of epochs still gained {line['rise']:.2f} dB, above {RISE}"
 
 
