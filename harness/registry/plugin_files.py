@@ -119,7 +119,7 @@ class Repository:
         names = self._names()
         if names.isdisjoint(sys.modules):  # no module is there without the package it is in
             return {}
-        displaced = {n: m for n, m in sys.modules.items() if n.partition(".")[0] in names}
+        displaced = {n: m for n, m in sys.modules.copy().items() if n.partition(".")[0] in names}
         for name in displaced:
             del sys.modules[name]
         return displaced
@@ -129,7 +129,7 @@ class Repository:
         if not _alike(before, sys.modules):  # a pass through a network imports nothing
             folders = {Path(folder).resolve() for folder in self.folders}
             owned: dict[str, bool] = {}
-            for name, module in list(sys.modules.items()):
+            for name, module in sys.modules.copy().items():  # other threads import
                 if before.get(name) is module:
                     continue
                 top = name.partition(".")[0]

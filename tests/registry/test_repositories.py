@@ -1,9 +1,11 @@
 """Models in repositories that have packages of common names: each sees its own, nobody theirs."""
 
+import gc
 import json
 import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ import torch
 
 from equibench.errors import UnavailableError
 from equibench.loading.load import load_spec
+from equibench.registry.plugin_files import load_file
 from equibench.registry.specs import Spec
 
 NET = """
@@ -193,3 +196,33 @@ def test_one_run_measures_two_repositories_and_reports_the_broken_third(pair, cl
     assert set(rows["model"]) == {"two", "three"}
     described = json.loads((tmp_path / "run/run.json").read_text())["models"]
     assert described["two"]["source_sha256"] != described["three"]["source_sha256"]
+
+
+def test_files_are_loaded_while_garbage_and_other_threads_import(tmp_path):
+    imported = []
+
+    class Late:
+        """Imports as it is collected, and leaves another one to collect."""
+
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            if len(imported) < 10_000:
+                imported.append(f"imported_late_{len(imported)}")
+                sys.modules[imported[-1]] = ModuleType(imported[-1])
+                Late()
+
+    threshold = gc.get_threshold()
+    Late()
+    gc.set_threshold(5)
+    try:
+        for number in range(20):
+            file = tmp_path / f"plugin_{number}.py"
+            file.write_text(f"value = {number}\n")
+            assert load_file(str(file)).value == number
+    finally:
+        gc.set_threshold(*threshold)
+        for name in imported:
+            sys.modules.pop(name, None)
+    assert len(imported) > 20
