@@ -13,6 +13,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples/integrations"
 SAYS = {
     "torchmetrics_metric": r"mean NMSE under shifts: \d\.\d+e.\d+\nworst NMSE under shifts: \d",
     "lightning_callback": r"worst NMSE under shifts of the kept epoch: \d\.\d+e-\d+",
+    "hugging_face": r"pixels that keep their label, at worst: \d+\.\d%",
     "plain_loop": r"0 0\.\d+\n1 0\.\d+\n2 0\.\d+\n3 0\.\d+",
 }
 
