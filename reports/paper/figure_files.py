@@ -20,18 +20,16 @@ def write_paper_figures(run: RunFolder, out: Path, asked: Asked) -> str:
         What Figure 4 shows, in a line.
 
     Raises:
-        EquibenchError: the run has nothing for Figure 4, or cannot be repeated.
+        EquibenchError: the run has nothing for Figure 4, or cannot be repeated; the others are
+            written.
     """
+    folder = out / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    # whatever run it is: these are of the layers alone
+    write(downsampling_figure(), folder / "paper-figure-1", DPI)
+    write(upsampling_figure(), folder / "paper-figure-2", DPI)
     data = RunData.read(run)
     choice = choose(data, asked)
     scene = reconstruct(data, choice)
-    folder = out / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = {
-        "paper-figure-1": downsampling_figure(),
-        "paper-figure-2": upsampling_figure(),
-        "paper-figure-4": reconstruction_figure(scene),
-    }
-    for name, figure in drawn.items():
-        write(figure, folder / name, DPI)
+    write(reconstruction_figure(scene), folder / "paper-figure-4", DPI)
     return f"{scene.where}, shift {choice.shift}, {' and '.join(choice.models)}"

@@ -155,6 +155,16 @@ def test_a_run_without_a_ground_truth_has_no_figure_4(measured):
         choose(RunData.read(measured(",truth=false")), Asked())
 
 
+def test_figures_1_and_2_are_written_of_a_run_without_a_figure_4(cli, measured, tmp_path):
+    measured(",truth=false")
+    status, _, err = cli("report", "--figures", "run", "-o", "out", "--only", "tables")
+    assert (status, err.splitlines()[0]) == (
+        2, "equibench: figure 4: this run has no suite with a ground truth; there are: none"
+    )  # fmt: skip
+    names = {file.stem for file in (tmp_path / "out/figures").glob("paper-*.pdf")}
+    assert names == {"paper-figure-1", "paper-figure-2"}
+
+
 def test_the_rerun_agrees_with_the_rows(measured):
     data = RunData.read(measured())
     scene = reconstruct(data, Choice("volumes", "c", (-2, 0), ("uneven", "even")))
