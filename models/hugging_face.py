@@ -160,7 +160,7 @@ def _quiet_and_offline() -> Iterator[None]:
 
 
 def _names(keys: Any) -> list[str]:
-    """Of tensors; one of another shape is told with both shapes."""
+    """Of tensors; those of another shape come with both shapes, which are left out."""
     return sorted(key if isinstance(key, str) else str(key[0]) for key in keys)
 
 
