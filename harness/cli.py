@@ -1,6 +1,8 @@
 """The command line: every command under one name, and errors in one line."""
 
 import sys
+from collections.abc import Callable
+from functools import cache
 from typing import Annotated
 
 import typer
@@ -44,7 +46,7 @@ def main() -> None:
     keep_memory()
     try:
         try:
-            app()
+            _command()()
         finally:
             sys.stdout.flush()
     except EquibenchError as error:
@@ -53,6 +55,12 @@ def main() -> None:
             if error.topic:
                 print(told_more(error.topic), file=sys.stderr)
         sys.exit(error.exit_status)
+
+
+@cache
+def _command() -> Callable[[], object]:
+    """The program, made of its functions once in a process."""
+    return typer.main.get_command(app)
 
 
 def _version(wanted: bool) -> None:

@@ -2,10 +2,11 @@
 
 import torch
 import torch.distributed as dist
-
-from equibench.integrations.torchmetrics import ShiftConsistency
+from lazy_imports import Lazy
 
 __all__ = ["SHIFTS", "Network", "metric", "on_a_rank"]
+
+integration = Lazy("equibench.integrations.torchmetrics")
 
 SHIFTS = "random:n=3,max=8"
 
@@ -28,7 +29,7 @@ class Network(torch.nn.Module):
 
 
 def metric(name="nmse", statistic="mean", **options):
-    return ShiftConsistency(name, statistic, shifts=SHIFTS, precision="fp64", **options)
+    return integration.ShiftConsistency(name, statistic, shifts=SHIFTS, precision="fp64", **options)
 
 
 def on_a_rank(rank, world, file, images, queue):

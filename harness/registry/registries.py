@@ -45,6 +45,8 @@ __all__ = [
     "register_treatment",
 ]
 
+_DISTRIBUTIONS = {".dist-info", ".egg-info", ".egg", ".egg-link"}
+
 T = TypeVar("T")
 
 
@@ -193,14 +195,27 @@ def _refuse(taken: Entry[Any], point: metadata.EntryPoint) -> Callable[[], Any]:
 
 def _points(group: str) -> metadata.EntryPoints:
     """The entry points of a group, read again where something has been installed since."""
-    folders = tuple((folder, _changed(folder)) for folder in sys.path)
-    points: metadata.EntryPoints = _installed(folders).select(group=group)
+    folders = ((folder, _changed(folder)) for folder in sys.path)
+    points: metadata.EntryPoints = _installed(tuple(f for f in folders if _holds_any(*f))).select(
+        group=group
+    )
     return points
 
 
 @lru_cache(maxsize=1)
 def _installed(folders: tuple[tuple[str, int], ...]) -> Any:
     return metadata.entry_points()
+
+
+@lru_cache(maxsize=256)
+def _holds_any(folder: str, changed: int) -> bool:
+    """Whether distributions may be installed there: the path also has folders of plugin files."""
+    try:
+        return any(Path(name).suffix in _DISTRIBUTIONS for name in os.listdir(folder or "."))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # an archive, or what cannot be listed
 
 
 def _changed(folder: str) -> int:

@@ -3,17 +3,18 @@
 import pickle
 from copy import deepcopy
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 import torch.multiprocessing as mp
 from gloo_ranks import SHIFTS, Network, metric, on_a_rank
+from lazy_imports import Lazy
 from processes import context
-from torchmetrics import MetricCollection
 
 import equibench as eb
-from equibench.integrations.torchmetrics import ShiftConsistency
 from equibench.statistics.averages import mean
+
+plt, torchmetrics = Lazy("matplotlib.pyplot"), Lazy("torchmetrics")
+integration = Lazy("equibench.integrations.torchmetrics")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_states_of_two_processes_are_merged(images, rows):
 
 def test_statistics_of_a_collection_share_their_passes(images, rows):
     network = Network()
-    both = MetricCollection({"mean": metric(), "worst": metric(statistic="worst")})
+    both = torchmetrics.MetricCollection({"mean": metric(), "worst": metric(statistic="worst")})
     both.update(network, images[:1])
     before = network.calls = 0
     both.update(network, images[1:])
@@ -147,7 +148,7 @@ def test_plots_show_one_value_and_several(images):
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_when_the_metric_is_made(arguments, message):
     with pytest.raises(eb.UsageError, match=message):
-        ShiftConsistency(**arguments)
+        integration.ShiftConsistency(**arguments)
 
 
 @pytest.mark.slow

@@ -5,44 +5,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger
+from lazy_imports import Lazy
 from torch.utils.data import DataLoader, TensorDataset
 
 import equibench as eb
-from equibench.integrations.lightning import ShiftConsistency
+
+pl, loggers = Lazy("pytorch_lightning"), Lazy("pytorch_lightning.loggers")
+integration, own = Lazy("equibench.integrations.lightning"), Lazy("lightning_module")
 
 SHIFTS = "random:n=2,max=8"
-
-
-def network():
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3, padding=1, stride=2),
-                               torch.nn.BatchNorm2d(2), torch.nn.Upsample(scale_factor=2),
-                               torch.nn.Conv2d(2, 1, 1))  # fmt: skip
-
-
-class Module(pl.LightningModule):
-    def __init__(self, faults=()):
-        super().__init__()
-        self.network, self.faults = network(), faults
-
-    def forward(self, images):
-        return self.network(images)
-
-    def training_step(self, batch, number):
-        return (self(batch[0]) - batch[1]).square().mean()
-
-    def validation_step(self, batch, number):
-        pass
-
-    def on_validation_epoch_start(self):
-        if self.current_epoch in self.faults:  # the shortcut that it should not have learned
-            torch.nn.init.constant_(self.network[3].weight, 10.0)
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
 @pytest.fixture
@@ -55,11 +27,11 @@ def fit(tmp_path, pictures):
     def run(*callbacks, module=None, epochs=4, **options):
         data = DataLoader(TensorDataset(pictures, pictures.relu()), batch_size=3)
         trainer = pl.Trainer(
-            max_epochs=epochs, accelerator="cpu", logger=CSVLogger(tmp_path, "log"),
+            max_epochs=epochs, accelerator="cpu", logger=loggers.CSVLogger(tmp_path, "log"),
             callbacks=list(callbacks), enable_progress_bar=False, enable_model_summary=False,
             log_every_n_steps=1, default_root_dir=tmp_path, **options,
         )  # fmt: skip
-        trainer.fit(module or Module(), data, data)
+        trainer.fit(module or own.Module(), data, data)
         return trainer
 
     return run
@@ -78,9 +50,9 @@ def logged(trainer):
 
 
 def test_numbers_of_a_loop_are_those_of_evaluate(pictures):
-    found = eb.shift_consistency(network(), pictures, shifts=SHIFTS, limit=3)
+    found = eb.shift_consistency(own.network(), pictures, shifts=SHIFTS, limit=3)
     options = {"shifts": SHIFTS, "limit": 3, "device": "cpu"}
-    (line,) = eb.evaluate(network(), pictures, **options).summary.to_dict("records")
+    (line,) = eb.evaluate(own.network(), pictures, **options).summary.to_dict("records")
     seconds = found.pop("seconds")
     assert seconds > 0
     assert {f"eq_{m}_{s}" for m in ("nmse", "psnr", "ssim") for s in ("mean", "worst")} == set(
@@ -90,12 +62,12 @@ def test_numbers_of_a_loop_are_those_of_evaluate(pictures):
 
 
 def test_with_ground_truths_there_is_the_change_of_quality(pictures):
-    found = eb.shift_consistency(network(), pictures, targets=pictures.relu(), shifts=SHIFTS)
+    found = eb.shift_consistency(own.network(), pictures, targets=pictures.relu(), shifts=SHIFTS)
     assert found["delta_psnr_worst"] >= found["delta_psnr_mean"] > 0
 
 
 def test_a_loop_goes_on_with_the_network_as_it_was(pictures):
-    model = network().train()
+    model = own.network().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     torch.manual_seed(7)
     random = torch.get_rng_state()
@@ -107,7 +79,7 @@ def test_a_loop_goes_on_with_the_network_as_it_was(pictures):
 
 
 def test_the_callback_logs_every_so_many_epochs_what_the_function_says(fit, pictures):
-    callback = ShiftConsistency(every_n_epochs=2, shifts=SHIFTS, limit=2)
+    callback = integration.ShiftConsistency(every_n_epochs=2, shifts=SHIFTS, limit=2)
     trainer = fit(callback)
     assert list(logged(trainer)) == [1, 3]
     last = eb.shift_consistency(trainer.lightning_module.network, pictures, shifts=SHIFTS, limit=2)
@@ -118,14 +90,14 @@ def test_the_callback_logs_every_so_many_epochs_what_the_function_says(fit, pict
 
 def test_it_trains_the_same_with_the_callback_and_without(fit):
     def trained(*callbacks):
-        return fit(*callbacks, module=Module()).lightning_module.state_dict()
+        return fit(*callbacks, module=own.Module()).lightning_module.state_dict()
 
-    with_it, without = trained(ShiftConsistency(shifts=SHIFTS)), trained()
+    with_it, without = trained(integration.ShiftConsistency(shifts=SHIFTS)), trained()
     assert all(torch.equal(value, without[name]) for name, value in with_it.items())
 
 
 def test_it_measures_data_of_its_own_and_a_network_in_the_module(fit):
-    callback = ShiftConsistency(
+    callback = integration.ShiftConsistency(
         "noise,n=2,size=16", shifts=SHIFTS, network=lambda module: module.network
     )
     trainer = fit(callback, epochs=1)
@@ -136,9 +108,9 @@ def test_it_measures_data_of_its_own_and_a_network_in_the_module(fit):
 
 
 def test_the_most_robust_checkpoint_is_kept(fit, tmp_path):
-    callback = ShiftConsistency(shifts=SHIFTS)
+    callback = integration.ShiftConsistency(shifts=SHIFTS)
     keeper = callback.checkpoint(str(tmp_path / "kept"))
-    trainer = fit(callback, keeper, module=Module(faults=(1, 3)))
+    trainer = fit(callback, keeper, module=own.Module(faults=(1, 3)))
     values = logged(trainer)
     best = min(values, key=values.get)
     kept = torch.load(keeper.best_model_path, weights_only=True)
@@ -149,7 +121,7 @@ def test_the_most_robust_checkpoint_is_kept(fit, tmp_path):
 
 @pytest.mark.parametrize("every", [1, 2])
 def test_training_stops_after_so_many_measurements_that_are_no_better(fit, every):
-    callback = ShiftConsistency(shifts=SHIFTS, every_n_epochs=every)
+    callback = integration.ShiftConsistency(shifts=SHIFTS, every_n_epochs=every)
     stop = callback.early_stopping(patience=2, min_delta=1e9)  # nothing is ever better
     trainer = fit(callback, stop, epochs=20)
     assert list(logged(trainer)) == [every - 1, 2 * every - 1, 3 * every - 1]
@@ -157,14 +129,14 @@ def test_training_stops_after_so_many_measurements_that_are_no_better(fit, every
 
 
 def test_what_is_better_above_is_watched_from_above():
-    callback = ShiftConsistency(monitor="eq_ssim_mean")
+    callback = integration.ShiftConsistency(monitor="eq_ssim_mean")
     assert callback.checkpoint().mode == callback.early_stopping().mode == "max"
-    assert ShiftConsistency(monitor="delta_psnr_worst").checkpoint().mode == "min"
+    assert integration.ShiftConsistency(monitor="delta_psnr_worst").checkpoint().mode == "min"
 
 
 def test_what_measuring_costs_is_said_and_logged(fit, caplog):
     with caplog.at_level(logging.INFO, logger="pytorch_lightning"):
-        callback = ShiftConsistency(shifts=SHIFTS)
+        callback = integration.ShiftConsistency(shifts=SHIFTS)
         trainer = fit(callback, epochs=2)
     said = [r.message for r in caplog.records if r.message.startswith("equibench")]
     assert len(said) == 1
@@ -174,11 +146,11 @@ def test_what_measuring_costs_is_said_and_logged(fit, caplog):
 
 def test_a_number_that_there_is_not_is_refused_at_once():
     with pytest.raises(eb.UsageError, match="take eq_nmse_worst, eq_nmse_mean"):
-        ShiftConsistency(monitor="loss")
+        integration.ShiftConsistency(monitor="loss")
 
 
 def test_without_validation_data_it_says_what_to_give_it(tmp_path, pictures):
-    callback = ShiftConsistency()
+    callback = integration.ShiftConsistency()
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     with pytest.raises(eb.UsageError, match="give it data="):
-        callback._measure(trainer, Module())
+        callback._measure(trainer, own.Module())

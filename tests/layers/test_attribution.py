@@ -2,12 +2,11 @@
 
 import math
 
-import fastmri.models
 import numpy as np
 import pandas as pd
 import pytest
-import timm
 import torch
+from lazy_imports import Lazy
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -18,6 +17,8 @@ from equibench.models.blur import Blur
 from equibench.models.polyphase import APSDown, APSUp
 from equibench.models.unet import UNet
 from equibench.reports.diagnosis.layers import draw_layers, findings, layer_figure, layer_table
+
+fastmri, timm = Lazy("fastmri.models"), Lazy("timm")
 
 SHIFTS = [(1, 0), (3, 5), (7, -2)]
 
@@ -137,7 +138,7 @@ def test_a_norm_that_has_its_activation_inside_is_one_layer():
 
 def test_the_unet_of_fastmri_runs_unchanged():
     torch.manual_seed(0)
-    found = layers(fastmri.models.Unet(1, 1, chans=2, num_pool_layers=2), noise())
+    found = layers(fastmri.Unet(1, 1, chans=2, num_pool_layers=2), noise())
     padded = found["kind"].eq("Conv2d") & found["name"].ne("up_conv.1.1")
     assert (found["breaks"] == padded).all()
     assert found.set_index("name").loc["up_conv.1.1", "shape"] == "1×32×32"

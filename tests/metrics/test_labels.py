@@ -5,20 +5,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.metrics import compute_dice, compute_iou, compute_surface_dice
-from torchmetrics.functional.classification import (
-    binary_jaccard_index,
-    multiclass_accuracy,
-    multiclass_f1_score,
-    multiclass_jaccard_index,
-    multiclass_stat_scores,
-)
+from lazy_imports import Lazy
 
 import equibench as eb
 from equibench.metrics.chosen import metric_called, metrics_of
 from equibench.metrics.labels import agreement, boundary_dice, class_maps, dice, iou
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+monai = Lazy("monai.metrics")
+torchmetrics = Lazy("torchmetrics.functional.classification")
 
 IGNORED = -1
 
@@ -42,7 +38,7 @@ WITH_IGNORED = TRUTH.masked_fill(blobs(2) == 0, IGNORED)
 @pytest.mark.parametrize("prediction", [OTHER, TRUTH, OTHER.clamp(max=1)])
 def test_counts_are_those_of_torchmetrics(truth, prediction):
     options = {"num_classes": 4, "ignore_index": IGNORED, "validate_args": False}
-    scores = multiclass_stat_scores(prediction, truth, average=None, **options)
+    scores = torchmetrics.multiclass_stat_scores(prediction, truth, average=None, **options)
     hits, extra, _, missed, support = scores.T.double()
     prepared = dice.prepare(class_maps(truth, 4), torch.ones(1))
     common, both = dice.partials(prepared, class_maps(prediction, 4), None)[0].view(2, -1)
@@ -56,13 +52,13 @@ def test_counts_are_those_of_torchmetrics(truth, prediction):
 def test_values_are_those_of_torchmetrics_rounded_to_its_float32(truth, prediction):
     options = {"num_classes": 4, "ignore_index": IGNORED, "validate_args": False}
     theirs = {
-        agreement: multiclass_accuracy(prediction, truth, average="micro", **options),
-        iou: multiclass_jaccard_index(prediction, truth, **options),
-        dice: multiclass_f1_score(prediction, truth, average="macro", **options),
+        agreement: torchmetrics.multiclass_accuracy(prediction, truth, average="micro", **options),
+        iou: torchmetrics.multiclass_jaccard_index(prediction, truth, **options),
+        dice: torchmetrics.multiclass_f1_score(prediction, truth, average="macro", **options),
     }
     for ours, value in theirs.items():
         assert metric(ours, truth, prediction) == pytest.approx(float(value), rel=4e-7)
-    each = multiclass_jaccard_index(prediction, truth, average=None, **options)
+    each = torchmetrics.multiclass_jaccard_index(prediction, truth, average=None, **options)
     for k, value in enumerate(each.tolist()):
         mine = metric(metric_called(f"iou-class-{k}"), truth, prediction)
         assert mine == pytest.approx(value, rel=4e-7)
@@ -71,17 +67,19 @@ def test_values_are_those_of_torchmetrics_rounded_to_its_float32(truth, predicti
 def test_the_second_of_two_classes_is_the_foreground_of_binary_metrics():
     truth, prediction = (TRUTH > 1).long(), (OTHER > 1).long()
     ours = metric(metric_called("iou-class-1"), truth, prediction, 2)
-    assert ours == pytest.approx(float(binary_jaccard_index(prediction, truth)), rel=4e-7)
+    assert ours == pytest.approx(
+        float(torchmetrics.binary_jaccard_index(prediction, truth)), rel=4e-7
+    )
 
 
 @pytest.mark.parametrize("prediction", [OTHER, TRUTH.roll(1, -1), TRUTH.roll((2, 1), (-2, -1))])
 @pytest.mark.parametrize("tolerance", [1, 2])
 def test_values_are_those_of_monai(prediction, tolerance):
     maps = class_maps(prediction, 4), class_maps(TRUTH, 4)
-    boundary = compute_surface_dice(*maps, [float(tolerance)] * 4, include_background=True)
+    boundary = monai.compute_surface_dice(*maps, [float(tolerance)] * 4, include_background=True)
     theirs = {
-        "dice": compute_dice(*maps, include_background=True),
-        "iou": compute_iou(*maps, include_background=True),
+        "dice": monai.compute_dice(*maps, include_background=True),
+        "iou": monai.compute_iou(*maps, include_background=True),
         f"boundary-dice-{tolerance}px": boundary,
     }
     for name, values in theirs.items():

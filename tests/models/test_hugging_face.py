@@ -6,17 +6,18 @@ import logging
 import shutil
 import socket
 
-import diffusers
 import pytest
 import torch
-import transformers
 from huggingface_hub import constants
+from lazy_imports import Lazy
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 import equibench as eb
 from equibench.errors import ModelError, UsageError
 from equibench.models.hugging_face_network import HuggingFaceNetwork
+
+diffusers, transformers = Lazy("diffusers"), Lazy("transformers")
 
 SUITE = "noise,n=1,size=16"
 SHIFTS = "grid:max=1,step=1"

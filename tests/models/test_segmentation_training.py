@@ -2,14 +2,15 @@
 
 import pytest
 import torch
-from monai.losses import DiceCELoss
+from lazy_imports import Lazy
 
 from equibench.models.recipes import PRESETS, recipe
 from equibench.models.tasks import cross_entropy_and_dice
-from equibench.models.training import train
 from equibench.registry.specs import Spec
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+monai, training = Lazy("monai.losses"), Lazy("equibench.models.training")
 
 LEVELS = '''
 class Levels(eb.Suite):
@@ -75,11 +76,11 @@ def batch():
 
 
 def fit(model, suite, out, recipe=CHOSEN):
-    return train(Spec.parse(model), Spec.parse(suite), recipe, out, progress=False)
+    return training.train(Spec.parse(model), Spec.parse(suite), recipe, out, progress=False)
 
 
 def test_the_loss_of_labels_is_monai_s_cross_entropy_and_dice(batch):
-    theirs = DiceCELoss(softmax=True, to_onehot_y=True, batch=True, smooth_nr=0, smooth_dr=0)
+    theirs = monai.DiceCELoss(softmax=True, to_onehot_y=True, batch=True, smooth_nr=0, smooth_dr=0)
     assert cross_entropy_and_dice(*batch).item() == pytest.approx(theirs(*batch).item(), rel=1e-5)
 
 

@@ -6,16 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
+from lazy_imports import Lazy
 from safetensors import safe_open
 
 from equibench.errors import EquibenchError
 from equibench.foundation.file_locks import locked
 from equibench.loading.load import load_spec
 from equibench.models.recipes import PRESETS, recipe
-from equibench.models.training import train
-from equibench.models.training_module import AtomicCheckpoints, TrainingModule
 from equibench.registry.specs import Spec
+
+training, modules = Lazy("equibench.models.training"), Lazy("equibench.models.training_module")
+plugins = Lazy("pytorch_lightning.plugins.io")
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -125,7 +126,9 @@ def suite(plugin):
 
 
 def fit(model, suite, out, recipe=SMALL, **options):
-    return train(Spec.parse(model), Spec.parse(suite), recipe, out, progress=False, **options)
+    return training.train(
+        Spec.parse(model), Spec.parse(suite), recipe, out, progress=False, **options
+    )
 
 
 def test_equal_trainings_write_equal_bytes(suite, tmp_path):
@@ -205,7 +208,7 @@ def test_every_epoch_draws_images_that_no_other_has(plugin, tmp_path):
 def test_the_rate_rises_while_it_warms_up_and_falls_along_a_cosine_to_zero(plugin, tmp_path):
     rates = []
 
-    class Watched(TrainingModule):
+    class Watched(modules.TrainingModule):
         def on_train_batch_start(self, batch, number):
             super().on_train_batch_start(batch, number)
             rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
@@ -285,7 +288,7 @@ def test_weights_of_another_variant_or_width_are_refused(suite, tmp_path, model,
 
 def test_input_and_target_are_shifted_and_cropped_alike(suite):
     chosen = recipe("sample", crop=16, shift_augment=16)
-    module = TrainingModule(torch.nn.Identity(), "", load_suite(suite), chosen, 0, {})
+    module = modules.TrainingModule(torch.nn.Identity(), "", load_suite(suite), chosen, 0, {})
     images = torch.arange(2 * 32 * 32.0).reshape(2, 1, 32, 32)
     corners = set()
     for seed in range(20):
@@ -535,14 +538,16 @@ def test_two_trainings_do_not_write_one_file(suite, tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(suite, tmp_path, monkeypatch):
     file = tmp_path / "a.ckpt"
-    checkpoints = AtomicCheckpoints()
+    checkpoints = modules.AtomicCheckpoints()
     checkpoints.save_checkpoint({"epoch": 1}, file)
 
     def full(content, stream, *options):
         Path(stream).write_bytes(b"half of it")
         raise OSError(28, "no space")
 
-    monkeypatch.setattr(TorchCheckpointIO, "save_checkpoint", lambda self, c, p, o: full(c, p))
+    monkeypatch.setattr(
+        plugins.TorchCheckpointIO, "save_checkpoint", lambda self, c, p, o: full(c, p)
+    )
     with pytest.raises(EquibenchError, match=r"cannot write .*a\.ckpt: No space left"):
         checkpoints.save_checkpoint({"epoch": 2}, file)
     assert torch.load(file) == {"epoch": 1}

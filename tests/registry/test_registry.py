@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -8,22 +7,6 @@ import pytest
 from equibench.errors import UnavailableError, UsageError
 from equibench.registry.listing import list_models, listing
 from equibench.registry.registries import MODELS, Registry
-
-
-class FakeDistribution(metadata.Distribution):
-    """An installed package that announces itself by entry points."""
-
-    def __init__(self, name, entry_points):
-        self.files_by_name = {
-            "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-            "entry_points.txt": entry_points,
-        }
-
-    def read_text(self, filename):
-        return self.files_by_name.get(filename)
-
-    def locate_file(self, path):
-        raise FileNotFoundError(path)
 
 
 @pytest.fixture(autouse=True)
@@ -35,17 +18,16 @@ def _only_what_is_installed(monkeypatch):
 @pytest.fixture
 def installed(monkeypatch, tmp_path):
     """Install fake packages: name, entry points of models, and modules by name."""
-    others = []
+    monkeypatch.syspath_prepend(str(tmp_path))
 
     def install(name, entry_points, **modules):
         for module, source in modules.items():
             (tmp_path / f"{module}.py").write_text(source)
-        group = "[equibench.models]\n" + entry_points
-        others.append(FakeDistribution(name, group))
+        folder = tmp_path / f"{name.replace('-', '_')}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[equibench.models]\n{entry_points}\n")
 
-    real = metadata.distributions
-    monkeypatch.setattr(metadata, "distributions", lambda **k: [*real(**k), *others])
-    monkeypatch.syspath_prepend(str(tmp_path))
     return install
 
 
