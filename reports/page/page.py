@@ -151,9 +151,8 @@ def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
             f"{who}Untrained: {names}. An untrained network starts from a fixed seed: its error "
             "shows what the architecture does, not what training makes of it."
         )
-    said = [unrepeatable(line) for line in data.summary.to_dict("records") if line["repeatability"]]
-    said += filter(None, [padded(_named(data))])
-    return found + [f"{who}{line[:1].upper()}{line[1:]}." for line in dict.fromkeys(said)]
+    said = unrepeatable(_named(data)) + list(filter(None, [padded(_named(data))]))
+    return found + [f"{who}{line[:1].upper()}{line[1:]}." for line in said]
 
 
 def _named(data: RunData) -> pd.DataFrame:

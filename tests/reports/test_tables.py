@@ -49,7 +49,7 @@ noise & x\% & a\_b \& c & $\infty$ & $\infty$ & $\infty$ & c0 (-3, -3) & $\infty
 \bottomrule
 \end{tabular}
 \par{\footnotesize untrained: all networks (networks start from a fixed seed)}
-\par{\footnotesize inf: a\_b \& c on noise, first in case c0; the unshifted output is zero, and an error has nothing to be held against}
+\par{\footnotesize inf: a\_b \& c on noise x\%, first in case c0; the unshifted output is zero, and an error has nothing to be held against}
 \endgroup
 """  # noqa: E501
     )
