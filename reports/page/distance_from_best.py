@@ -34,7 +34,8 @@ class Distance:
     @property
     def title(self) -> str:
         up = self.column.higher_is_better
-        return f"{self.column.best:g} − {self.column.title}" if up else self.column.title
+        title = self.column.full_title
+        return f"{self.column.best:g} − {title}" if up else title
 
     @property
     def format(self) -> str:

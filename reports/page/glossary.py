@@ -15,6 +15,9 @@ _GENERAL = {
     "the shifted output of the unshifted input.",
     "Changes by p %": "The norm of the difference between the two outputs, as a share of the "
     "output's norm: the square root of the NMSE.",
+    "Between outputs, with the truth": "A measure between outputs compares what a network gives for "
+    "the image and for the shifted one: equivariance. One with the truth compares an output with the "
+    "ground truth: quality.",
     "95 % interval": "Of the mean, over what was sampled independently: clusters are patients "
     "where the data name them, else single cases. There is none for fewer than eight clusters, "
     "where fewer than five make the mean, and where all errors are rounding.",

@@ -106,11 +106,11 @@ def _blocks(kinds: Sequence[_Kind]) -> list[Block]:
     blocks: dict[str, list[Name]] = {}
     for kind in kinds:
         column = kind.column
-        heading = column.heading if column.shifted else "reconstruction, unshifted"
+        heading = column.heading if column.shifted else "unshifted outputs with the truth"
         if column.shifted:
             name = Name(kind.statistic, left=kind.statistic == "worst at")
         else:
-            name = Name(column.heading)
+            name = Name(column.short_heading)
         blocks.setdefault(heading, []).append(name)
     return [Block(heading, names) for heading, names in blocks.items()]
 

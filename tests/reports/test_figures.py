@@ -23,7 +23,7 @@ from equibench.reports.registered import figures
 
 def test_what_charts_draw_is_a_distance_from_the_best(two_suites):
     found = {d.key: d for d in distances(RunData.read(two_suites).summary)}
-    assert [d.title for d in found.values()] == ["NMSE", "1 − SSIM", "ΔPSNR"]
+    assert [d.title for d in found.values()] == ["NMSE", "1 − SSIM between outputs", "ΔPSNR"]
     assert found["eq_ssim"].of(0.9) == pytest.approx(0.1)
     assert found["delta_psnr"].of(0.3) == 0.3
 
@@ -243,14 +243,14 @@ def test_of_labels_the_pareto_plot_shows_dice_beside_the_psnr_of_images(make):
     both = RunData.read(make([rows("m", "mri-sample", rising), *labels]))
     figure = pareto_figure(both)
     titles = {panel.get_title(): panel for panel in figure.axes}
-    assert titles["mri-sample"].get_ylabel() == "PSNR [dB] ↑"
-    assert titles["masks"].get_ylabel() == "Dice ↑"
+    assert titles["mri-sample"].get_ylabel() == "PSNR with the truth [dB] ↑"
+    assert titles["masks"].get_ylabel() == "Dice with the truth ↑"
     assert titles["mri-sample"].get_xlabel() == "worst ΔPSNR [dB] ↓"
     assert titles["masks"].get_xlabel() == "worst ΔDice ↓"
     heights = {line.get_label(): line.get_ydata().tolist() for line in titles["masks"].lines}
     assert (heights["m"], heights["n"]) == ([0.8], [0.9])
     alone = pareto_figure(RunData.read(make(labels, name="labels")))
-    assert alone.axes[0].get_ylabel() == "Dice ↑"
+    assert alone.axes[0].get_ylabel() == "Dice with the truth ↑"
     assert alone._supxlabel.get_text() == "worst ΔDice ↓"
 
 
