@@ -68,7 +68,7 @@ def test_equal_networks_are_neither_best_nor_worst(make):
 
 
 def test_every_model_has_a_sentence(two_suites):
-    said = {s.model: s for s in sentences({"run": RunData.read(two_suites)})}
+    said = {"".join(s.models): s for s in sentences({"run": RunData.read(two_suites)})}
     text = said["unet-baseline"].text.replace("\N{NO-BREAK SPACE}", " ")
     assert text == (
         "On mri-sample its output changes by 7.7 % on average and 8.9 % at worst (c1, shift "

@@ -91,8 +91,8 @@ const forgetInks = () => Object.keys(inks).forEach((name) => delete inks[name]);
 
 // a colour for each network (of each run), told apart by every kind of colour vision
 const HUES = 8;
-const hue = (series) =>
-  ink(`other-${1 + ([...names.keys()].indexOf(`${series.run}\n${series.model}`) % HUES)}`);
+const networks = [...new Set(data.series.map(titleOf))];
+const hue = (series) => ink(`other-${1 + (networks.indexOf(titleOf(series)) % HUES)}`);
 
 // viridis: even in lightness, told apart by every kind of colour vision
 const VIRIDIS = [
