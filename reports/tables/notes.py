@@ -134,10 +134,11 @@ def _tied(lines: Sequence[_Line]) -> list[str]:
     notes = []
     harmless = [line for line in lines if line["flips"] == 0]
     if harmless:
-        who = _subjects(harmless, lambda line: f" ({line['tied']:.0%} of the cases)")
+        who = _subjects(harmless, lambda line: f" ({line['tied']:.0%})")
         notes.append(
-            f"near-ties without an error: {who}; two polyphase components are nearly equal there, "
-            "so that rounding could decide, and no shift gives an error beyond rounding"
+            f"near-ties without an error: {who} of the cases; two polyphase components are nearly "
+            "equal there, so that rounding could decide, and no shift gives an error beyond "
+            "rounding"
         )
     harmful = [line for line in lines if line["flips"] != 0]
     if harmful:

@@ -15,7 +15,7 @@ def test_the_sheet_has_every_model_on_every_suite(two_suites):
     found = sheet({"run": RunData.read(two_suites)})
     assert [block.heading for block in found.blocks] == [
         *("NMSE ↓", "SSIM between outputs ↑", "ΔPSNR [dB] ↓",
-        *("unshifted outputs with the truth", "")),
+        *("with the truth, unshifted", "")),
     ]
     first = found.entries[0]
     assert (first.subset, first.model) == ("mri-sample", "unet-baseline")

@@ -66,7 +66,7 @@ def test_dice_of_both_outputs_and_dice_against_masks_never_share_a_name(run, for
     page = render({"run": run}, [])
     heading, below = page.partition('id="sheet"')[2].split("</thead>")[0].split("</tr>")[:2]
     assert "Dice between outputs ↑" in heading
-    assert "unshifted outputs with the truth" in heading
+    assert "with the truth, unshifted" in heading
     charts = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
     assert "1 − Dice between outputs" in [metric["title"] for metric in charts["metrics"]]
     assert "Dice with the truth" in [quality["title"] for quality in charts["quality"]]

@@ -21,9 +21,9 @@ def test_near_ties_that_make_no_error_are_said_to_make_none_in_one_line():
         tied("aps-3", "mri", 0.0), tied("aps-5", "mri", 1e-16, (2, 3)), tied("aps-5", "photo", 0.0)
     )
     assert notes_of(found, {}) == [
-        "near-ties without an error: aps-3 on mri (50% of the cases), aps-5 on mri (100% of the "
-        "cases) and photo (50% of the cases); two polyphase components are nearly equal there, so "
-        "that rounding could decide, and no shift gives an error beyond rounding"
+        "near-ties without an error: aps-3 on mri (50%), aps-5 on mri (100%) and photo (50%) of "
+        "the cases; two polyphase components are nearly equal there, so that rounding could "
+        "decide, and no shift gives an error beyond rounding"
     ]
 
 
@@ -32,7 +32,7 @@ def test_near_ties_beside_errors_are_a_line_with_what_they_make_of_the_mean():
         tied("ours", "mri", 1e-3), tied("ours", "photo", 2e-3, (1, 1)), tied("aps", "mri", 0.0)
     )
     harmless, harmful = notes_of(found, {})
-    assert harmless.startswith("near-ties without an error: aps on mri (50% of the cases); ")
+    assert harmless.startswith("near-ties without an error: aps on mri (50%) of the cases; ")
     assert harmful == (
         "near-ties: ours on mri (50% of the cases; their mean NMSE is 1.0e-03, that of the others "
         "1.0e-03) and photo (100% of the cases; their mean NMSE is 2.0e-03); two polyphase "
