@@ -32,9 +32,9 @@ def compare(before: RunFolder, after: RunFolder) -> list[Verdict]:
     """One verdict for each metric of each model × suite × group, on what both runs measured.
 
     The units of the test are clusters of cases. Where so few of them differ that no p-value could
-    be below 5 %, the default tolerance of ``check`` decides, and the verdict is of these cases alone,
-    ``worse here``. A run of one model is compared with
-    a run of one other; verdicts name the second run's.
+    be below 5 %, the default tolerance of ``check`` decides, and the verdict is of these cases
+    alone: ``worse here``. A run of one model is compared with a run of one other; verdicts name the
+    second run's.
 
     Raises:
         UsageError: a run that has not finished, or nothing is in both runs.

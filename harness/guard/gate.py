@@ -29,8 +29,17 @@ __all__ = [
 ]
 
 Mark = Literal[
-    *("ok", "improved", "regression", "changed", "new", "missing", "not comparable"),
-    *("better", "worse", "better here", "worse here"),
+    "ok",
+    "improved",
+    "regression",
+    "changed",
+    "new",
+    "missing",
+    "not comparable",
+    "better",
+    "worse",
+    "better here",
+    "worse here",
 ]
 """What is said of a line. ``better`` and ``worse`` are those of a paired comparison, with ``here``
 where it is of too few cases to say anything of others."""

@@ -56,7 +56,8 @@ def payload(runs: Mapping[str, RunData]) -> dict[str, Any]:
             for d in shown
         ],
         "quality": [
-            {"key": c.name, "title": c.full_title, "unit": c.unit, "format": c.format} for c in quality
+            {"key": c.name, "title": c.full_title, "unit": c.unit, "format": c.format}
+            for c in quality
         ],
         "labels": label_facts(list(columns)),
         "series": [

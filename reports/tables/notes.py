@@ -170,7 +170,9 @@ def _immeasurable(lines: Sequence[_Line]) -> list[str]:
     if not lines:
         return []
     who = _subjects(lines, lambda line: f", first in case {line['eq_nmse_worst_case']}")
-    return [f"inf: {who}; the unshifted output is zero, and an error has nothing to be held against"]
+    return [
+        f"inf: {who}; the unshifted output is zero, and an error has nothing to be held against"
+    ]
 
 
 def _drowned(lines: Sequence[_Line]) -> list[str]:

@@ -211,9 +211,7 @@ def _widths(table: Table, columns: Sequence[int], width: int) -> list[int]:
     return _widened(table, columns, widths, -excess)
 
 
-def _widened(
-    table: Table, columns: Sequence[int], widths: Sequence[int], room: int
-) -> list[int]:
+def _widened(table: Table, columns: Sequence[int], widths: Sequence[int], room: int) -> list[int]:
     """Columns that are narrower than their shared heading made as wide, as far as there is room."""
     widened, headings = list(widths), [table.headings[i] for i in columns]
     for at, heading in enumerate(headings):

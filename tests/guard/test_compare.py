@@ -90,7 +90,7 @@ def test_what_was_not_tested_is_said_of_these_cases_alone_with_the_limit_that_de
     heading, _, *lines, said = out.splitlines()
     assert [cell.strip() for cell in heading.split("|")[6:10]] == ["before", "now", "limit", ""]
     for line in lines:
-        mark, *_, figure, before, now, limit, note = [c.strip() for c in line.split("|")[1:-1]]
+        mark, *_, figure, before, now, limit, _ = [c.strip() for c in line.split("|")[1:-1]]
         assert mark == "✗ worse here"
         allowed = float(before) * 1.1 if "nmse" in figure else 1 - 1.1 * (1 - float(before))
         assert float(limit) == pytest.approx(allowed, rel=1e-3)

@@ -14,8 +14,7 @@ from equibench.reports.page.summary_sheet import sheet
 def test_the_sheet_has_every_model_on_every_suite(two_suites):
     found = sheet({"run": RunData.read(two_suites)})
     assert [block.heading for block in found.blocks] == [
-        *("NMSE ↓", "SSIM between outputs ↑", "ΔPSNR [dB] ↓",
-        *("with the truth, unshifted", "")),
+        *("NMSE ↓", "SSIM between outputs ↑", "ΔPSNR [dB] ↓", *("with the truth, unshifted", "")),
     ]
     first = found.entries[0]
     assert (first.subset, first.model) == ("mri-sample", "unet-baseline")

@@ -6,7 +6,8 @@ from report_runs import constant, rising, rows
 FILE = "photographs/of_walls/grassland.png"
 LINES = """(word) => {
     const cells = [...document.querySelectorAll("#sheet td.left")];
-    const texts = cells.flatMap((cell) => [...cell.childNodes].filter((n) => n.data?.includes(word)));
+    const nodes = cells.flatMap((cell) => [...cell.childNodes]);
+    const texts = nodes.filter((node) => node.data?.includes(word));
     return texts.map((text) => {
         const range = document.createRange(), at = text.data.indexOf(word);
         range.setStart(text, at);
@@ -20,7 +21,10 @@ OVERFLOW = "box => box.scrollWidth - box.clientWidth"
 
 @pytest.fixture
 def photos(make):
-    parts = [rows("unet-baseline", "photo-sample", rising), rows("aps", "photo-sample", constant(0))]
+    parts = [
+        rows("unet-baseline", "photo-sample", rising),
+        rows("aps", "photo-sample", constant(0)),
+    ]
     return make([part.assign(case=FILE, cluster=part["case"]) for part in parts])
 
 
