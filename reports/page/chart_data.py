@@ -51,8 +51,8 @@ def payload(runs: Mapping[str, RunData]) -> dict[str, Any]:
     return {
         "runs": list(runs),
         "metrics": [
-            {"key": d.key, "title": d.title, "unit": d.column.unit, "format": d.format,
-             "zero": d.zero}
+            {"key": d.key, "title": d.title, "short": d.short, "unit": d.column.unit,
+             "format": d.format, "zero": d.zero}
             for d in shown
         ],
         "quality": [

@@ -26,6 +26,8 @@ const nameOf = ({ run, model }) => names.get(`${run}\n${model}`) ?? model;
 const titleOf = (shown) => (several ? `${nameOf(shown)} (${shown.run})` : nameOf(shown));
 const metricOf = (key) => data.metrics.find((m) => m.key === key);
 const heading = (metric) => `${metric.title}${metric.unit ? ` [${metric.unit}]` : ""}`;
+// where a control or a heading nearby has the title in full
+const briefly = (metric) => heading({ ...metric, title: metric.short });
 
 // ---- what is shown
 const state = { query: "", subsets: new Set(subsets), runs: new Set(data.runs) };
