@@ -75,4 +75,5 @@ def drawn(canvas):
 
 
 def models(page, table="#sheet"):
-    return page.locator(f"{table} tbody tr:visible th").all_inner_texts()
+    names = page.locator(f"{table} tbody tr:visible th").all_inner_texts()
+    return [name.partition("\n")[0] for name in names]  # on phones the suite stands below

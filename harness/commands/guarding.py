@@ -181,9 +181,9 @@ def ci_init(
         Literal["github", "gitlab"], typer.Argument(help="GitHub Actions or GitLab CI.")
     ] = "github",
     model: Annotated[
-        str,
-        model_option("A model, as for run -m."),
-    ] = "net.py:build,label=net",
+        str | None,
+        model_option("The model that is guarded, as for run -m."),
+    ] = None,
     suite: Annotated[
         str,
         suite_option("A suite, as for run -s."),
@@ -197,10 +197,20 @@ def ci_init(
     \b
     Examples:
       equibench ci init -m net.py:build,label=net -s mri-sample
-      equibench ci init gitlab
+      equibench ci init gitlab -m unet-aps-3,width=0.125,weights=mri-sample
     """
     from equibench.foundation.atomic_files import writable
     from equibench.integrations.ci_files import FILES, workflow
+    from equibench.registry.registries import MODELS, SUITES
+    from equibench.registry.specs import Spec
+
+    if model is None:
+        raise UsageError("ci init: which model is guarded? -m net.py:build,label=net, say")
+    named = MODELS.get(Spec.parse(model).reference).name
+    SUITES.get(Spec.parse(suite).reference)
+    source = Path(named.rpartition(":")[0])
+    if source.suffix == ".py" and not source.exists():
+        raise UsageError(f"-m {model}: there is no file {source} here")
 
     file = FILES[provider]
     if file.exists() and not force:

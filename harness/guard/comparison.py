@@ -32,8 +32,9 @@ def compare(before: RunFolder, after: RunFolder) -> list[Verdict]:
     """One verdict for each metric of each model × suite × group, on what both runs measured.
 
     The units of the test are clusters of cases. Where so few of them differ that no p-value could
-    be below 5 %, the default tolerance of ``check`` decides. A run of one model is compared with
-    a run of one other; verdicts name the second run's.
+    be below 5 %, the default tolerance of ``check`` decides, and the verdict is of these cases
+    alone: ``worse here``. A run of one model is compared with a run of one other; verdicts name the
+    second run's.
 
     Raises:
         UsageError: a run that has not finished, or nothing is in both runs.
@@ -205,10 +206,13 @@ def _test(key: Key, column: str, pairs: pd.DataFrame, baseline: Baseline) -> Ver
     note = f"{test.different} of {test.pairs} {unit}s differ"
     if test.pairs == 1:
         note = f"the only {unit} {'differs' if test.different else 'does not differ'}"
-    mark = "ok"
-    if abs(units.mean()) > DEFAULT.relative * min(float(was.mean()), float(now.mean())):
-        mark = "worse" if units.mean() > 0 else "better"
-    return Verdict(mark, *key, column, "mean", *figures, note=note, test=test)
+    mark, allowed = "ok", DEFAULT.relative * min(float(was.mean()), float(now.mean()))
+    if abs(units.mean()) > allowed:
+        mark = "worse here" if units.mean() > 0 else "better here"
+    # of the value, on the side of it that is worse
+    up = baseline.metrics[column]["higher_is_better"]
+    limit = figures[0] - allowed if up else figures[0] + allowed
+    return Verdict(mark, *key, column, "mean", *figures, limit, note, test)
 
 
 def _rounding(
@@ -239,9 +243,11 @@ def _decided(verdicts: Sequence[Verdict]) -> list[Verdict]:
             mark: Mark = "ok"
             if test.p < SIGNIFICANCE:
                 mark = "worse" if test.effect > 0 else "better"
-            decided.append(replace(verdict, mark=mark, test=test))
+            decided.append(replace(verdict, mark=mark, test=test, limit=None))
         else:
             head, _, rest = verdict.note.partition("; ")
             few = f"{head}: too few to test" if verdict.test.different else head
+            if verdict.mark != "ok":
+                few += f", but on these the difference is more than {DEFAULT.relative:.0%}"
             decided.append(replace(verdict, note="; ".join(filter(None, [few, rest])), test=None))
     return decided

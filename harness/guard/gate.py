@@ -29,11 +29,22 @@ __all__ = [
 ]
 
 Mark = Literal[
-    "ok", "improved", "regression", "changed", "new", "missing", "not comparable", "better", "worse"
+    "ok",
+    "improved",
+    "regression",
+    "changed",
+    "new",
+    "missing",
+    "not comparable",
+    "better",
+    "worse",
+    "better here",
+    "worse here",
 ]
-"""What is said of a line. ``better`` and ``worse`` are those of a paired comparison."""
+"""What is said of a line. ``better`` and ``worse`` are those of a paired comparison, with ``here``
+where it is of too few cases to say anything of others."""
 
-_PASSES = ("ok", "improved", "better")
+_PASSES = ("ok", "improved", "better", "better here")
 
 CONDITIONS = ("frame", "precision", "shifts")
 METRIC = ("version", "best", "higher_is_better")

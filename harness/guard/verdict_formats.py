@@ -20,7 +20,7 @@ Format = Literal["table", "json", "junit", "github", "markdown"]
 
 _SUFFIXES: dict[str, Format] = {".json": "json", ".md": "markdown", ".xml": "junit"}
 
-_SIGNS = {"ok": "✓", "improved": "▲", "better": "▲"}
+_SIGNS = {"ok": "✓", "improved": "▲", "better": "▲", "better here": "▲"}
 
 
 def render(verdicts: Sequence[Verdict], format: Format, title: str) -> str:
@@ -56,7 +56,10 @@ def write(verdicts: Sequence[Verdict], file: Path, title: str) -> None:
 
 def conclusion(verdicts: Sequence[Verdict]) -> str:
     """How many of how many figures fail, and how many are better."""
-    wrong, better = len(failed(verdicts)), sum(v.mark in ("improved", "better") for v in verdicts)
+    wrong, better = (
+        len(failed(verdicts)),
+        sum(v.mark in _SIGNS and v.mark != "ok" for v in verdicts),
+    )
     said = f"{wrong} of {len(verdicts)} figures fail" if wrong else f"all {len(verdicts)} pass"
     return f"{said}, {better} are better" if better else said
 

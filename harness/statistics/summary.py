@@ -38,7 +38,7 @@ class Column:
 
     Args:
         name: in rows and summaries.
-        title: as tables show it.
+        title: of the metric, the same for equivariance and quality.
         higher_is_better: decides which row is the worst.
         shifted: over shifts; otherwise over cases, unshifted.
         best: the value that nothing is better than; infinite where there is none.
@@ -57,10 +57,25 @@ class Column:
     labels: bool
 
     @property
+    def full_title(self) -> str:
+        """The title, and which images are compared where that could be others."""
+        if not self.shifted:
+            return f"{self.title} with the truth"
+        return f"{self.title} between outputs" if self.higher_is_better else self.title
+
+    @property
     def heading(self) -> str:
-        """Title, unit and direction."""
+        """Full title, unit and direction."""
+        return self._with_direction(self.full_title)
+
+    @property
+    def short_heading(self) -> str:
+        """Title, unit and direction: below another heading that says which images are compared."""
+        return self._with_direction(self.title)
+
+    def _with_direction(self, title: str) -> str:
         unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.title}{unit} {'↑' if self.higher_is_better else '↓'}"
+        return f"{title}{unit} {'↑' if self.higher_is_better else '↓'}"
 
 
 def columns(names: Sequence[str]) -> list[Column]:

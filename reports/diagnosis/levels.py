@@ -20,7 +20,13 @@ def levels_text(levels: pd.DataFrame, metrics: Sequence[Metric], label: str, sui
     from tabulate import tabulate
 
     shown = [metric for metric in metrics if metric.column in levels]
-    headings = ["without", "maps", "NMSE of outputs", *(m.title for m in shown), "dead channels"]
+    headings = [
+        "without",
+        "maps",
+        "NMSE of outputs",
+        *(f"{m.title} with the truth" for m in shown),
+        "dead channels",
+    ]
     lines = [
         [
             "nothing" if line["stride"] == 1 else f"stride {line['stride']} and deeper",

@@ -1,7 +1,7 @@
 """What a probe found, for a terminal and as a figure."""
 
 from collections.abc import Sequence
-from math import prod
+from math import isinf, prod
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +34,12 @@ def probe_text(found: Probe, label: str, suite: str, inside: InnerStride | None 
         lines["all shifts"] = f"{prod(found.classes)} evaluations an image stand for {every}"
     else:
         lines["total stride"] = f"none: only whole turns commute{_declared(found)}"
+        borders = f"near the borders {found.border:.1f} times the error inside"
+        if isinf(found.border):
+            borders = "near the borders alone"
         lines["boundaries"] = (
             f"not circular, or the size does not divide: NMSE {deviation} at {at}, the best shift "
-            f"tried; near the borders {found.border:.1f} times the error inside; floor {floor}"
+            f"tried; {borders}; floor {floor}"
         )
         if inside is not None:
             lines["inside"] = _inside(inside)

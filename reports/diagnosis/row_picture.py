@@ -31,7 +31,7 @@ def row_text(row: Mapping[Any, Any]) -> str:
     for column in columns(list(row)):
         if column.shifted and not pd.isna(row[column.name]):
             unit = f" {column.unit}" if column.unit else ""
-            found.append(f"{column.title} {row[column.name]:{column.format}}{unit}")
+            found.append(f"{column.full_title} {row[column.name]:{column.format}}{unit}")
     place = f"{row['model']} on {row['suite']}, case {row['case']}"
     return f"{place}, shift ({row['dy']:.0f}, {row['dx']:.0f}): {', '.join(found)}"
 

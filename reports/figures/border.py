@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equibench.reports.figures.log_axis import LogAxis
+from equibench.reports.figures.log_axis import OWN, LogAxis
 from equibench.reports.figures.style import (
     COLUMN,
     FONT,
@@ -42,24 +42,25 @@ def border_figure(data: RunData, width: float = PAGE) -> "Figure | None":
     columns = min(len(places), 1 if width <= COLUMN else _PANELS)
     lines, names = ceil(len(places) / columns), network_names(data)
     look, short = looks(names[model] for model in data.models), short_names([*names.values()], 24)
-    axis = LogAxis.of(np.concatenate([each.errors for each in profiles]))
     with style():
         figure = new_figure(width, 1.0 + 2.6 * lines)
-        grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+        grid = figure.subplots(lines, columns, squeeze=False)
         for panel, place in zip(grid.ravel(), places, strict=False):
-            for each in profiles:
-                if (each.suite, each.group) == place:
-                    name = names[each.model]
-                    panel.plot(
-                        axis.place(each.errors), label=plain(short[name]), linewidth=1,
-                        markersize=3, markevery=max(1, len(each.errors) // 8), **look[name],
-                    )  # fmt: skip
+            mine = [each for each in profiles if (each.suite, each.group) == place]
+            axis = LogAxis.of(np.concatenate([each.errors for each in mine]))
+            for each in mine:
+                name = names[each.model]
+                panel.plot(
+                    axis.place(each.errors), label=plain(short[name]), linewidth=1,
+                    markersize=3, markevery=max(1, len(each.errors) // 8), **look[name],
+                )  # fmt: skip
+            panel.set_yticks(*axis.ticks(2.0, 0.25))
             panel.set_title(plain(shorten(subset_name(*place), 40)))
             panel.set_xlim(left=0)
         trim(grid, len(places))
-        grid[0, 0].set_yticks(*axis.ticks(2.0, 0.25))
         for panel in grid[:, 0]:
             panel.set_ylabel("error / mean square ↓")
-        figure.supxlabel("distance to the nearest border [pixels]", fontsize=FONT)
+        own = f"; {OWN}" if len(places) > 1 else ""
+        figure.supxlabel(f"distance to the nearest border [pixels]{own}", fontsize=FONT)
         legend(figure, width)
     return figure

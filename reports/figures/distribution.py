@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from equibench.reports.figures.log_axis import LogAxis
+from equibench.reports.figures.log_axis import OWN, LogAxis
 from equibench.reports.figures.style import (
     BLUE,
     COLUMN,
@@ -55,18 +55,20 @@ def distribution_figure(data: RunData, width: float = PAGE) -> "Figure":
     models = {subset: list(part["model"].unique()) for subset, part in parts.items()}
     most, shared = max(map(len, models.values())), len(set(map(tuple, models.values()))) == 1
     names = shown_names(data, 24)
-    errors = rows["eq_nmse"].to_numpy(dtype=np.float64)
-    axis = LogAxis.of(errors)
     notes = wrapped(_not_drawn(rows, shown_names(data, 32)), width)
     room = 1 if width <= COLUMN else _PANELS if shared else _PANELS - 1
     columns = min(len(parts), room)
     lines = ceil(len(parts) / columns)
-    height = 1.0 + 0.14 * len(notes) + lines * (0.4 + 0.2 * most)
+    height = 1.0 + 0.14 * len(notes) + lines * (0.55 + 0.2 * most)
     with style():
         figure = new_figure(width, height)
-        grid = figure.subplots(lines, columns, sharex=True, sharey=shared, squeeze=False)
+        grid = figure.subplots(lines, columns, sharey=shared, squeeze=False)
         panels = list(grid.ravel())
+        beside = _NAMES if shared else _NAMES * columns
+        some_zero = False
         for panel, (subset, part) in zip(panels, parts.items(), strict=False):
+            axis = LogAxis.of(part["eq_nmse"].to_numpy(dtype=np.float64))
+            some_zero |= axis.has_zero
             for y, model in enumerate(models[subset]):
                 mine = part.loc[part["model"] == model, ["eq_nmse", "covers"]]
                 _draw(panel, y, mine, axis)
@@ -78,13 +80,12 @@ def distribution_figure(data: RunData, width: float = PAGE) -> "Figure":
                 labels = [plain(names[model]) for model in models[subset]]
                 panel.set_yticks(range(len(labels)), labels)
                 panel.set_ylim(most - 0.5, -0.5)
-        first = panels[0]
-        beside = _NAMES if shared else _NAMES * columns
-        first.set_xticks(*axis.ticks((width - beside) / columns))
-        first.set_xlim(axis.zero - 0.04 * axis.span, axis.high + 0.04 * axis.span)
+            panel.set_xticks(*axis.ticks((width - beside) / columns))
+            panel.set_xlim(axis.zero - 0.04 * axis.span, axis.high + 0.04 * axis.span)
         trim(grid, len(parts))
-        zero = "; 0: exactly zero, or below $10^{-18}$" if axis.has_zero else ""
-        label = f"equivariance error NMSE{zero}"
+        zero = "; 0: exactly zero, or below $10^{-18}$" if some_zero else ""
+        own = f", {OWN}" if len(parts) > 1 else ""
+        label = f"equivariance error NMSE{own}{zero}"
         figure.supxlabel("\n".join([label, *notes]), fontsize=FONT)
         handles = {
             text: handle

@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 
 from equibench.reports.figures.style import ZERO
 
-__all__ = ["Floats", "LogAxis"]
+__all__ = ["OWN", "Floats", "LogAxis"]
+
+OWN = "an axis for each panel"
+"""What figures of several panels say: errors of suites may be decades apart."""
 
 Floats = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equibench.reports.figures.log_axis import LogAxis
+from equibench.reports.figures.log_axis import OWN, LogAxis
 from equibench.reports.figures.style import (
     COLUMN,
     FONT,
@@ -46,13 +46,13 @@ def power_figure(data: RunData, width: float = PAGE) -> "Figure | None":
     columns = min(len(parts), 1 if width <= COLUMN else _PANELS)
     lines, names = ceil(len(parts) / columns), network_names(data)
     look, short = looks(names[model] for model in data.models), short_names([*names.values()], 24)
-    axis = LogAxis.of(found["mean"].to_numpy(np.float64))
     ends = int(found["power"].min()), int(found["power"].max())
     powers = [2**k for k in range(ends[0].bit_length() - 1, ends[1].bit_length())]
     with style():
         figure = new_figure(width, 0.9 + 1.9 * lines)
-        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
         for panel, ((suite, group), part) in zip(grid.ravel(), parts, strict=False):
+            axis = LogAxis.of(part["mean"].to_numpy(np.float64))
             for model, mine in part.groupby("model", sort=False):
                 name = names[str(model)]
                 # no line crosses a power that no shift has
@@ -62,12 +62,13 @@ def power_figure(data: RunData, width: float = PAGE) -> "Figure | None":
                     linewidth=1, markersize=4, label=plain(short[name]), **look[name],
                 )  # fmt: skip
             panel.set_title(plain(shorten(subset_name(str(suite), str(group)), 30)))
+            panel.set_yticks(*axis.ticks(1.4, 0.25))
         trim(grid, len(parts))
         labels = [f"≥ {p}" if p == data.total_stride else str(p) for p in powers]
         grid[0, 0].set_xticks(np.log2(powers), labels)
-        grid[0, 0].set_yticks(*axis.ticks(1.4, 0.25))
         for panel in grid[:, 0]:
             panel.set_ylabel("mean NMSE ↓")
-        figure.supxlabel("largest power of two that divides dy and dx", fontsize=FONT)
+        own = f"; {OWN}" if len(parts) > 1 else ""
+        figure.supxlabel(f"largest power of two that divides dy and dx{own}", fontsize=FONT)
         legend(figure, width)
     return figure

@@ -51,12 +51,13 @@ def payload(runs: Mapping[str, RunData]) -> dict[str, Any]:
     return {
         "runs": list(runs),
         "metrics": [
-            {"key": d.key, "title": d.title, "unit": d.column.unit, "format": d.format,
-             "zero": d.zero}
+            {"key": d.key, "title": d.title, "short": d.short, "unit": d.column.unit,
+             "format": d.format, "zero": d.zero}
             for d in shown
         ],
         "quality": [
-            {"key": c.name, "title": c.title, "unit": c.unit, "format": c.format} for c in quality
+            {"key": c.name, "title": c.full_title, "unit": c.unit, "format": c.format}
+            for c in quality
         ],
         "labels": label_facts(list(columns)),
         "series": [

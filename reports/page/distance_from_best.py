@@ -33,8 +33,15 @@ class Distance:
 
     @property
     def title(self) -> str:
-        up = self.column.higher_is_better
-        return f"{self.column.best:g} − {self.column.title}" if up else self.column.title
+        return self._distance(self.column.full_title)
+
+    @property
+    def short(self) -> str:
+        """The title beside a control, or below a heading, that has it in full."""
+        return self._distance(self.column.title)
+
+    def _distance(self, title: str) -> str:
+        return f"{self.column.best:g} − {title}" if self.column.higher_is_better else title
 
     @property
     def format(self) -> str:

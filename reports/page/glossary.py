@@ -15,6 +15,9 @@ _GENERAL = {
     "the shifted output of the unshifted input.",
     "Changes by p %": "The norm of the difference between the two outputs, as a share of the "
     "output's norm: the square root of the NMSE.",
+    "Between outputs, with the truth": "A measure between outputs compares what a network gives "
+    "for the image and for the shifted one: equivariance. One with the truth compares an output "
+    "with the ground truth: quality.",
     "95 % interval": "Of the mean, over what was sampled independently: clusters are patients "
     "where the data name them, else single cases. There is none for fewer than eight clusters, "
     "where fewer than five make the mean, and where all errors are rounding.",
@@ -58,7 +61,8 @@ _OF_SHIFTS = {
     "is made by the levels below.",
     "Near-ties": "Networks with adaptive polyphase sampling (APS) choose the polyphase component "
     "with the largest norm. Where the two largest are nearly equal, rounding may flip the choice; "
-    "rare flips make most of what error such networks have, so look at the median as well.",
+    "rare flips make most of what error such networks have, so look at the median as well. Where "
+    "no choice was flipped there is no error: blurred maps have many near-ties and few flips.",
 }
 
 _TRANSFORMS = {

@@ -49,12 +49,10 @@ def label_facts(names: Sequence[str]) -> list[tuple[str, str, str, str]]:
     """The columns of rows that metrics of labels have among some: key, title, format, unit."""
     found = []
     for column in (column for column in columns(names) if column.labels):
-        key, title, shown = column.name, column.title, (column.format, column.unit)
-        if column.shifted:
-            found.append((key, title, *shown))
-        else:
-            found.append((key, f"{title} with the truth", *shown))
-            found.append((f"{key}_shifted", f"{title} with the truth, shifted", *shown))
+        key, title, shown = column.name, column.full_title, (column.format, column.unit)
+        found.append((key, title, *shown))
+        if not column.shifted:
+            found.append((f"{key}_shifted", f"{title}, shifted", *shown))
     return found
 
 

@@ -88,7 +88,7 @@ def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[
         "sentences": sentences(runs),
         "scope": scope,
         "titles": _TITLES,
-        "title": _TITLES["one" if scope["models"] == 1 else "many"],
+        "title": _TITLES["one" if scope["networks"] == 1 else "many"],
         "intervals": _intervals(runs),
         "board": leaderboard(runs),
         "sheet": sheet(runs),
@@ -113,10 +113,11 @@ def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[
 
 
 def _scope(runs: Mapping[str, RunData]) -> dict[str, Any]:
-    """On how much the whole page speaks."""
+    """On how much the whole page speaks; a network may be several models, each trained anew."""
     rows = sum(len(data.shifted) for data in runs.values())
     shifted = sum(len(data.circular.shifted) for data in runs.values())
     return {
+        "networks": sum(len(set(network_names(data).values())) for data in runs.values()),
         "models": sum(len(data.models) for data in runs.values()),
         "suites": len({suite for data in runs.values() for suite in data.suites}),
         "images": images(shifted, rows - shifted),
@@ -151,9 +152,8 @@ def _notices(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:
             f"{who}Untrained: {names}. An untrained network starts from a fixed seed: its error "
             "shows what the architecture does, not what training makes of it."
         )
-    said = [unrepeatable(line) for line in data.summary.to_dict("records") if line["repeatability"]]
-    said += filter(None, [padded(_named(data))])
-    return found + [f"{who}{line[:1].upper()}{line[1:]}." for line in dict.fromkeys(said)]
+    said = unrepeatable(_named(data)) + list(filter(None, [padded(_named(data))]))
+    return found + [f"{who}{line[:1].upper()}{line[1:]}." for line in said]
 
 
 def _named(data: RunData) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """A run in plain words: who is the most robust on which data, and a sentence for each model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan, sqrt
 from typing import Any
@@ -80,10 +80,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Sentence:
-    """What is said of one model of one run."""
+    """What is said of one network of one run.
+
+    Args:
+        models: its labels; several where it was trained several times, each for its own suites.
+    """
 
     run: str
-    model: str
+    models: tuple[str, ...]
     network: str
     text: str
     robust: bool
@@ -137,18 +141,27 @@ def cards(runs: Mapping[str, RunData]) -> list[Card]:
 
 
 def sentences(runs: Mapping[str, RunData]) -> list[Sentence]:
-    """One for each model of each run, in their order."""
+    """One for each network of each run, in their order."""
     found = []
     for run, data in runs.items():
         names = network_names(data)
-        for model in data.models:
-            lines = data.summary[data.summary["model"] == model].to_dict("records")
-            text = _sentence(lines)
-            if model in data.untrained:
-                text += " Its weights are untrained."
+        for network in dict.fromkeys(names.values()):
+            models = tuple(model for model in data.models if names[model] == network)
+            lines = data.summary[data.summary["model"].isin(models)].to_dict("records")
+            text = _sentence(lines) + _untrained(lines, data.untrained)
             robust = all(line["flips"] == 0 for line in lines)
-            found.append(Sentence(run, model, names[model], text, robust))
+            found.append(Sentence(run, models, network, text, robust))
     return found
+
+
+def _untrained(lines: Sequence[Mapping[Any, Any]], untrained: Collection[str]) -> str:
+    """Where the weights of a network are those of the initialisation."""
+    where = [_subset(line) for line in lines if line["model"] in untrained]
+    if not where:
+        return ""
+    if len(where) == len(lines):
+        return " Its weights are untrained."
+    return f" On {_listed(where)} its weights are untrained."
 
 
 def _about(suite: str) -> str:

@@ -1,7 +1,7 @@
 """The summary of one or several runs as one table of the page, every column to be sorted by."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -86,7 +86,7 @@ def sheet(runs: Mapping[str, RunData]) -> Sheet:
         best = {kind: _best(part, kind) for kind in kinds}
         for line in part.to_dict("records"):
             run, suite, model = (str(line[key]) for key in ("run", "suite", "model"))
-            cells = [kind.cell(line, best[kind]) for kind in kinds]
+            cells = _said_once([kind.cell(line, best[kind]) for kind in kinds])
             floor = float(line["floor_nmse"])
             cells.append(Cell(number(floor, ".1e"), value=floor))
             if covering:
@@ -94,6 +94,16 @@ def sheet(runs: Mapping[str, RunData]) -> Sheet:
             subset = subset_name(suite, str(line["group"]))
             entries.append(Entry(run, subset, model, called[run][model], cells))
     return Sheet(blocks, entries)
+
+
+def _said_once(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells of a line without the notes that stand in one before: why there is no interval."""
+    notes: dict[str, None] = {}
+    found = []
+    for cell in cells:
+        found.append(replace(cell, note="" if cell.note in notes else cell.note))
+        notes[cell.note] = None
+    return found
 
 
 def _kinds(column: Column, located: Column) -> Iterable[_Kind]:
@@ -106,11 +116,11 @@ def _blocks(kinds: Sequence[_Kind]) -> list[Block]:
     blocks: dict[str, list[Name]] = {}
     for kind in kinds:
         column = kind.column
-        heading = column.heading if column.shifted else "reconstruction, unshifted"
+        heading = column.heading if column.shifted else "with the truth, unshifted"
         if column.shifted:
             name = Name(kind.statistic, left=kind.statistic == "worst at")
         else:
-            name = Name(column.heading)
+            name = Name(column.short_heading)
         blocks.setdefault(heading, []).append(name)
     return [Block(heading, names) for heading, names in blocks.items()]
 

@@ -126,7 +126,7 @@ class PaperTable:
     def blocks(self) -> list[Block]:
         """Headings: of each quantity the measured groups, then what the paper has."""
         quantities = self.definition.quantities
-        headings = {c.name: c.heading for c in columns([q.column for q in quantities])}
+        headings = {c.name: c.short_heading for c in columns([q.column for q in quantities])}
         blocks = []
         for quantity in quantities:
             names = [Name("measured" if g == "all" else f"measured {g}") for g in self.groups]

@@ -1,7 +1,6 @@
 """The summary of a run as a table: for a terminal, for a paper, for a spreadsheet."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, cast
 
@@ -130,14 +129,6 @@ def _of(name: str, column: Column) -> bool:
     return name in [f"{column.name}_{statistic}" for statistic in statistics]
 
 
-def _heading(column: Column, beside: Sequence[Column]) -> str:
-    """What stands above a metric; an output's quality is told from what a shift does to it."""
-    alike = sum(other.heading == column.heading for other in beside) > 1
-    if column.shifted or not alike:
-        return column.heading
-    return replace(column, title=f"{column.title} with the truth").heading
-
-
 def as_table(
     summary: pd.DataFrame,
     weights: Mapping[str, str] | None = None,
@@ -156,7 +147,7 @@ def as_table(
     of_all = [name for name in statistics if name in _OF_ALL]
     headings = [Heading(key, left=True, key=True) for key in keys]
     headings += [
-        Heading(STATISTICS[name], _heading(column, chosen), left=name == "at")
+        Heading(STATISTICS[name], column.heading, left=name == "at")
         for column in chosen
         for name in shown[column]
     ]

@@ -208,7 +208,19 @@ def _widths(table: Table, columns: Sequence[int], width: int) -> list[int]:
         widest = max(names, key=lambda at: widths[at])
         widths[widest] -= 1
         excess -= 1
-    return widths
+    return _widened(table, columns, widths, -excess)
+
+
+def _widened(table: Table, columns: Sequence[int], widths: Sequence[int], room: int) -> list[int]:
+    """Columns that are narrower than their shared heading made as wide, as far as there is room."""
+    widened, headings = list(widths), [table.headings[i] for i in columns]
+    for at, heading in enumerate(headings):
+        if heading.above and (at == 0 or headings[at - 1].above != heading.above):
+            lacking = len(heading.above) - _span(headings, widened, at)
+            more = max(0, min(lacking, room))
+            widened[at] += more
+            room -= more
+    return widened
 
 
 def _joined(

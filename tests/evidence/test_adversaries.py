@@ -103,7 +103,7 @@ def test_ties_are_counted_and_no_image_with_one_is_proved():
     assert line["evidence"] != "proved"
     assert result.proof.conditions
     said = " ".join(as_table(result.summary).notes)
-    assert "near-ties: UNet on images, 50% of the cases; their mean NMSE is" in said
+    assert "near-ties: UNet on images (50% of the cases; their mean NMSE is" in said
 
 
 def test_a_run_and_its_page_say_proved_with_the_claim_kept(cli, tmp_path):

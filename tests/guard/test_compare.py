@@ -66,17 +66,36 @@ def test_a_difference_within_rounding_is_none(cli, run, factory):
     assert {v["note"] for v in json.loads(out)["verdicts"]} == {"0 of 8 cases differ"}
 
 
-@pytest.mark.parametrize(("strength", "mark"), [(0.501, "ok"), (0.9, "worse"), (0.1, "better")])
+@pytest.mark.parametrize(
+    ("strength", "mark"), [(0.501, "ok"), (0.9, "worse here"), (0.1, "better here")]
+)
 def test_too_few_cases_to_test_are_held_to_the_tolerance_of_check(cli, run, strength, mark):
     """However many shifts they have: those are not independent of each other."""
     run("before", "net,strength=0.5", suite="noise,n=2,size=32")
     run("now", f"net,strength={strength}", suite="noise,n=2,size=32")
-    _, out, _ = cli("compare", "before", "now", "--format", "json")
+    status, out, _ = cli("compare", "before", "now", "--format", "json")
+    assert status == (mark == "worse here")
     assert marks(out) == [("eq_nmse", mark), ("eq_ssim", mark)]
+    said = "" if mark == "ok" else ", but on these the difference is more than 10%"
     assert {v["note"] for v in json.loads(out)["verdicts"]} == {
-        "2 of 2 cases differ: too few to test"
+        f"2 of 2 cases differ: too few to test{said}"
     }
     assert {v["test"] for v in json.loads(out)["verdicts"]} == {None}
+
+
+def test_what_was_not_tested_is_said_of_these_cases_alone_with_the_limit_that_decided(cli, run):
+    run("before", "net,strength=0.5", suite="noise,n=2,size=32")
+    run("now", "net,strength=0.9", suite="noise,n=2,size=32")
+    _, out, _ = cli("compare", "before", "now")
+    heading, _, *lines, said = out.splitlines()
+    assert [cell.strip() for cell in heading.split("|")[6:10]] == ["before", "now", "limit", ""]
+    for line in lines:
+        mark, *_, figure, before, now, limit, _ = [c.strip() for c in line.split("|")[1:-1]]
+        assert mark == "✗ worse here"
+        allowed = float(before) * 1.1 if "nmse" in figure else 1 - 1.1 * (1 - float(before))
+        assert float(limit) == pytest.approx(allowed, rel=1e-3)
+        assert (float(now) > float(limit)) == ("nmse" in figure)
+    assert said == "now against before: 2 of 2 figures fail"
 
 
 def test_only_the_cases_that_both_have_are_paired(cli, run):

@@ -55,17 +55,33 @@ def test_the_commands_of_a_workflow_pass_until_the_network_is_worse(cli, tmp_pat
 
 
 def test_a_workflow_that_is_there_is_kept_unless_it_is_to_be_replaced(cli, tmp_path):
-    assert cli("ci", "init")[0] == 0
+    init = ("ci", "init", "-m", "unet-aps,width=0.125")
+    assert cli(*init)[0] == 0
     file = tmp_path / FILES["github"]
     file.write_text("mine")
-    status, _, said = cli("ci", "init")
+    status, _, said = cli(*init)
     assert (status, "--force replaces it" in said, file.read_text()) == (2, True, "mine")
-    assert cli("ci", "init", "--force")[0] == 0
+    assert cli(*init, "--force")[0] == 0
     assert yaml.safe_load(file.read_text())["name"] == "equivariance"
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "ci init: which model is guarded? -m net.py:build,label=net, say"),
+        (("-m", "net.py:build"), "-m net.py:build: there is no file net.py here"),
+        (("-m", "unet-apps"), "no model is called 'unet-apps'. Did you mean unet-aps"),
+        (("-m", "unet-aps", "-s", "nois"), "no suite is called 'nois'. Did you mean noise"),
+    ],
+)
+def test_no_workflow_names_a_model_or_suite_that_is_not_there(cli, tmp_path, options, message):
+    status, _, said = cli("ci", "init", *options)
+    assert (status, message in said, list(tmp_path.iterdir())) == (2, True, []), said
+
+
 def test_names_with_spaces_and_quotes_stay_one_argument(cli, tmp_path):
-    assert cli("ci", "init", "-s", "folder,path=my 'images'", "--baseline", "a b.json")[0] == 0
+    options = ("-s", "folder,path=my 'images'", "--baseline", "a b.json")
+    assert cli("ci", "init", "-m", "unet-aps,width=0.125", *options)[0] == 0
     run, check = ours((tmp_path / FILES["github"]).read_text(), "github")
     assert run[run.index("-s") + 1] == "folder,path=my 'images'"
     assert check[check.index("--against") + 1] == "a b.json"

@@ -42,15 +42,15 @@ def snippets(language):
 
 
 def shown(code):
-    """What a page says that a snippet prints: the block right below."""
+    """What pages say that a snippet prints: the blocks right below it, as lines."""
     below = re.escape(code) + r"```\n\n```text\n(.*?)```"
     texts = (page.read_text(encoding="utf-8") for page in PAGES)
-    return [
-        line
-        for text in texts
-        for block in re.findall(below, text, re.DOTALL)
-        for line in block.splitlines()
-    ]
+    return [b.splitlines() for text in texts for b in re.findall(below, text, re.DOTALL)]
+
+
+def agree(line, printed):
+    """Whether a line of a page is one that was printed; … is what no two runs share."""
+    return re.fullmatch(".+".join(map(re.escape, line.split("…"))), printed) is not None
 
 
 def commands(group, prefix):
@@ -137,7 +137,7 @@ def test_shell_snippets_run(code, files, cli):
         path = {**os.environ, "PYTHONPATH": str(files)}
         command = [sys.executable, "export.py"]
         subprocess.run(command, cwd=files, env=path, check=True, capture_output=True)
-    printed = []
+    out = ""
     for line in filter(None, code.splitlines()):
         if "tox" in line:
             ini = (ROOT / "tox.ini").read_text(encoding="utf-8")
@@ -147,9 +147,10 @@ def test_shell_snippets_run(code, files, cli):
         assert program == "equibench"
         status, out, said = cli(*arguments)
         assert status == 0, said
-        printed += out.splitlines()
-    for line in shown(code):
-        assert line in printed
+    for block in shown(code):
+        printed = out.strip().splitlines()
+        assert all(map(agree, block, printed)), printed
+        assert len(block) == len(printed), "the whole of what the last command prints"
 
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)

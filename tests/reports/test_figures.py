@@ -23,7 +23,7 @@ from equibench.reports.registered import figures
 
 def test_what_charts_draw_is_a_distance_from_the_best(two_suites):
     found = {d.key: d for d in distances(RunData.read(two_suites).summary)}
-    assert [d.title for d in found.values()] == ["NMSE", "1 − SSIM", "ΔPSNR"]
+    assert [d.title for d in found.values()] == ["NMSE", "1 − SSIM between outputs", "ΔPSNR"]
     assert found["eq_ssim"].of(0.9) == pytest.approx(0.1)
     assert found["delta_psnr"].of(0.3) == 0.3
 
@@ -217,6 +217,38 @@ def test_the_ranking_says_why_a_mean_has_no_interval(two_suites):
     assert len({c.get_label(): c for c in photo.collections}["worst"].get_offsets()) == 1
 
 
+def test_the_ranking_names_the_networks_without_an_interval_where_others_have_one(make):
+    parts = [rows("unet-lpf", "photos", constant(1e-3), cases=8)]
+    parts += [rows(m, "photos", constant(0.0), cases=8) for m in ("aps-2", "aps-3")]
+    parts += [rows("aps-2", "scans", constant(1e-3))]
+    caption = ranking_figure(RunData.read(make(parts)))._supxlabel.get_text().split("\n")
+    assert caption[1:] == [
+        "no interval for aps-2, aps-3 on photos: within rounding",
+        "no interval on scans: 2 clusters, 8 needed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("draw", "axis", "ends"),
+    [
+        (distribution_figure, "x", [(-3, -2), (-9, -8)]),
+        (ranking_figure, "x", [(-3, -2), (-9, -8)]),
+        (power_figure, "y", [(-3, -2), (-9, -8)]),
+    ],
+)
+def test_each_panel_has_an_axis_as_long_as_its_own_errors(make, draw, axis, ends):
+    errors = {"near": 2e-3, "far": 2e-9}
+    data = RunData.read(make([rows("m", suite, constant(e)) for suite, e in errors.items()]))
+    figure = draw(data)
+    for panel, (low, high) in zip(figure.axes, ends, strict=True):
+        limits = getattr(panel, f"get_{axis}lim")()
+        assert low - 0.5 < min(limits) < max(limits) < high + 0.5
+        assert len(getattr(panel, f"get_{axis}ticks")()) > 1
+    assert "an axis for each panel" in figure._supxlabel.get_text()
+    alone = draw(RunData.read(make([rows("m", "near", constant(2e-3))], name="alone")))
+    assert "an axis for each panel" not in alone._supxlabel.get_text()
+
+
 def test_the_pareto_front_is_what_no_other_beats_in_both():
     change, quality = np.array([0.0, 0.0, 0.1, 0.2]), np.array([30.0, 31.0, 30.5, 32.0])
     assert pareto_front(change, quality) == [1, 3]
@@ -243,14 +275,14 @@ def test_of_labels_the_pareto_plot_shows_dice_beside_the_psnr_of_images(make):
     both = RunData.read(make([rows("m", "mri-sample", rising), *labels]))
     figure = pareto_figure(both)
     titles = {panel.get_title(): panel for panel in figure.axes}
-    assert titles["mri-sample"].get_ylabel() == "PSNR [dB] ↑"
-    assert titles["masks"].get_ylabel() == "Dice ↑"
+    assert titles["mri-sample"].get_ylabel() == "PSNR with the truth [dB] ↑"
+    assert titles["masks"].get_ylabel() == "Dice with the truth ↑"
     assert titles["mri-sample"].get_xlabel() == "worst ΔPSNR [dB] ↓"
     assert titles["masks"].get_xlabel() == "worst ΔDice ↓"
     heights = {line.get_label(): line.get_ydata().tolist() for line in titles["masks"].lines}
     assert (heights["m"], heights["n"]) == ([0.8], [0.9])
     alone = pareto_figure(RunData.read(make(labels, name="labels")))
-    assert alone.axes[0].get_ylabel() == "Dice ↑"
+    assert alone.axes[0].get_ylabel() == "Dice with the truth ↑"
     assert alone._supxlabel.get_text() == "worst ΔDice ↓"
 
 

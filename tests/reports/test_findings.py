@@ -14,7 +14,7 @@ from equibench.reports.page.summary_sheet import sheet
 def test_the_sheet_has_every_model_on_every_suite(two_suites):
     found = sheet({"run": RunData.read(two_suites)})
     assert [block.heading for block in found.blocks] == [
-        *("NMSE ↓", "SSIM ↑", "ΔPSNR [dB] ↓", "reconstruction, unshifted", ""),
+        *("NMSE ↓", "SSIM between outputs ↑", "ΔPSNR [dB] ↓", *("with the truth, unshifted", "")),
     ]
     first = found.entries[0]
     assert (first.subset, first.model) == ("mri-sample", "unet-baseline")
@@ -67,7 +67,7 @@ def test_equal_networks_are_neither_best_nor_worst(make):
 
 
 def test_every_model_has_a_sentence(two_suites):
-    said = {s.model: s for s in sentences({"run": RunData.read(two_suites)})}
+    said = {"".join(s.models): s for s in sentences({"run": RunData.read(two_suites)})}
     text = said["unet-baseline"].text.replace("\N{NO-BREAK SPACE}", " ")
     assert text == (
         "On mri-sample its output changes by 7.7 % on average and 8.9 % at worst (c1, shift "

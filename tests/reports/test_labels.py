@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 
 import numpy as np
 import pytest
@@ -48,11 +49,27 @@ def run(folder):
 
 def test_a_table_shows_what_is_measured_of_labels_with_the_direction_of_each(run):
     text = summary_table(run.summary)
-    for heading in ("pixel agreement ↑", "IoU ↑", "Dice ↑", "Δpixel agreement ↓", "ΔIoU ↓"):
+    similar = [f"{title} between outputs ↑" for title in ("pixel agreement", "IoU", "Dice")]
+    for heading in (*similar, "Δpixel agreement ↓", "ΔIoU ↓"):
         assert heading in text
     assert "NMSE" not in text
     latex = summary_table(run.summary, format="latex")
-    assert r"Dice $\uparrow$" in latex
+    assert r"Dice between outputs $\uparrow$" in latex
+
+
+@pytest.mark.parametrize("format", ["markdown", "latex", "text"])
+def test_dice_of_both_outputs_and_dice_against_masks_never_share_a_name(run, format):
+    for metric, which in (("eq_dice", "between outputs"), ("dice", "with the truth")):
+        text = summary_table(run.summary, format=format, metrics=[metric])
+        assert f"Dice {which}" in text
+        assert text.count("Dice") == 1 + text.count("left out for width")
+    page = render({"run": run}, [])
+    heading = page.partition('id="sheet"')[2].partition("</tr>")[0]
+    assert "Dice between outputs ↑" in heading
+    assert "with the truth, unshifted" in heading
+    charts = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    assert "1 − Dice between outputs" in [metric["title"] for metric in charts["metrics"]]
+    assert "Dice with the truth" in [quality["title"] for quality in charts["quality"]]
 
 
 def test_sentences_and_cards_count_pixels(run):

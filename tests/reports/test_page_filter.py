@@ -2,7 +2,7 @@
 
 import pytest
 from report_pages import models
-from report_runs import constant, rows
+from report_runs import constant, described, rows
 
 OVERVIEW = ("h1", ".lead", ".card dl", "#sheet tbody")
 
@@ -33,6 +33,23 @@ def test_headline_and_counts_speak_of_what_the_filter_leaves(visit, two_suites):
     assert card[1].startswith("baseline: output changes by 7.7\xa0% on average")
     page.fill("#query", "")
     assert overview(page) == whole
+
+
+def test_a_network_that_was_trained_for_each_suite_is_one_everywhere_on_the_page(visit, make):
+    named = {"baseline": "Baseline", "aps": "APS"}
+    parts = [rows(m, "mri-sample", constant(1e-2)) for m in named]
+    parts += [rows(f"{m}-ct", "ct-sample", constant(1e-4)) for m in named]
+    models = {f"{m}{ct}": described(name) for m, name in named.items() for ct in ("", "-ct")}
+    page = visit([make(parts, models)])
+    said = [text.partition(":") for text in page.locator(".sentences li").all_inner_texts()]
+    assert [name for name, *_ in said] == ["Baseline", "APS"]
+    assert all("On mri-sample" in text and "On ct-sample" in text for *_, text in said)
+    assert page.locator("#board tbody th").all_inner_texts() == ["Baseline", "APS"]
+    assert "2 networks processed" in page.locator(".lead").inner_text()
+    assert "these are 4 models, listed under Provenance" in page.locator("#overview").inner_text()
+    page.fill("#query", "aps-ct")
+    assert "1 of 2 networks processed" in page.locator(".lead").inner_text()
+    assert page.locator(".sentences li:visible").count() == 1
 
 
 def test_the_ends_of_a_filtered_card_are_those_of_the_table(visit, make):

@@ -3,23 +3,25 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from report_runs import constant, rows
 
 from equibench.errors import UsageError
 from equibench.reports.findings.run_data import RunData
+from equibench.reports.page.summary_sheet import sheet
 from equibench.reports.registered import tables
 from equibench.reports.tables.summary_table import summary_table
 from equibench.reports.tables.table_files import TABLES
 
 MARKDOWN = """\
-| suite        | model         |   NMSE ↓ mean |   median |   worst | worst at    |   SSIM ↑ mean |   worst |   ΔPSNR [dB] ↓ mean |   worst |
-|:-------------|:--------------|--------------:|---------:|--------:|:------------|--------------:|--------:|--------------------:|--------:|
-| mri-sample   | unet-baseline |       6.0e-03 |  6.0e-03 | 8.0e-03 | c1 (-3, -3) |        0.9940 |  0.9920 |              0.0600 |  0.0800 |
-| mri-sample   | unet-aps      |             0 |        0 |       0 | –           |        1.0000 |  1.0000 |                   0 |       0 |
-| photo-sample | unet-baseline |       2.0e-02 |  2.0e-02 | 2.0e-02 | c0 (-3, -3) |        0.9800 |  0.9800 |                   – |       – |
-| photo-sample | unet-aps      |           NaN |      NaN |     NaN | c0 (-3, -3) |             – |       – |                   – |       – |
+| suite        | model         |   NMSE ↓ mean |   median |   worst | worst at    |   SSIM between outputs ↑ mean |   worst |   ΔPSNR [dB] ↓ mean |   worst |
+|:-------------|:--------------|--------------:|---------:|--------:|:------------|------------------------------:|--------:|--------------------:|--------:|
+| mri-sample   | unet-baseline |       6.0e-03 |  6.0e-03 | 8.0e-03 | c1 (-3, -3) |                        0.9940 |  0.9920 |              0.0600 |  0.0800 |
+| mri-sample   | unet-aps      |             0 |        0 |       0 | –           |                        1.0000 |  1.0000 |                   0 |       0 |
+| photo-sample | unet-baseline |       2.0e-02 |  2.0e-02 | 2.0e-02 | c0 (-3, -3) |                        0.9800 |  0.9800 |                   – |       – |
+| photo-sample | unet-aps      |           NaN |      NaN |     NaN | c0 (-3, -3) |                             – |       – |                   – |       – |
 
 untrained: unet-baseline (networks start from a fixed seed)
 """  # noqa: E501
@@ -40,7 +42,7 @@ def test_the_latex_table_is_booktabs_and_escaped(make):
 \begingroup\sisetup{detect-weight, mode=text}
 \begin{tabular}{lllrrrlrr}
 \toprule
- &  &  & \multicolumn{4}{c}{NMSE $\downarrow$} & \multicolumn{2}{c}{SSIM $\uparrow$} \\
+ &  &  & \multicolumn{4}{c}{NMSE $\downarrow$} & \multicolumn{2}{c}{SSIM between outputs $\uparrow$} \\
 \cmidrule(lr){4-7}
 \cmidrule(lr){8-9}
 suite & group & model & mean & median & worst & worst at & mean & worst \\
@@ -49,7 +51,7 @@ noise & x\% & a\_b \& c & $\infty$ & $\infty$ & $\infty$ & c0 (-3, -3) & $\infty
 \bottomrule
 \end{tabular}
 \par{\footnotesize untrained: all networks (networks start from a fixed seed)}
-\par{\footnotesize inf: a\_b \& c on noise, first in case c0; the unshifted output is zero, and an error has nothing to be held against}
+\par{\footnotesize inf: a\_b \& c on noise x\%, first in case c0; the unshifted output is zero, and an error has nothing to be held against}
 \endgroup
 """  # noqa: E501
     )
@@ -105,16 +107,41 @@ def test_csv_is_the_whole_summary(two_suites):
 
 def test_other_metrics_can_be_asked_for(two_suites):
     text = summary_table(RunData.read(two_suites).summary, metrics=["psnr"])
-    assert "| mri-sample   | unet-baseline |              30.50 |    30.50 |   30.00 | c0 " in text
+    line = text.splitlines()[2]
+    assert line.split()[:10:2] == ["|"] * 5
+    assert line.split()[1:12:2] == ["mri-sample", "unet-baseline", "30.50", "30.50", "30.00", "c0"]
 
 
 def test_quality_is_told_from_what_shifts_do_to_it(two_suites):
     summary = RunData.read(two_suites).summary
-    both = summary_table(summary, metrics=["eq_ssim", "ssim"], statistics=["mean"])
-    alone = summary_table(summary, metrics=["ssim"], statistics=["mean"])
-    assert both.splitlines()[0].count("SSIM ↑ mean") == 1
-    assert "SSIM with the truth ↑ mean" in both.splitlines()[0]
-    assert "SSIM ↑ mean" in alone.splitlines()[0]
+    for metrics in (["eq_ssim", "ssim"], ["ssim"], ["eq_ssim"]):
+        heading = summary_table(summary, metrics=metrics, statistics=["mean"]).splitlines()[0]
+        assert ("SSIM between outputs ↑ mean" in heading) == ("eq_ssim" in metrics)
+        assert ("SSIM with the truth ↑ mean" in heading) == ("ssim" in metrics)
+        assert heading.count("SSIM") == len(metrics)
+
+
+def test_a_heading_that_is_wider_than_its_columns_is_whole_where_there_is_room(two_suites):
+    summary = RunData.read(two_suites).summary
+    wide, narrow = (summary_table(summary, format="text", width=w) for w in (120, 97))
+    assert "SSIM between outputs ↑" in wide.splitlines()[0]
+    assert "SSIM betw… outputs ↑" in narrow.splitlines()[0]
+    assert len(narrow.splitlines()[0]) <= 97
+
+
+def test_a_table_shows_what_reading_a_result_says_it_does(two_suites):
+    page = (Path(__file__).parents[2] / "docs/reading.md").read_text(encoding="utf-8")
+    asked = dict(re.findall(r"`--(columns|metrics) (\w+,[\w,]+)`", page))
+    summary = RunData.read(two_suites).summary
+    heading = summary_table(summary).splitlines()[0]
+    assert "ΔPSNR" in heading
+    assert "with the truth" not in heading
+    assert "interval" not in heading
+    metrics, columns = (asked[name].split(",") for name in ("metrics", "columns"))
+    assert "PSNR with the truth" in summary_table(summary, metrics=metrics)
+    assert "95 % interval" in summary_table(summary, statistics=columns)
+    (quality,) = [b for b in sheet({"": RunData.read(two_suites)}).blocks if "truth" in b.heading]
+    assert [name.text for name in quality.names] == ["PSNR [dB] ↑", "SSIM ↑"]
 
 
 def test_an_unknown_format_is_a_usage_error(two_suites):
@@ -147,8 +174,8 @@ mri-sample    unet-aps             0        0        0  –
 photo-sample  unet-baseline  2.0e-02  2.0e-02  2.0e-02  c0 (-3, -3)
               unet-aps           NaN      NaN      NaN  c0 (-3, -3)
 
-left out for width: SSIM ↑ mean, SSIM ↑ worst, ΔPSNR [dB] ↓ mean, ΔPSNR [dB] ↓ worst
-"""
+left out for width: SSIM between outputs ↑ mean, SSIM between outputs ↑ worst, ΔPSNR [dB] ↓ mean, ΔPSNR [dB] ↓ worst
+"""  # noqa: E501
 
 
 def test_text_fits_the_terminal_and_says_what_it_leaves_out(two_suites):
@@ -191,7 +218,7 @@ def test_models_and_suites_come_in_the_order_of_the_run(two_suites):
 def test_the_table_is_markdown_where_there_is_no_terminal(cli, two_suites):
     status, out, _ = cli("table", "run", "--metrics", "psnr", "--sort", "psnr_mean")
     assert status == 0
-    assert out.startswith("| suite        | model         |   PSNR [dB] ↑ mean |")
+    assert out.startswith("| suite        | model         |   PSNR with the truth [dB] ↑ mean |")
     status, out, _ = cli("table", "run", "--format", "text")
     assert "\x1b" not in out
     assert max(map(len, out.split("\nleft out")[0].splitlines())) <= 120

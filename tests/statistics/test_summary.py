@@ -200,11 +200,12 @@ def test_columns_come_by_what_they_say_each_with_its_heading():
     assert [c.name for c in found] == ["eq_nmse", "eq_psnr", "delta_psnr", "nmse", "psnr"]
     assert [c.heading for c in found] == [
         "NMSE ↓",
-        "PSNR [dB] ↑",
+        "PSNR between outputs [dB] ↑",
         "ΔPSNR [dB] ↓",
-        "NMSE ↓",
-        "PSNR [dB] ↑",
+        "NMSE with the truth ↓",
+        "PSNR with the truth [dB] ↑",
     ]
+    assert [c.short_heading for c in found[1::3]] == ["PSNR [dB] ↑", "PSNR [dB] ↑"]
     assert [c.best for c in found] == [0, np.inf, 0, 0, np.inf]
     assert [c.shifted for c in found] == [True, True, True, False, False]
     assert [c.higher_is_better for c in found] == [False, True, False, False, True]

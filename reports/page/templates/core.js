@@ -26,6 +26,8 @@ const nameOf = ({ run, model }) => names.get(`${run}\n${model}`) ?? model;
 const titleOf = (shown) => (several ? `${nameOf(shown)} (${shown.run})` : nameOf(shown));
 const metricOf = (key) => data.metrics.find((m) => m.key === key);
 const heading = (metric) => `${metric.title}${metric.unit ? ` [${metric.unit}]` : ""}`;
+// where a control or a heading nearby has the title in full
+const briefly = (metric) => heading({ ...metric, title: metric.short });
 
 // ---- what is shown
 const state = { query: "", subsets: new Set(subsets), runs: new Set(data.runs) };
@@ -91,8 +93,8 @@ const forgetInks = () => Object.keys(inks).forEach((name) => delete inks[name]);
 
 // a colour for each network (of each run), told apart by every kind of colour vision
 const HUES = 8;
-const hue = (series) =>
-  ink(`other-${1 + ([...names.keys()].indexOf(`${series.run}\n${series.model}`) % HUES)}`);
+const networks = [...new Set(data.series.map(titleOf))];
+const hue = (series) => ink(`other-${1 + (networks.indexOf(titleOf(series)) % HUES)}`);
 
 // viridis: even in lightness, told apart by every kind of colour vision
 const VIRIDIS = [

@@ -30,10 +30,10 @@ function shot(picture) {
   if (!picture.moved) painted(picture.input, (source) => roll(rolled, source, dy, dx));
   const facts = Object.entries({
     NMSE: [numbers.eq_nmse, ".2e", ""],
-    SSIM: [numbers.eq_ssim, ".4f", ""],
+    "SSIM between outputs": [numbers.eq_ssim, ".4f", ""],
     "ΔPSNR": [numbers.delta_psnr, ".2g", " dB"],
-    PSNR: [numbers.psnr, ".2f", " dB"],
-    "PSNR, shifted": [numbers.psnr_shifted, ".2f", " dB"],
+    "PSNR with the truth": [numbers.psnr, ".2f", " dB"],
+    "PSNR with the truth, shifted": [numbers.psnr_shifted, ".2f", " dB"],
     ...Object.fromEntries(data.labels.map(([key, title, format, unit]) => [title, [numbers[key], format, unit]])),
   }).filter(([, [value]]) => value !== undefined);
   return element(

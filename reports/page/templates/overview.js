@@ -3,10 +3,10 @@
 const counted = (shown, all, one, many) =>
   `${shown === all ? all : `${shown} of ${all}`} ${all === 1 ? one : many}`;
 
-const everything = { models: modelsOf(data.series), suites: suitesOf(data.series) };
+const everything = { networks: networksOf(data.series), suites: suitesOf(data.series) };
 
-function modelsOf(series) {
-  return new Set(series.map((s) => `${s.run}\n${s.model}`)).size;
+function networksOf(series) {
+  return new Set(series.map(titleOf)).size;
 }
 function suitesOf(series) {
   return new Set(series.map((s) => s.suite)).size;
@@ -22,11 +22,11 @@ function imagesSaid(series) {
 }
 
 function headline() {
-  const shown = data.series.filter(shows), models = modelsOf(shown);
+  const shown = data.series.filter(shows), networks = networksOf(shown);
   const title = document.querySelector("h1");
   if (!byId("count-networks")) return;
-  title.textContent = models === 1 ? title.dataset.one : title.dataset.many;
-  byId("count-networks").textContent = counted(models, everything.models, "network", "networks");
+  title.textContent = networks === 1 ? title.dataset.one : title.dataset.many;
+  byId("count-networks").textContent = counted(networks, everything.networks, "network", "networks");
   byId("count-images").textContent = imagesSaid(shown);
   byId("count-suites").textContent = counted(suitesOf(shown), everything.suites, "data set", "data sets");
   const note = byId("nothing");

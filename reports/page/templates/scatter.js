@@ -172,7 +172,7 @@ function pairs(view) {
     const yScale = new LogScale(points.map((p) => p.y), metric.zero);
     const ends = [Math.max(xScale.low, yScale.low), Math.min(xScale.high, yScale.high)];
     const diagonal = ends[0] < ends[1] ? ends.map((power) => 10 ** power) : [];
-    const title = (subset) => `mean ${metric.title} on ${subset}`;
+    const title = (subset) => `mean ${metric.short} on ${subset}`;
     return { points, xScale, yScale, xTitle: title(view.x), yTitle: title(view.y), diagonal };
   };
 }

@@ -113,7 +113,7 @@ function colourBar(context, scale, metric, x, y, width) {
     const crowded = scale.hasZero && label !== "0" && middle - (scale.start * width - 6) / 2 < 26;
     if (!crowded) tickLabel(context, label, x + middle, y + 20);
   }
-  caption(context, `${shiftView.statistic} ${heading(metric)}`, x + width + 12, y + 5);
+  caption(context, `${shiftView.statistic} ${briefly(metric)}`, x + width + 12, y + 5);
 }
 
 function octavesLayout(subset) {
@@ -151,7 +151,7 @@ function octavesLayout(subset) {
       context.save();
       context.translate(width - 8, (top + bottom) / 2);
       context.rotate(-Math.PI / 2);
-      caption(context, `mean ${heading(metric)}`, 0, 0, "center");
+      caption(context, `mean ${briefly(metric)}`, 0, 0, "center");
       context.restore();
       const marks = [], starts = [];
       shown.forEach((series, i) => {
