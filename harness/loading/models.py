@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import torch
@@ -159,17 +160,16 @@ def _hosted(model: Any, repository: Repository) -> Any:
     if isinstance(model, ScriptModule):
         return model  # it is compiled, and imports nothing
     if isinstance(model, nn.Module):
-        calls: list[ExitStack] = []
+        # no hooks: an interrupt passes them by, and would leave the modules visible for good
+        own = vars(model).get("forward")
 
-        def enter(*_: object) -> None:
-            calls.append(ExitStack())
-            calls[-1].enter_context(repository.visible())
+        @wraps(type(model).forward)
+        def method(self: nn.Module, *images: Any, **named: Any) -> Any:
+            with repository.visible():
+                return own(*images, **named) if own else type(self).forward(self, *images, **named)
 
-        def leave(*_: object) -> None:
-            calls.pop().close()
-
-        model.register_forward_pre_hook(enter)
-        model.register_forward_hook(leave, always_call=True)
+        model.forward = MethodType(method, model)  # a copy of the model has its own
+        model.thread_safe = False  # type: ignore[assignment]  # modules are the process's
         return model
 
     @wraps(model, updated=())

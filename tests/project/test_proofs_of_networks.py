@@ -1,6 +1,7 @@
 """The table of proved networks in the documentation is the stored one, and it can be made again."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ import equibench as eb
 
 ROOT = Path(__file__).parents[2]
 STORED = pd.read_csv(ROOT / "results/proofs/networks.csv")
+FUZZ = json.loads((ROOT / "results/proofs/fuzz.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,18 @@ def test_at_320_a_proof_took_less_time_than_ten_forward_passes():
     large = STORED[STORED["size"] == 320]
     assert len(large) >= 8
     assert (large["proof_seconds"] < large["ten_forwards"]).all()
+
+
+def test_no_proof_of_a_random_network_was_false_and_nearly_all_that_could_be_proved_were():
+    counts = FUZZ["counts"]
+    assert FUZZ["false proofs"] == []
+    assert counts["networks"] == 20_000
+    assert counts["proved"] >= 0.95 * counts["equivariant"]
+    assert (
+        f"Of {counts['networks']:,} networks brute force finds {counts['equivariant']:,} "
+        f"equivariant; {counts['proved']:,} of these ({counts['proved'] / counts['equivariant']:.1%}"
+        ") are proved, and no proof claims a shift that does not commute"
+    ).replace("%", " %") in " ".join((ROOT / "docs/proof.md").read_text(encoding="utf-8").split())
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

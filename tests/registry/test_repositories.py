@@ -4,6 +4,7 @@ import gc
 import json
 import sys
 import threading
+from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
 
@@ -185,6 +186,30 @@ def test_a_repository_is_seen_by_one_thread_at_a_time(pair):
     for thread in threads:
         thread.join()
     assert found == [[pytest.approx(2.02)] * 20, [pytest.approx(3.03)] * 20]
+
+
+def test_an_interrupted_pass_hides_the_modules_again_and_keeps_no_thread_waiting(pair, tmp_path):
+    late = Path(pair[0]).parent / "utils/late.py"
+    late.write_text("def offset(x):\n    raise KeyboardInterrupt\n")
+    model, other = (load_spec(Spec.parse(f"{net}:build")).model for net in pair[:2])
+    with pytest.raises(KeyboardInterrupt):
+        model(torch.ones(1, 1, 1, 1))
+    assert "models" not in sys.modules
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(float(other(torch.ones(1, 1, 1, 1)))), daemon=True
+    )
+    thread.start()
+    thread.join(60)
+    assert found == [pytest.approx(3.03)]
+
+
+def test_a_copy_of_a_network_is_independent_of_it(pair):
+    model = load_spec(Spec.parse(f"{pair[0]}:build")).model
+    copy = deepcopy(model)
+    copy.scale = torch.nn.Identity()
+    one = torch.ones(1, 1, 1, 1)
+    assert (float(model(one)), float(copy(one))) == (pytest.approx(2.02), pytest.approx(1.02))
 
 
 def test_one_run_measures_two_repositories_and_reports_the_broken_third(pair, cli, tmp_path):
