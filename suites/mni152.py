@@ -45,7 +45,7 @@ def template_slices(kind: Kind = "t1") -> NDArray[np.float32]:
     for axis, step in _STEPS.items():
         area = brain.sum(axis=tuple({0, 1, 2} - {axis}))
         shown = np.flatnonzero(area >= _LEAST * SIDE**2)[::step]
-        slices += [_centred(np.rot90(volume.take(at, axis))) for at in shown]
+        slices += [_centred(np.rot90(np.moveaxis(volume, axis, 0)[at])) for at in shown]
     return np.stack(slices)
 
 
