@@ -6,6 +6,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,9 @@ def version_of(module: str) -> str | None:
         return None
 
 
+@cache
 def _versions() -> dict[str, str]:
+    """What is imported once, whatever is installed later."""
     return {name: version for name in _PACKAGES if (version := version_of(name))}
 
 

@@ -196,9 +196,12 @@ def _refuse(taken: Entry[Any], point: metadata.EntryPoint) -> Callable[[], Any]:
 def _points(group: str) -> metadata.EntryPoints:
     """The entry points of a group, read again where something has been installed since."""
     folders = ((folder, _changed(folder)) for folder in sys.path)
-    points: metadata.EntryPoints = _installed(tuple(f for f in folders if _holds_any(*f))).select(
-        group=group
-    )
+    return _of_group(group, tuple(f for f in folders if _holds_any(*f)))
+
+
+@lru_cache(maxsize=16)
+def _of_group(group: str, folders: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
+    points: metadata.EntryPoints = _installed(folders).select(group=group)
     return points
 
 

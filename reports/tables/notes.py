@@ -59,8 +59,10 @@ def padded(summary: pd.DataFrame) -> str:
 
 def _where(summary: pd.DataFrame, column: str) -> list[_Line]:
     """The lines in which a column has something to say."""
-    lines = summary.to_dict("records") if column in summary else []
-    return [line for line in lines if line.get(column) and pd.notna(line[column])]
+    if column not in summary:
+        return []
+    said = [bool(pd.notna(value) and value) for value in summary[column]]
+    return [*summary[said].to_dict("records")] if any(said) else []
 
 
 def _evidence(summary: pd.DataFrame) -> list[str]:
