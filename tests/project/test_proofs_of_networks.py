@@ -49,8 +49,8 @@ def test_no_proof_of_a_random_network_was_false_and_nearly_all_that_could_be_pro
     assert share >= 0.95
     assert (
         f"Of {counts['networks']:,} networks brute force finds {counts['equivariant']:,} "
-        f"equivariant; {counts['proved']:,} of these ({100 * share:.1f} %) are proved, and no proof "
-        "claims a shift that does not commute"
+        f"equivariant; {counts['proved']:,} of these ({100 * share:.1f} %) are proved, and no "
+        "proof claims a shift that does not commute"
     ) in " ".join((ROOT / "docs/proof.md").read_text(encoding="utf-8").split())
 
 
