@@ -66,12 +66,18 @@ def test_the_example_notebook_runs_and_carries_what_its_cells_show():
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
 
+    def headings(data):
+        return re.findall(r"<th[^>]*>(.*?)</th>", data.get("text/html", ""))
+
     def shown():
-        outputs = [cell.get("outputs", ()) for cell in notebook.cells]
-        return [[(o["output_type"], sorted(o.get("data", ()))) for o in each] for each in outputs]
+        outputs = [
+            [(o["output_type"], o.get("data", {})) for o in cell.get("outputs", ())]
+            for cell in notebook.cells
+        ]
+        return [[(kind, sorted(data), headings(data)) for kind, data in each] for each in outputs]
 
     stored = shown()
     nbclient.NotebookClient(notebook, timeout=None, kernel_name="python3").execute()
     assert shown() == stored, "run it, and commit it with its outputs"
-    kinds = [kind for each in stored for _, data in each for kind in data]
+    kinds = [kind for each in stored for _, data, _ in each for kind in data]
     assert (kinds.count("image/png"), kinds.count("text/html")) == (3, 2)
