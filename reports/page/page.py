@@ -26,7 +26,7 @@ from equibench.reports.page.summary_sheet import sheet
 from equibench.reports.page.worst_cases import Gallery, worst_cases
 from equibench.reports.paper.side_by_side import paper_tables
 from equibench.reports.tables.notes import notes_of, padded, unrepeatable
-from equibench.reports.tables.values import number
+from equibench.reports.tables.values import number, of_labels
 
 __all__ = ["render", "write_page"]
 
@@ -81,6 +81,7 @@ def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[
     pictures = [asdict(picture) for gallery in galleries for picture in gallery.pictures]
     scope = _scope(runs)
     script = "(() => {\n" + "\n".join(map(_template, _SCRIPTS)) + "})();\n"
+    charts = payload(runs)
     return {
         "runs": list(runs),
         "several": len(runs) > 1,
@@ -89,6 +90,8 @@ def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[
         "scope": scope,
         "titles": _TITLES,
         "title": _TITLES["one" if scope["networks"] == 1 else "many"],
+        "charted": charts["metrics"][0]["title"] if charts["metrics"] else "",
+        "norms": _norms(runs),
         "intervals": _intervals(runs),
         "board": leaderboard(runs),
         "sheet": sheet(runs),
@@ -108,7 +111,7 @@ def _context(runs: Mapping[str, RunData], galleries: Sequence[Gallery]) -> dict[
         "style": _template("page.css"),
         "script": script,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
-        "payload": embedded(payload(runs) | {"pictures": pictures}),
+        "payload": embedded(charts | {"pictures": pictures}),
     }
 
 
@@ -128,6 +131,12 @@ def _intervals(runs: Mapping[str, RunData]) -> bool:
     """Whether any mean has one."""
     bounds = (data.summary.get("eq_nmse_ci_low") for data in runs.values())
     return any(low is not None and low.notna().any() for low in bounds)
+
+
+def _norms(runs: Mapping[str, RunData]) -> bool:
+    """Whether any output is of numbers, whose change is a share of their norm."""
+    lines = [line for data in runs.values() for line in data.summary.to_dict("records")]
+    return not all(map(of_labels, lines))
 
 
 def _notes(run: str, data: RunData, runs: Mapping[str, RunData]) -> list[str]:

@@ -57,6 +57,12 @@ def test_a_table_shows_what_is_measured_of_labels_with_the_direction_of_each(run
     assert r"Dice between outputs $\uparrow$" in latex
 
 
+def test_the_legend_of_the_page_names_what_its_charts_show_of_labels(run):
+    legend = render({"run": run}).partition('class="muted legend"')[2].partition("</p>")[0]
+    assert "mean error (1 − pixel agreement between outputs)" in legend
+    assert "NMSE" not in legend
+
+
 @pytest.mark.parametrize("format", ["markdown", "latex", "text"])
 def test_dice_of_both_outputs_and_dice_against_masks_never_share_a_name(run, format):
     for metric, which in (("eq_dice", "between outputs"), ("dice", "with the truth")):
