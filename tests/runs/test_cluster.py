@@ -102,7 +102,7 @@ def test_a_cluster_without_a_worker_that_fits_says_why(tmp_path, monkeypatch):
 
     monkeypatch.setattr("equibench.runs.engines.dask_cluster.PATIENCE", 1)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with LocalCluster(1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(1, processes=False, dashboard_address=":0") as cluster:
         scheduler = cluster.scheduler_address
         with pytest.raises(UnavailableError) as stopped:
             measured(
