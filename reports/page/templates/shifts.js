@@ -146,7 +146,9 @@ function octavesLayout(subset) {
       const named = (power) => (power === lines[0].largest ? `≥ ${power}` : String(power));
       for (const power of powers) caption(context, named(power), x(power), bottom + 12, "center");
       const divided = shiftView.axis === "both" ? lines[0].axes.join(" and ") : shiftView.axis;
-      const title = `largest power of two that divides ${divided}`, half = context.measureText(title).width / 2;
+      const titles = [`largest power of two that divides ${divided}`, `power of two in ${divided}`];
+      const wideOf = (title) => context.measureText(title).width;
+      const title = titles.find((title) => wideOf(title) < width - 18) ?? titles[1], half = wideOf(title) / 2;
       caption(context, title, Math.min(left + wide / 2, width - half - 18), bottom + 30, "center");
       context.save();
       context.translate(width - 8, (top + bottom) / 2);
