@@ -10,12 +10,12 @@ steps. What is there is kept; an interrupted training goes on.
 import argparse
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-import torch
+sys.path.insert(0, str(Path(__file__).parent))
+
+from train_samples import work
 
 from equibench.board.definition import read_board
 from equibench.models.recipes import recipe
@@ -58,12 +58,7 @@ def main() -> int:
     if unknown := set(chosen.labels) - specs.keys():
         print(f"{sorted(unknown)[0]!r} is none of {', '.join(specs)}", file=sys.stderr)
         return 2
-    with ProcessPoolExecutor(
-        chosen.jobs, get_context("spawn"), torch.set_num_threads, (1,)
-    ) as pool:
-        wanted = chosen.labels or specs
-        for done in [pool.submit(partial(make, specs[label])) for label in wanted]:
-            done.result()
+    work([partial(make, specs[label]) for label in chosen.labels or specs], chosen.jobs)
     return 0
 
 

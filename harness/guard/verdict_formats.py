@@ -56,10 +56,7 @@ def write(verdicts: Sequence[Verdict], file: Path, title: str) -> None:
 
 def conclusion(verdicts: Sequence[Verdict]) -> str:
     """How many of how many figures fail, and how many are better."""
-    wrong, better = (
-        len(failed(verdicts)),
-        sum(v.mark in _SIGNS and v.mark != "ok" for v in verdicts),
-    )
+    wrong, better = len(failed(verdicts)), sum(_SIGNS.get(v.mark) == "▲" for v in verdicts)
     said = f"{wrong} of {len(verdicts)} figures fail" if wrong else f"all {len(verdicts)} pass"
     return f"{said}, {better} are better" if better else said
 

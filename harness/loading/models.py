@@ -160,16 +160,19 @@ def _hosted(model: Any, repository: Repository) -> Any:
     if isinstance(model, ScriptModule):
         return model  # it is compiled, and imports nothing
     if isinstance(model, nn.Module):
+        if "_forward_within" in vars(model):
+            return model  # a file may give the same object twice
+
         # no hooks: an interrupt passes them by, and would leave the modules visible for good
-        own = vars(model).get("forward")
-
         @wraps(type(model).forward)
-        def method(self: nn.Module, *images: Any, **named: Any) -> Any:
+        def method(self: Any, *images: Any, **named: Any) -> Any:
             with repository.visible():
-                return own(*images, **named) if own else type(self).forward(self, *images, **named)
+                return self._forward_within(*images, **named)
 
-        model.forward = MethodType(method, model)  # a copy of the model has its own
-        model.thread_safe = False  # type: ignore[assignment]  # modules are the process's
+        hosted: Any = model
+        hosted._forward_within = model.forward  # both are bound anew in a copy of the model
+        hosted.forward = MethodType(method, model)
+        hosted.thread_safe = False  # modules are the process's
         return model
 
     @wraps(model, updated=())

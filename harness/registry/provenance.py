@@ -81,7 +81,7 @@ def version_of(module: str) -> str | None:
 
 @cache
 def _versions() -> dict[str, str]:
-    """What is imported once, whatever is installed later."""
+    """Read once in a process: what is installed later is not what was imported."""
     return {name: version for name in _PACKAGES if (version := version_of(name))}
 
 

@@ -98,11 +98,11 @@ def sheet(runs: Mapping[str, RunData]) -> Sheet:
 
 def _said_once(cells: Sequence[Cell]) -> list[Cell]:
     """Cells of a line without the notes that stand in one before: why there is no interval."""
-    notes: dict[str, None] = {}
+    notes: set[str] = set()
     found = []
     for cell in cells:
         found.append(replace(cell, note="" if cell.note in notes else cell.note))
-        notes[cell.note] = None
+        notes.add(cell.note)
     return found
 
 

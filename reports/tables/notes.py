@@ -29,14 +29,11 @@ def notes_of(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
         who = "all networks" if len(untrained) == len(models) else ", ".join(untrained)
         notes.append(f"{UNTRAINED}: {who} (networks start from a fixed seed)")
     notes += _evidence(summary)
-    for say, lines in (
-        (_screened, _where(summary, "screened")),
-        (_contradicted, _where(summary, "contradicted")),
-        (_tied, [line for line in _where(summary, "tied") if _is_circular(line)]),
-        (_immeasurable, [line for line in _where(summary, "eq_nmse_worst") if _is_zero(line)]),
-        (_drowned, [line for line in _where(summary, "floor_nmse") if _is_drowned(line)]),
-    ):
-        notes += say(lines)
+    notes += _screened(_where(summary, "screened"))
+    notes += _contradicted(_where(summary, "contradicted"))
+    notes += _tied([line for line in _where(summary, "tied") if _is_circular(line)])
+    notes += _immeasurable([line for line in _where(summary, "eq_nmse_worst") if _is_zero(line)])
+    notes += _drowned([line for line in _where(summary, "floor_nmse") if _is_drowned(line)])
     notes += unrepeatable(summary)
     notes += filter(None, [padded(summary)])
     resized = [(line["resized"], line["model"]) for line in _where(summary, "resized")]

@@ -188,7 +188,7 @@ def test_a_repository_is_seen_by_one_thread_at_a_time(pair):
     assert found == [[pytest.approx(2.02)] * 20, [pytest.approx(3.03)] * 20]
 
 
-def test_an_interrupted_pass_hides_the_modules_again_and_keeps_no_thread_waiting(pair, tmp_path):
+def test_an_interrupted_pass_hides_the_modules_again_and_keeps_no_thread_waiting(pair):
     late = Path(pair[0]).parent / "utils/late.py"
     late.write_text("def offset(x):\n    raise KeyboardInterrupt\n")
     model, other = (load_spec(Spec.parse(f"{net}:build")).model for net in pair[:2])
@@ -204,7 +204,14 @@ def test_an_interrupted_pass_hides_the_modules_again_and_keeps_no_thread_waiting
     assert found == [pytest.approx(3.03)]
 
 
-def test_a_copy_of_a_network_is_independent_of_it(pair):
+@pytest.mark.parametrize("instead", ["", "        self.forward = self.pass_on\n"])
+def test_a_copy_of_a_network_is_independent_of_it(pair, instead):
+    """Also of one that puts another method in the place of its class's ``forward``."""
+    if instead:
+        source = NET.replace("Scale()\n", f"Scale()\n{instead}").replace(
+            "def forward", "def pass_on"
+        )
+        Path(pair[0]).write_text(source)
     model = load_spec(Spec.parse(f"{pair[0]}:build")).model
     copy = deepcopy(model)
     copy.scale = torch.nn.Identity()
