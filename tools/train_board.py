@@ -28,9 +28,9 @@ FOLDER = Path("results/runs/alike")
 """Of weights, within the repository, as the board names them; too large to be kept in it."""
 
 SUITE = "mri-sample"
-RECIPE = recipe("sample-mri", crop=128, batch=8, drawn=800, epochs=4)
-"""Parts of images, eight at a time: whole ones take networks of this size hours. Parts begin
-anywhere, so all networks alike see moved images."""
+RECIPE = recipe("sample-mri", batch=2, drawn=400, epochs=4)
+"""Whole images: parts would begin anywhere, which moves images, and networks that normalise each
+image have other statistics on parts. Two at a time, since larger ones take hours."""
 
 
 def alike() -> Iterator[Spec]:

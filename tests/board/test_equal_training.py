@@ -26,12 +26,11 @@ def tool():
 
 def test_ten_library_networks_are_trained_as_the_board_says(tool):
     specs = list(tool.alike())
-    (group,) = (g for g in read_board(tool.BOARD).groups if "steps of eight parts" in g.trained)
+    (group,) = (g for g in read_board(tool.BOARD).groups if "steps of two whole" in g.trained)
     assert len(specs) == len(group.models) == len({spec.weights for spec in specs}) == 10
     steps = tool.RECIPE.epochs * tool.RECIPE.drawn // tool.RECIPE.batch
-    side = tool.RECIPE.crop
-    assert f"{steps} steps of eight parts of {side} × {side} pixels" in group.trained
-    assert tool.RECIPE.batch == 8
+    assert f"{steps} steps of two whole images" in group.trained
+    assert (tool.RECIPE.batch, tool.RECIPE.crop) == (2, 0)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -57,4 +56,4 @@ def test_a_network_starts_from_scratch_and_ends_in_the_file_that_the_board_names
 def test_a_label_that_is_not_trained_here_is_refused(tool, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["train_board.py", "smp-unet"])
     assert tool.main() == 2
-    assert "'smp-unet' is none of smp-unet resnet18 (MRI), " in capsys.readouterr().err
+    assert "'smp-unet' is none of smp-linknet mobilenet_v2 (MRI), " in capsys.readouterr().err
