@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import inf, isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ class CaseErrors:
         nmse: the error of each.
         agreement: of label maps, the share of pixels with the same label.
         quality: metrics of the unmoved output against the ground truth, where there is one.
-        variation: of the unmoved output's energy, the share that is not its mean.
+        variation: of the unmoved output's energy, the share that is not its mean; of label maps
+            1, or 0 where all pixels have one label.
     """
 
     suite: str
@@ -51,13 +52,18 @@ class CaseErrors:
         """What a board compares: the squared error over the variance of the output.
 
         It is the NMSE of an output whose mean is taken off first: nobody stands well because the
-        output is nearly constant. Of label maps, the share of pixels whose label changes.
+        output is nearly constant. Of label maps, the share of pixels whose label changes. NaN
+        where nothing varies.
         """
+        if not self.variation > 0:
+            return [nan for _ in self.at]
         if self.agreement:
             return [1 - share for share in self.agreement]
-        if not self.variation > 0:
-            return [inf if error else 0.0 for error in self.nmse]
         return [error / self.variation for error in self.nmse]
+
+    def varies(self, limit: float) -> bool:
+        """Whether the output is more than one value and rounding: no motion shows in others."""
+        return self.variation > limit
 
     def beyond(self, limit: float) -> bool:
         """Whether any error is more than rounding, whose NMSE is at most the limit."""

@@ -181,7 +181,7 @@ def _geometric(side: Sequence[Standing], motion: str) -> dict[str, float]:
             continue
         limit = _limit(cases, line.entry)
         by_cluster: dict[str, list[float]] = {}
-        for case in cases:
+        for case in (case for case in cases if case.varies(limit)):
             by_cluster.setdefault(case.cluster, []).extend(case.errors)
         for cluster, errors in by_cluster.items():
             error = max(sum(errors) / len(errors), limit)

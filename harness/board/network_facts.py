@@ -88,7 +88,7 @@ def variation(
     that is not the mean of a channel.
 
     An output that is nearly constant changes little under any motion: errors are told relative to
-    what varies. 1 for label maps.
+    what varies. Of label maps 1, or 0 where all pixels have one label.
 
     Raises:
         ModelError: the network does not take the images.
@@ -106,10 +106,13 @@ def variation(
                 for image in case.input
             ]
             images = images_in_units(case, torch.cat(outputs).cpu().double(), suite.clamp)
+            if labels:
+                found[name] = float(images.min() < images.max())
+                continue
             axes = tuple(range(2, images.ndim))
             varying = (images - images.mean(dim=axes, keepdim=True)).square().mean()
             energy = images.square().mean()
-            found[name] = 1.0 if labels or not energy else float(varying / energy)
+            found[name] = float(varying / energy) if energy else 0.0
     return found
 
 

@@ -33,6 +33,8 @@ class Figures:
         at: where the worst is.
         rounding: no error is more than rounding.
         labels: whether they are of label maps.
+        constant: cases that are left out, since the output there is one value throughout, which
+            no motion changes; without any other, errors are NaN.
     """
 
     mean: float
@@ -41,6 +43,11 @@ class Figures:
     at: str
     rounding: bool
     labels: bool = False
+    constant: int = 0
+
+    @property
+    def all_constant(self) -> bool:
+        return not self.at
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ class Standing:
 
     Args:
         rank, of: by mean error under circular shifts, among entries of its division on the suite;
-            those without more than rounding share the first place.
+            those without more than rounding share the first place. 0 where nothing is measured:
+            every output is one value.
         quality: means over cases, by metric.
         best: what a treatment on the board buys; None where none is there, or none helps.
         treated: the name of its own treatment, or nothing.
@@ -100,14 +108,19 @@ def standings(entries: Sequence[Entry]) -> list[Standing]:
     found = [line for line in found if CIRCULAR in line.figures]
     ranked = []
     for line in found:
-        like = [
-            o for o in found if (o.suite, o.entry.division) == (line.suite, line.entry.division)
+        errors = [
+            np.inf if isnan(other.error) else other.error
+            for other in found
+            if (other.suite, other.entry.division) == (line.suite, line.entry.division)
+            and not other.figures[CIRCULAR].all_constant
         ]
-        errors = [np.inf if isnan(other.error) else other.error for other in like]
         mine = np.inf if isnan(line.error) else line.error
-        rank = 1 + sum(error < mine for error in errors)
-        ranked.append(replace(line, rank=rank, of=len(like), best=_best(line, found)))
-    return sorted(ranked, key=lambda s: (s.suite, s.entry.division, s.rank, s.entry.label))
+        rank = 0 if line.figures[CIRCULAR].all_constant else 1 + sum(e < mine for e in errors)
+        ranked.append(replace(line, rank=rank, of=len(errors), best=_best(line, found)))
+    return sorted(
+        ranked,
+        key=lambda s: (s.suite, s.entry.division, s.rank or len(ranked) + 1, s.entry.label),
+    )
 
 
 def figures(cases: Sequence[CaseErrors], precision: str) -> Figures:
@@ -116,9 +129,16 @@ def figures(cases: Sequence[CaseErrors], precision: str) -> Figures:
     Args:
         cases: at least one.
     """
-    values = np.array([error for case in cases for error in case.errors])
     floor = max(case.floor for case in cases)
     limit = allowance(precision, floor)
+    labels = any(case.agreement for case in cases)
+    varying = [case for case in cases if case.varies(limit)]
+    constant = len(cases) - len(varying)
+    if not varying:
+        nothing = Interval(reason="constant outputs")
+        return Figures(nan, nan, nothing, "", rounding=False, labels=labels, constant=constant)
+    cases = varying
+    values = np.array([error for case in cases for error in case.errors])
     ranked = np.nan_to_num(values, nan=np.inf)
     at = int(ranked.argmax())
     place = [f"{case.case} {element}" for case in cases for element in case.at][at]
@@ -128,7 +148,8 @@ def figures(cases: Sequence[CaseErrors], precision: str) -> Figures:
         within=_interval(cases, limit),
         at=place,
         rounding=not any(case.beyond(limit) for case in cases),
-        labels=any(case.agreement for case in cases),
+        labels=labels,
+        constant=constant,
     )
 
 
@@ -178,7 +199,10 @@ def _best(line: Standing, others: Sequence[Standing]) -> Treatment | None:
     mine = [
         other
         for other in others
-        if other.treated and other.suite == line.suite and _untreated(other.entry.model) == base
+        if other.treated
+        and other.suite == line.suite
+        and _untreated(other.entry.model) == base
+        and not other.figures[CIRCULAR].all_constant
     ]
     if not mine:
         return None

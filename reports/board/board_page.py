@@ -11,7 +11,7 @@ from equibench.board.definition import Board
 from equibench.board.entry import Entry
 from equibench.board.findings import findings
 from equibench.board.standings import Standing, standings
-from equibench.reports.board.columns import Column, blocks_of, columns_of, network_name
+from equibench.reports.board.columns import Column, blocks_of, columns_of, network_name, rank
 from equibench.reports.board.pair_figure import figure
 from equibench.reports.html_templates import templates
 from equibench.reports.tables.grid import Block
@@ -71,6 +71,7 @@ def render_board(board: Board, entries: Sequence[Entry]) -> str:
     """The page as text. Names are escaped: whatever they hold is shown, never run."""
     environment = templates(_template)
     environment.globals["network_name"] = network_name
+    environment.globals["rank"] = rank
     environment.globals["figure"] = figure
     script = _script()
     found = findings(board, entries)

@@ -9,6 +9,7 @@ from equibench.board.definition import Board
 from equibench.board.entry import Entry
 from equibench.board.findings import Finding, findings
 from equibench.reports.board.board_page import Division, divisions
+from equibench.reports.board.columns import rank
 from equibench.reports.tables.grid import Cell
 from equibench.reports.tables.writers import Heading, Table, markdown
 
@@ -38,7 +39,7 @@ def _division(division: Division) -> str:
     headings = [Heading("rank", key=True), Heading("network", left=True, key=True)]
     headings += [Heading(c.name, c.block, left=c.left) for c in division.columns]
     lines = [
-        [Cell(str(line.rank)), Cell(line.entry.label), *(c.cell(line) for c in division.columns)]
+        [rank(line), Cell(line.entry.label), *(c.cell(line) for c in division.columns)]
         for line in division.lines
     ]
     title = f"## {division.name.capitalize()}, on {division.suite}"
@@ -49,7 +50,7 @@ def _records(division: Division) -> list[dict[str, object]]:
     found = []
     for line in division.lines:
         record: dict[str, object] = {
-            "network": line.entry.label, "rank": line.rank, "of": line.of,
+            "network": line.entry.label, "rank": line.rank or None, "of": line.of,
             "trained": line.entry.trained,
         }  # fmt: skip
         for motion, figures in line.figures.items():
@@ -59,6 +60,7 @@ def _records(division: Division) -> list[dict[str, object]]:
                 f"{motion} high": figures.within.high,
                 f"{motion} worst": figures.worst,
                 f"{motion} worst at": figures.at,
+                f"{motion} constant": figures.constant,
             }
         record |= line.quality
         record |= {name: line.facts.get(name) for name in ("stride", "evidence", "padding", "time")}

@@ -9,7 +9,7 @@ from equibench.reports.tables.grid import Block, Cell, Name
 from equibench.reports.tables.values import NONE, number
 from equibench.transforms.transform import CIRCULAR
 
-__all__ = ["Column", "blocks_of", "columns_of", "network_name"]
+__all__ = ["Column", "blocks_of", "columns_of", "network_name", "rank"]
 
 _MOTIONS = {
     "circular": "circular shifts ↓",
@@ -89,10 +89,17 @@ def network_name(line: Standing) -> str:
     return line.entry.label.replace(",", ", ")
 
 
+def rank(line: Standing) -> Cell:
+    """Nothing, which stands behind all others, where a network's outputs are one value."""
+    return Cell(str(line.rank), value=line.rank) if line.rank else Cell(NONE)
+
+
 def _mean(line: Standing, motion: str) -> Cell:
     figures = line.figures.get(motion)
     if figures is None:
         return _missing(line, motion)
+    if figures.all_constant:
+        return Cell(NONE, note="constant")
     if figures.rounding:
         return Cell("0", note="rounding only", value=0.0)
     low, high = figures.within.low, figures.within.high
@@ -106,7 +113,7 @@ def _mean(line: Standing, motion: str) -> Cell:
 
 def _worst(line: Standing, motion: str) -> Cell:
     figures = line.figures.get(motion)
-    if figures is None:
+    if figures is None or figures.all_constant:
         return Cell(NONE)
     if figures.rounding:
         return Cell("0", value=0.0)
@@ -124,7 +131,7 @@ def _missing(line: Standing, motion: str) -> Cell:
 
 def _kept(line: Standing, statistic: str) -> Cell:
     figures = line.figures["circular"]
-    if not figures.labels:
+    if not figures.labels or figures.all_constant:
         return Cell(NONE)
     value = 1 - float(getattr(figures, statistic))
     return Cell(f"{value:.2%}", value=value)

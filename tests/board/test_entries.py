@@ -12,11 +12,14 @@ from board_entries import renamed
 
 from equibench.board.definition import BOARD, read_board
 from equibench.board.entry import read_entry, told_apart
+from equibench.board.network_facts import variation
 from equibench.board.submission import case_errors, entry_of
 from equibench.board.verification import verify
 from equibench.errors import UsageError
-from equibench.loading.load import load_model
+from equibench.loading.load import load_model, load_spec
 from equibench.loading.suites import load_suite
+from equibench.measurement.run_config import RunConfig
+from equibench.measurement.settings import Settings
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
 from equibench.runs.run_folder import RunFolder
@@ -243,6 +246,16 @@ def test_what_varies_of_an_output_is_what_its_mean_is_not(toys):
         output = network(image).double()
     share = float(output.var(correction=0) / output.square().mean())
     assert entry.errors[0].variation == pytest.approx(share)
+
+
+def test_a_map_of_one_label_does_not_vary(toys):
+    """Whatever the images are, there is nothing in it that could move."""
+    suite = load_suite("noise,n=2,size=16")
+    for threshold, share in ((99, 0.0), (0, 1.0)):
+        network = f"torch.nn:Identity,out.labels=threshold:{threshold}"
+        settings = Settings.of(RunConfig(models=(network,), suites=("noise,n=2,size=16",)))
+        found = variation(load_spec(Spec.parse(network)), suite, list(suite.cases()), settings)
+        assert list(found.values()) == [share, share]
 
 
 def test_an_output_that_is_said_to_vary_more_is_found(toys, tmp_path):

@@ -10,6 +10,8 @@ from equibench.board.definition import Board
 from equibench.board.entry import CaseErrors
 from equibench.board.findings import findings
 from equibench.board.standings import standings
+from equibench.reports.board.columns import rank
+from equibench.reports.tables.values import NONE
 from equibench.statistics.rank_correlation import trend
 
 
@@ -192,6 +194,33 @@ def test_kendalls_test_knows_order_and_ties():
     assert (rising.tau, rising.p) == pytest.approx((1.0, rising.smallest))
     assert trend(range(8), [1.0] * 8).p == 1.0
     assert trend([1.0], [2.0]).p == 1.0
+
+
+def test_a_constant_output_has_no_rank():
+    """No motion changes it, which is no merit: not of an image, nor of a map of one label."""
+    for share in (0.0, 1e-14):
+        still = planted("still", scaled(0))
+        errors = [replace(case, variation=share) for case in still.errors]
+        masks = [replace(case, agreement=[1.0] * len(case.at), variation=0.0) for case in errors]
+        entries = [planted("moving", EIGHT), replace(still, errors=errors)]
+        lines = by_label([*entries, replace(planted("masks", EIGHT), errors=masks)])
+        for name in ("still", "masks"):
+            figures = lines[name].figures["circular"]
+            assert (lines[name].rank, figures.constant) == (0, len(EIGHT))
+            assert isnan(figures.mean)
+            assert isnan(figures.worst)
+            assert not figures.rounding
+            assert rank(lines[name]).text == NONE
+        assert (lines["moving"].rank, lines["moving"].of) == (1, 1)
+        assert list(lines) == ["moving", "masks", "still"]  # they stand last
+
+
+def test_images_of_which_a_network_makes_one_value_are_left_out_of_its_errors():
+    entry = planted("some", EIGHT)
+    errors = [replace(case, variation=float(i > 0)) for i, case in enumerate(entry.errors)]
+    figures = by_label([replace(entry, errors=errors)])["some"].figures["circular"]
+    rest = by_label([replace(entry, errors=errors[1:])])["some"].figures["circular"]
+    assert (figures.mean, figures.within, figures.constant) == (rest.mean, rest.within, 1)
 
 
 def test_a_nearly_constant_output_does_not_stand_well():
