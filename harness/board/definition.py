@@ -143,6 +143,20 @@ class Board(BaseModel):
         of_groups = (suite for group in self.groups for suite in group.suites)
         return list(dict.fromkeys([*self.suites, *of_groups]))
 
+    def planned_as(self, label: str, model: str) -> "Planned | None":
+        """The network of the board with this label; None where it names none.
+
+        Raises:
+            UsageError: it is another network.
+        """
+        found = next((planned for planned in self.planned if planned.label == label), None)
+        if found is not None and found.model != model:
+            raise UsageError(
+                f"the board has a {label} of its own ({found.model}): call yours otherwise, with "
+                f"label=NAME in its spec"
+            )
+        return found
+
     def suites_called(self, labels: Iterable[str], who: object) -> tuple[str, ...]:
         """The suites that rows call by these labels, as ``equibench run -s`` takes them.
 

@@ -6,7 +6,7 @@ A case's errors under a motion stand in one line, so that git shows what changed
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import isfinite, nan
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from equibench.errors import EquibenchError, UsageError
 from equibench.foundation.atomic_files import replacing, writable
 from equibench.registry.specs import slug
+from equibench.transforms.transform import CIRCULAR
 
 __all__ = ["SCHEMA", "CaseErrors", "Entry", "read_entries", "read_entry", "told_apart"]
 
@@ -103,9 +104,13 @@ class Entry:
     @property
     def file_name(self) -> str:
         """Of its own: two people's networks of one name are two files."""
+        return f"{slug(self.label)}-{self.digest}.json"
+
+    @property
+    def digest(self) -> str:
+        """Of its name, weights and sources: eight digits."""
         known = [self.label, self.identity.get("state_sha256"), self.identity.get("source_sha256")]
-        digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:8]
-        return f"{slug(self.label)}-{digest}.json"
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:8]
 
     @property
     def division(self) -> str:
@@ -117,6 +122,21 @@ class Entry:
         """The labels of those that it was measured on."""
         return list(dict.fromkeys(each.suite for each in self.errors))
 
+    @property
+    def gaps(self) -> Iterator[str]:
+        """What is lacking, in words: an entry has all cases of a suite, under every motion that the
+        network does not refuse.
+        """
+        for suite in self.suites:
+            wanted = int(str(self.conditions["suites"][suite]["cases"]).split()[0])
+            for motion in (CIRCULAR, *self.conditions.get("transforms", {})):
+                cases = self.of(suite, motion)
+                if motion != CIRCULAR and not cases and f"{suite} · {motion}" in self.refused:
+                    continue
+                names = {each.case for each in cases if each.at and len(each.at) == len(each.nmse)}
+                if len(names) < wanted:
+                    yield f"{len(names)} of {wanted} cases of {suite} under {motion}"
+
     def of(self, suite: str, motion: str) -> list[CaseErrors]:
         """The cases of a suite under one motion."""
         return [each for each in self.errors if (each.suite, each.motion) == (suite, motion)]
@@ -126,8 +146,15 @@ class Entry:
 
         Raises:
             EquibenchError: it cannot be written.
+            UsageError: the file is that of another network, or no JSON.
         """
         file = out if out.suffix == ".json" else out / self.file_name
+        if out.suffix not in ("", ".json") and not out.is_dir():
+            raise UsageError(f"{out}: an entry is a .json file, or has its own name in a folder")
+        if file.exists() and (other := read_entry(file)).digest != self.digest:
+            raise UsageError(
+                f"{file} is the entry of {other.label}, another network: choose another -o"
+            )
         with writable(file.parent):
             file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
@@ -178,12 +205,10 @@ def read_entries(folder: Path) -> list[Entry]:
 
 
 def told_apart(entries: Sequence[Entry]) -> list[Entry]:
-    """Entries of one name get the beginning of their weights' hash behind it."""
+    """Entries of one name get what their files have behind it."""
     alike = Counter(entry.label for entry in entries)
     return [
-        replace(entry, label=f"{entry.label} ({str(entry.identity.get('state_sha256'))[:6]})")
-        if alike[entry.label] > 1
-        else entry
+        replace(entry, label=f"{entry.label} ({entry.digest})") if alike[entry.label] > 1 else entry
         for entry in entries
     ]
 

@@ -20,7 +20,7 @@ from equibench.runs.fingerprint import changes
 from equibench.runs.runner import run
 from equibench.runs.units import described, stem_of
 
-__all__ = ["Progress", "entry_files", "measure", "measure_own"]
+__all__ = ["Progress", "measure", "measure_own"]
 
 Say = Callable[[str], None]
 
@@ -79,7 +79,7 @@ def measure(
     if unknown := set(chosen) - {each.label for each in planned}:
         raise UsageError(f"the board names no {sorted(unknown)[0]!r}: see board.toml")
     progress, failed = Progress(len(planned), say), dict[str, EquibenchError]()
-    known = dict(entry_files(entries))
+    known = dict(_own_entries(entries, planned))
     for each in planned:
         begun = perf_counter()
         try:
@@ -111,15 +111,22 @@ def measure_own(
     """Measure a network that the board does not name, with the board's settings; the run folder.
 
     Raises:
-        UsageError: an unknown model or suite, or the folder holds another run.
+        UsageError: an unknown model, a suite or a label that is no such of the board's, or the
+            folder holds another run.
     """
+    board.planned_as(Spec.parse(model).label, model)
+    specs = [Spec.parse(text) for text in suites]
+    board.suites_called([spec.chosen_label or spec.reference for spec in specs], "-s: a network")
     return run(board.run(model, tuple(suites) or board.suites, device=device), out)
 
 
-def entry_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Label and file of each entry in a folder."""
+def _own_entries(folder: Path, planned: Sequence[Planned]) -> Iterator[tuple[str, Path]]:
+    """Label and file of each entry that a board made: others may have the same name."""
+    references = {each.label: Spec.parse(each.model).reference for each in planned}
     for file in sorted(folder.glob("*.json")):
-        yield read_entry(file).label, file
+        entry = read_entry(file)
+        if references.get(entry.label) == Spec.parse(entry.model).reference:
+            yield entry.label, file
 
 
 def _run(

@@ -38,7 +38,8 @@ class NetworkFacts:
         padding: how its layers pad, in words.
         stride: shifts by its multiples commute; empty where none but whole turns do.
         evidence: ``proved`` by its operators at this size, ``sampled`` by trying, or nothing.
-        obstacle: the first operator that breaks equivariance.
+        obstacle: the first operator that breaks equivariance; empty where it is not known, since
+            the network cannot be read.
     """
 
     size: Sequence[int]
@@ -106,10 +107,10 @@ def variation(
                 for image in case.input
             ]
             images = images_in_units(case, torch.cat(outputs).cpu().double(), suite.clamp)
-            if labels:
-                found[name] = float(images.min() < images.max())
-                continue
             axes = tuple(range(2, images.ndim))
+            if labels:
+                found[name] = float((images.amax(axes) > images.amin(axes)).any())
+                continue
             varying = (images - images.mean(dim=axes, keepdim=True)).square().mean()
             energy = images.square().mean()
             found[name] = float(varying / energy) if energy else 0.0
@@ -150,7 +151,8 @@ def _stride(
         proof = prove(loaded.model, size, channels=image.shape[1], label=loaded.label)
         if proof.proved:
             return tuple(proof.stride), "proved", "; ".join(proof.conditions)
-        obstacle = str(next(iter(proof.obstacles.values()))).partition(" (at ")[0]
+        first = next(iter(proof.obstacles.values()))
+        obstacle = str(first).partition(" (at ")[0] if first.operator else ""
     with suppress(EquibenchError):
         found = Evaluation(loaded.model, loaded.label, suite, settings).probe(cases[:1])
         if found.stride != found.size:

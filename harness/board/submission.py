@@ -39,8 +39,9 @@ def only_model(folder: RunFolder, label: str | None) -> str:
     if label is None and len(known) == 1:
         return str(known[0])
     if label is None or label not in known:
-        said = "has no measured model" if not known else f"has {', '.join(known)}"
-        raise UsageError(f"{folder.path} {said}: name one of its models: -m LABEL")
+        if not known:
+            raise UsageError(f"{folder.path} has nothing measured yet: its command goes on")
+        raise UsageError(f"{folder.path} has {', '.join(known)}: name one of its models: -m LABEL")
     return label
 
 
@@ -67,13 +68,12 @@ def entry_of(
     _refuse_shortfall(folder)
     manifest = folder.manifest
     text = _text_of(manifest, label)
-    planned = next((p for p in board.planned if p.label == label and p.model == text), None)
+    planned = board.planned_as(label, text)
     rows = folder.rows()
     errors = case_errors(rows[rows["model"] == label])
     suites = board.suites_called(dict.fromkeys(each.suite for each in errors), folder.path)
     config = board.run(text, suites, device=manifest["fingerprint"]["device"])
     _refuse_conditions(folder, manifest, config)
-    _refuse_gaps(folder, board, errors)
     rerun = Rerun(manifest)
     loaded = rerun.model(label)
     identity = manifest["models"][label]
@@ -84,7 +84,7 @@ def entry_of(
         loaded, suite, case_names(suite, 1), Settings.of(config), _reference(board, suites, group)
     )
     kept = {k: v for k, v in manifest["fingerprint"].items() if k not in _CONDITIONS}
-    return Entry(
+    entry = Entry(
         label=label,
         model=text,
         trained=_trained(folder, label, identity, trained, group),
@@ -98,6 +98,12 @@ def entry_of(
         refused=_refused(folder, label, errors, kept),
         errors=errors,
     )
+    if gap := next(entry.gaps, ""):
+        raise UsageError(
+            f"{folder.path} has {gap}, and an entry is whole: see its failures.json, and run the "
+            "same command again"
+        )
+    return entry
 
 
 def case_errors(rows: pd.DataFrame) -> list[CaseErrors]:
@@ -180,24 +186,6 @@ def _refuse_conditions(folder: RunFolder, manifest: Mapping[str, Any], config: R
         )
 
 
-def _refuse_gaps(folder: RunFolder, board: Board, errors: list[CaseErrors]) -> None:
-    """Of every suite all cases have circular shifts; what else is measured is the network's."""
-    by_suite: dict[str, dict[str, set[str]]] = {}
-    for each in errors:
-        by_suite.setdefault(each.suite, {}).setdefault(each.motion, set()).add(each.case)
-    described = folder.manifest["fingerprint"]["suites"]
-    for suite, motions in by_suite.items():
-        wanted = int(str(described[suite]["cases"]).split()[0])
-        for motion, cases in motions.items():
-            if len(cases) < wanted:
-                raise UsageError(
-                    f"{folder.path} has {len(cases)} of {wanted} cases of {suite} under {motion}, "
-                    "and an entry is whole: see its failures.json, and run the same command again"
-                )
-        if "circular" not in motions:
-            raise UsageError(f"{folder.path} has no circular shifts of {suite}")
-
-
 def _reference(board: Board, suites: tuple[str, ...], group: Group | None) -> str:
     """Whose pass is the unit of time on these suites."""
     if group is not None and group.reference:
@@ -213,11 +201,15 @@ def _trained(
     said: str | None,
     group: Group | None,
 ) -> str:
+    weights = str(identity.get("weights", ""))
     if said is not None:
+        if not said and weights not in ("", "untrained"):
+            raise UsageError(
+                f"{label} has the weights {weights}, so it is trained: say on what, with --trained"
+            )
         return said
     if group is not None:
         return group.trained
-    weights = str(identity.get("weights", ""))
     if weights == "untrained":
         return ""
     if trained := identity.get("trained"):

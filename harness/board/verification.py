@@ -1,16 +1,18 @@
 """Repeating a sample of an entry's rows: the same network, the same images, the same numbers?"""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isclose, isfinite
+from random import SystemRandom
+from typing import Any
 
-from equibench.board.conditions import differences, expected
+from equibench.board.conditions import differences, expected, unlike
 from equibench.board.definition import Board
 from equibench.board.entry import CaseErrors, Entry
+from equibench.board.network_facts import network_facts
 from equibench.board.submission import case_errors, with_variation
 from equibench.errors import UsageError
 from equibench.foundation.rounding import allowance, tolerated
-from equibench.foundation.seeds import generator
 from equibench.loading.load import load_spec
 from equibench.loading.models import LoadedModel
 from equibench.loading.suites import build_suite, case_names
@@ -23,6 +25,9 @@ from equibench.runs.units import Unit, Worker, described, split
 __all__ = ["Repeated", "verify"]
 
 
+_FACTS = ("padding", "stride", "evidence")
+"""Of the network itself: what everybody finds."""
+
 _VARIATION = 1e-3
 """What is told of an output's variance may differ by so much: rounding of another machine."""
 
@@ -32,13 +37,16 @@ class Repeated:
     """What came of repeating some rows.
 
     Args:
-        rows: how many were repeated.
+        cases, of: how many cases were repeated, and how many the entry has.
+        rows: those of the cases.
         equal: those that are the same to the last bit.
         rounding: others that differ by no more than rounding can make.
-        first: what first differs by more, and both numbers; empty where nothing does.
+        first: what first differs by more, and both values; empty where nothing does.
         conditions: what differs from the machine and versions of the entry.
     """
 
+    cases: int
+    of: int
     rows: int
     equal: int
     rounding: int
@@ -54,15 +62,18 @@ class Repeated:
     def sentence(self) -> str:
         """All of it, in a line."""
         where = f" ({'; '.join(self.conditions[:3])})" if self.conditions else ""
+        part = "" if self.cases == self.of else f" of {self.cases} of {self.of} cases"
+        rest = "" if self.cases == self.of else "; --all repeats all of them"
         if self.holds and self.equal == self.rows:
-            return f"all {self.rows} rows that were repeated are the same, bit for bit{where}"
+            return f"all {self.rows} rows{part} are the same, bit for bit{where}{rest}"
         if self.holds:
             return (
-                f"{self.equal} of {self.rows} rows that were repeated are the same, bit for bit; "
-                f"{self.rounding} differ by rounding{where}"
+                f"{self.equal} of {self.rows} rows{part} are the same, bit for bit; "
+                f"{self.rounding} differ by rounding{where}{rest}"
             )
         other = self.rows - self.equal - self.rounding
-        return f"{other} of {self.rows} rows that were repeated are others{where}: {self.first}"
+        told = f"{other} of {self.rows} rows{part} are others" if other else "it is another"
+        return f"{told}{where}: {self.first}"
 
 
 def verify(
@@ -77,7 +88,9 @@ def verify(
 ) -> Repeated:
     """Build an entry's network again, and repeat some of its cases under every motion.
 
-    Which cases they are follows from the entry's label: nobody chooses them.
+    Which cases they are is drawn anew each time: nobody knows them before. What an entry says of
+    the network itself is looked into again, but for its time; on what it was trained is not known
+    here.
 
     Args:
         cases: of each suite.
@@ -85,13 +98,18 @@ def verify(
         model: where the network is here, if not where the entry says.
 
     Raises:
-        UsageError: the network is another, or the suites are.
+        UsageError: the network is another, the suites or conditions are, or the entry is not
+            whole.
         ModelError: it cannot be built.
     """
+    if gap := next(entry.gaps, ""):
+        raise UsageError(f"{entry.label} has {gap}, and an entry is whole: submit it anew")
     text = model or entry.model
     loaded = _same_network(entry, text, board.settings.seed)
     suites = board.suites_called(entry.suites, entry.label)
     config = board.run(text, suites, device=device or str(entry.conditions["device"]))
+    if found := unlike(entry.conditions, config):
+        raise UsageError(f"{entry.label} was not measured as the board measures: {found[0]}")
     now = expected(config)
     described_now = {label: now["suites"][label] for label in entry.suites}
     before = entry.conditions["suites"]
@@ -110,7 +128,19 @@ def verify(
     settings = Settings.of(config)
     built = {s.label: s for s in (build_suite(Spec.parse(t), config.data) for t in suites)}
     again = with_variation(again, loaded, built.__getitem__, settings)
-    return _compared(entry, again, tuple(differences(entry.conditions, now)))
+    facts = network_facts(
+        loaded, built[entry.suites[0]], case_names(built[entry.suites[0]], 1), settings,
+        str(entry.facts["reference"]),
+    ).described  # fmt: skip
+    repeated = _compared(entry, again, tuple(differences(entry.conditions, now)))
+    return replace(repeated, first=repeated.first or _other_facts(entry, facts))
+
+
+def _other_facts(entry: Entry, now: Mapping[str, Any]) -> str:
+    """What the entry says of its network and is not so."""
+    before, after = ({name: each.get(name) for name in _FACTS} for each in (entry.facts, now))
+    after["stride"] = list(now["stride"])  # as JSON has it
+    return next(iter(changes(before, after)), "")
 
 
 def _same_network(entry: Entry, text: str, seed: int) -> LoadedModel:
@@ -122,7 +152,7 @@ def _same_network(entry: Entry, text: str, seed: int) -> LoadedModel:
     if found := list(changes(before, after)):
         raise UsageError(
             f"{text} is not the network of {entry.label}: {'; '.join(found)}; name the one that "
-            "was measured: -m FILE.py:ATTR,weights=FILE"
+            f"was measured, {entry.model} there: -m SPEC"
         )
     return loaded
 
@@ -135,7 +165,7 @@ def _sample(entry: Entry, config: RunConfig, suite: str, cases: int, every: bool
     found = split(Spec.parse(config.models[0]), spec, built, settings, names)
     if every or cases >= len(found):
         return found
-    chosen = generator("verify", entry.label, built.name).permutation(len(found))[:cases]
+    chosen = SystemRandom().sample(range(len(found)), cases)
     return [found[number] for number in sorted(chosen)]
 
 
@@ -163,4 +193,5 @@ def _compared(entry: Entry, again: list[CaseErrors], conditions: tuple[str, ...]
                 rounding += 1
             else:
                 first = first or f"{place} {at}: {old:.6g}, repeated {new:.6g}"
-    return Repeated(rows, equal, rounding, first, conditions)
+    cases, of = (len({(e.suite, e.case) for e in each}) for each in (again, entry.errors))
+    return Repeated(cases, of, rows, equal, rounding, first, conditions)

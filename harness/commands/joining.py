@@ -50,10 +50,13 @@ def submit(
       equibench submit runs/ours --trained "fastMRI knees" --source https://example.org/ours
       equibench submit runs/several -m ours --untrained -o results/board/entries
     """
+    from equibench.board.standings import standings
     from equibench.board.submission import entry_of, only_model
 
     if trained is not None and untrained:
         raise UsageError("--trained and --untrained: choose one")
+    if trained is not None and not trained.strip():
+        raise UsageError("--trained: say on what; of an initialisation, --untrained")
     folder = opened(run)
     entry = entry_of(
         folder,
@@ -65,6 +68,9 @@ def submit(
     )
     for motion, reason in entry.refused.items():
         typer.echo(f"not measured: {motion}: {reason}", err=True)
+    for line in standings([entry]):
+        if not line.rank:
+            typer.echo(f"no rank: each of its outputs is one value, on {line.suite}", err=True)
     file = entry.write(out)
     typer.echo(f"entry: {file}")
     typer.echo(
@@ -105,11 +111,15 @@ def board_measure(
     asked = _board(board)
     try:
         if model:
+            if only:
+                raise UsageError("--only names networks of the board, and -m one of your own")
             if len(model) > 1:
                 raise UsageError("one network is one run: name one -m at a time")
             folder = measure_own(asked, model[0], suite or (), out, device)
             show(folder)
-            typer.echo(f"next: equibench submit {out}")
+            if folder.has_rows and not folder.lacking:
+                typer.echo("a board divides these errors by what varies of the output")
+                typer.echo(f"next: equibench submit {out} --trained 'on what' (or --untrained)")
             finish(folder)
             return
         if suite:
@@ -181,6 +191,8 @@ def board_page(
         config = asked.run(entry.model, asked.suites, device=entry.conditions["device"])
         if other := unlike(entry.conditions, config):
             typer.echo(f"left out: {entry.label} was measured otherwise: {other[0]}", err=True)
+        elif gap := next(entry.gaps, ""):
+            typer.echo(f"left out: {entry.label} has {gap}", err=True)
         else:
             fitting.append(entry)
     found = told_apart(fitting)

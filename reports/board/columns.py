@@ -145,7 +145,8 @@ def _stride(line: Standing) -> Cell:
     stride, evidence = line.facts.get("stride") or (), str(line.facts.get("evidence", ""))
     obstacle = str(line.facts.get("obstacle", ""))
     if not stride:
-        return Cell("none", note=obstacle, left=True, value=float("inf"))
+        text = "none" if obstacle else "none found"
+        return Cell(text, note=obstacle, left=True, value=float("inf"))
     same = len(set(stride)) == 1
     text = str(stride[0]) if same else " × ".join(map(str, stride))
     return Cell(text, note=evidence, left=True, value=prod(stride) ** (1 / len(stride)))

@@ -12,6 +12,7 @@ from board_entries import renamed
 
 from equibench.board.definition import BOARD, read_board
 from equibench.board.entry import read_entry, told_apart
+from equibench.board.measuring import measure
 from equibench.board.network_facts import variation
 from equibench.board.submission import case_errors, entry_of
 from equibench.board.verification import verify
@@ -126,14 +127,22 @@ def test_repeated_rows_are_the_same_bit_for_bit(toys):
     found = verify(toys.entries["learned"], toys.board, every=True)
     rows = sum(len(each.nmse) for each in toys.entries["learned"].errors)
     assert (found.rows, found.equal) == (rows, rows)
-    assert found.sentence == f"all {rows} rows that were repeated are the same, bit for bit"
+    assert found.sentence == f"all {rows} rows are the same, bit for bit"
 
 
-def test_a_sample_is_some_of_the_rows_and_always_the_same(toys):
+def test_a_sample_is_drawn_anew_each_time_and_says_how_much_it_is(toys, monkeypatch):
+    """Who picks a label must not pick the rows that are repeated."""
     entry = toys.entries["learned"]
-    once, again = (verify(entry, toys.board) for _ in range(2))
-    assert 0 < once.rows < sum(len(each.nmse) for each in entry.errors)
-    assert once == again
+    drawn = []
+    monkeypatch.setattr(
+        "equibench.board.verification.SystemRandom.sample",
+        lambda _, units, cases: drawn.append((len(units), cases)) or [len(units) - 1],
+    )
+    found = verify(entry, toys.board)
+    assert drawn == [(2, 1)]
+    assert 0 < found.rows < sum(len(each.nmse) for each in entry.errors)
+    same = f"all {found.rows} rows of 4 of 8 cases are the same, bit for bit"
+    assert found.sentence == f"{same}; --all repeats all of them"
 
 
 def test_a_number_that_was_changed_is_found(toys, cli):
@@ -144,7 +153,105 @@ def test_a_number_that_was_changed_is_found(toys, cli):
     Path("better.json").write_text(json.dumps(content), encoding="utf-8")
     status, out, _ = cli("board", "verify", "better.json", "--board", toys.file)
     assert status == 1
-    assert "rows that were repeated are others" in out
+    assert "of 4 of 8 cases are others" in out
+
+
+def without_the_worst(content):
+    worst = max(content["errors"], key=lambda each: max(each["nmse"]))
+    content["errors"] = [e for e in content["errors"] if e["case"] != worst["case"]]
+
+
+def without_a_motion(content):
+    content["errors"] = [each for each in content["errors"] if each["motion"] != "d4"]
+
+
+def with_fewer_shifts(content):
+    content["errors"][0]["nmse"].pop()
+
+
+@pytest.mark.parametrize("better", [without_the_worst, without_a_motion, with_fewer_shifts])
+def test_an_entry_that_is_not_whole_is_refused_and_left_out_of_the_page(better, toys, cli):
+    for label in ("learned", "circular"):
+        content = json.loads(next((toys.folder / "entries").glob(f"{label}-*")).read_text("utf-8"))
+        if label == "learned":
+            better(content)
+        Path("entries").mkdir(exist_ok=True)
+        Path(f"entries/{label}.json").write_text(json.dumps(content), encoding="utf-8")
+    status, _, err = cli("board", "verify", "entries/learned.json", "--board", toys.file)
+    assert status == 2
+    assert " of 8 cases of noise under " in err
+    options = ("--entries", "entries", "-o", "page", "--tables", "tables", "--board", toys.file)
+    status, _, err = cli("board", "page", *options)
+    assert status == 0
+    assert err.startswith("left out: learned has ")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"stride": [1, 1]}, "stride was [1, 1] and is []"),
+        ({"padding": "none"}, "padding was 'none'"),
+    ],
+)
+def test_facts_that_the_network_does_not_have_are_found(facts, said, toys):
+    entry = toys.entries["learned"]
+    found = verify(replace(entry, facts={**entry.facts, **facts}), toys.board)
+    assert not found.holds
+    assert f"it is another: {said}" in found.sentence
+
+
+def test_an_entry_of_other_conditions_is_not_verified(toys):
+    entry = toys.entries["learned"]
+    with pytest.raises(UsageError, match="not measured as the board measures: seed was 1 and is 0"):
+        verify(replace(entry, conditions={**entry.conditions, "seed": 1}), toys.board)
+
+
+def test_measuring_the_board_leaves_entries_of_others_alone(toys, tmp_path):
+    """Somebody's network may be called as one of the board's."""
+    theirs = replace(toys.entries["zeros"], model="theirs.py:build,label=zeros")
+    file = tmp_path / "theirs.json"
+    theirs.write(file)
+    measure(toys.board, tmp_path, tmp_path / "runs", lambda _: None, chosen=["zeros"])
+    assert read_entry(file) == theirs
+    assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+def test_a_network_of_ones_own_has_no_name_of_the_board_s(toys, cli):
+    model = f"{toys.folder}/net.py:Pooled,label=zeros"
+    status, _, err = cli("board", "measure", "-m", model, "--out", "own", "--board", toys.file)
+    assert status == 2
+    assert "the board has a zeros of its own" in err
+    assert "label=NAME" in err
+
+
+def test_a_suite_that_is_none_of_the_board_s_is_refused_before_anything_is_measured(toys, cli):
+    model = f"{toys.folder}/net.py:Pooled,label=ours"
+    options = ("-s", "photo-sample", "--out", "own", "--board", toys.file)
+    status, _, err = cli("board", "measure", "-m", model, *options)
+    assert status == 2
+    assert "photo-sample, which is no suite of the board" in err
+    assert not Path("own").exists()
+
+
+def test_weights_are_never_those_of_an_initialisation(toys, cli):
+    torch.save(load_model(f"{toys.folder}/net.py:Plain,seed=3").state_dict(), "weights.pt")
+    model = f"{toys.folder}/net.py:Plain,weights=weights.pt,label=ours"
+    board = ("--board", toys.file)
+    assert cli("board", "measure", "-m", model, "--out", "own", *board)[0] == 0
+    status, _, err = cli("submit", "own", "--untrained", *board)
+    assert status == 2
+    assert "so it is trained: say on what, with --trained" in err
+    status, _, err = cli("submit", "own", "--trained", " ", *board)
+    assert (status, "of an initialisation, --untrained" in err) == (2, True)
+
+
+def test_the_file_of_another_network_is_not_overwritten(toys, tmp_path):
+    file = toys.entries["zeros"].write(tmp_path / "keep.json")
+    toys.entries["zeros"].write(file)
+    with pytest.raises(UsageError, match="is the entry of zeros, another network"):
+        toys.entries["learned"].write(file)
+    with pytest.raises(UsageError, match=r"an entry is a \.json file"):
+        toys.entries["learned"].write(tmp_path / "entry.txt")
 
 
 def test_another_network_of_the_same_name_is_told_by_its_weights(toys):
@@ -189,7 +296,10 @@ def test_a_stranger_says_whether_the_network_is_trained(toys, cli, tmp_path):
     status, out, _ = cli(
         "board", "measure", "-m", f"{own}:Plain,label=ours", "--out", "ours", *board
     )
-    assert (status, out.splitlines()[-1]) == (0, "next: equibench submit ours")
+    assert (status, out.splitlines()[-1]) == (
+        0,
+        "next: equibench submit ours --trained 'on what' (or --untrained)",
+    )
     status, _, err = cli("submit", "ours", *board)
     assert status == 2
     assert "add --trained 'on what', or --untrained" in err
@@ -221,7 +331,7 @@ def test_two_entries_of_one_name_are_two_files_and_told_apart(toys, tmp_path):
     one = toys.entries["learned"]
     other = renamed(one, identity={**one.identity, "state_sha256": "feed" * 16})
     assert one.write(tmp_path) != other.write(tmp_path)
-    assert [entry.label for entry in told_apart([one, other])][1] == "learned (feedfe)"
+    assert [entry.label for entry in told_apart([one, other])][1] == f"learned ({other.digest})"
 
 
 def test_a_board_refuses_two_networks_of_one_name(toys, tmp_path):
@@ -251,7 +361,7 @@ def test_what_varies_of_an_output_is_what_its_mean_is_not(toys):
 def test_a_map_of_one_label_does_not_vary(toys):
     """Whatever the images are, there is nothing in it that could move."""
     suite = load_suite("noise,n=2,size=16")
-    for threshold, share in ((99, 0.0), (0, 1.0)):
+    for threshold, share in ((1e9, 0.0), (0, 1.0)):
         network = f"torch.nn:Identity,out.labels=threshold:{threshold}"
         settings = Settings.of(RunConfig(models=(network,), suites=("noise,n=2,size=16",)))
         found = variation(load_spec(Spec.parse(network)), suite, list(suite.cases()), settings)
