@@ -63,10 +63,10 @@ def columns_of(lines: Sequence[Standing]) -> list[Column]:
                 )
             )
     found += [
-        Column("total stride", "pixels", _stride, left=True),
-        Column("network", "padding", _padding, left=True),
         Column("network", "parameters", _parameters),
         Column("network", "time ×", _time),
+        Column("network", "padding", _padding, left=True),
+        Column("total stride", "pixels", _stride, left=True),
     ]
     if any(line.best for line in lines):
         found += [

@@ -50,6 +50,17 @@ def test_networks_stand_in_the_order_of_their_ranks(page):
     assert len(networks(page, "trained")) == 2
 
 
+def test_a_table_that_goes_on_to_the_right_says_so(page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    box = page.locator("#untrained .box").first
+    box.and_(page.locator("[data-more]")).wait_for()
+    heading = "getComputedStyle(document.querySelector('#untrained h3 small'), '::after').content"
+    assert "more columns" in page.evaluate(heading)
+    box.evaluate("box => box.scrollLeft = box.scrollWidth")
+    box.and_(page.locator(":not([data-more])")).wait_for()
+    assert page.evaluate(heading) == "none"
+
+
 def test_a_click_and_a_key_sort_by_a_column(page):
     button = page.locator("#untrained thead button", has_text="worst").first
     button.click()

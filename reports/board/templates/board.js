@@ -34,6 +34,14 @@ function filter() {
   byId("nothing").hidden = left > 0;
 }
 
+// A table that goes on to the right says so.
+function watch(box) {
+  const mark = () => box.toggleAttribute("data-more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+  box.addEventListener("scroll", mark, { passive: true });
+  new ResizeObserver(mark).observe(box);
+  mark();
+}
+
 function toggle(parent, text, pressed, change) {
   const button = element("button", { type: "button", class: "button", "aria-pressed": String(pressed) }, text);
   button.addEventListener("click", () => {
@@ -79,3 +87,4 @@ if (rows.some((row) => "treated" in row.dataset)) toggle(chips, "treated", true,
 tools.append(chips);
 themeButton(tools);
 tools.hidden = false;
+document.querySelectorAll(".division .box").forEach(watch);
