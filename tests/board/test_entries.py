@@ -38,6 +38,13 @@ def test_the_board_names_at_least_sixty_networks_that_are_registered():
             MODELS.get(spec.reference).check(spec.arguments)
 
 
+def test_networks_that_label_pixels_are_measured_by_labels():
+    labelling = [p for p in read_board().planned if "out.labels" in Spec.parse(p.model).adapters]
+    assert len(labelling) >= 10
+    for planned in labelling:
+        assert all(Spec.parse(s).metrics == ("agreement", "dice") for s in planned.suites)
+
+
 def test_the_board_that_is_installed_is_that_of_the_repository():
     installed = (files("equibench.results") / BOARD).read_text(encoding="utf-8")
     assert installed == (ROOT / "results" / BOARD).read_text(encoding="utf-8")
