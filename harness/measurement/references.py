@@ -113,7 +113,9 @@ class References:
             for c in cases
         ]
         compared = Compared(outputs, truth, each, truth_each, prepared, truths)
-        self.figures.append(Closed(closed, counts, [*ranges, *truth_ranges], quality))
+        axes = tuple(range(2, outputs.ndim))
+        constant = (outputs.amax(axes) == outputs.amin(axes)).all(dim=1)
+        self.figures.append(Closed(closed, counts, [*ranges, *truth_ranges], quality, constant))
         self.closed |= {case.name: case for case in closed}
         for case, first in zip(cases, accumulate(counts, initial=0), strict=False):
             case.closed.set_result((compared, first))

@@ -71,7 +71,7 @@ def row_columns(
         *(m.column for m in metrics),
         *(f"{m.column}_shifted" for m in changing),
         *("near_ties", "floor_nmse", "covers", "evidence", "spots", "spot_deviation"),
-        *("repeatability", "repeat_nmse", "batch", "padded", "resized"),
+        *("repeatability", "repeat_nmse", "batch", "padded", "resized", "constant"),
         *(["screen_nmse"] if screened else []),
         *dict.fromkeys(column for transform in transforms for column in transform.columns),
     ]
@@ -107,12 +107,14 @@ class Closed:
             truth, where there is one.
         quality: sums (images, K) of the unshifted outputs against the truth, metric by metric;
             empty without one.
+        constant: whether an unshifted output is one value throughout each channel, (images,).
     """
 
     cases: Sequence[ClosedCase]
     counts: Sequence[int]
     ranges: Sequence[Tensor]
     quality: Sequence[Tensor]
+    constant: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +149,7 @@ def row_table(
     draws = np.array([len(case.elements) for case in cases])
     starts = np.cumsum(draws) - draws
     parts = _totals(cases, starts, sums, int(draws.sum()))
-    ranges, quality = _of_cases(closed, cases, len(metrics))
+    ranges, quality, constant = _of_cases(closed, cases, len(metrics))
     values = _figures(metrics, parts, ranges, quality, torch.from_numpy(draws))
     # in a batch of one there is no other slot to measure the floor in
     floor = values["eq_nmse"][starts] if settings.batch > 1 else np.full(len(cases), np.nan)
@@ -159,6 +161,7 @@ def row_table(
         "covers": [transform.covers(case.size) for case in cases],
         "padded": [case.padded for case in cases],
         "resized": [case.resized for case in cases],
+        "constant": constant,
     }
     named = [transform.element(element) for c in cases for element in c.elements.tolist()]
     table: dict[str, Any] = {
@@ -199,24 +202,28 @@ def _totals(
 
 def _of_cases(
     closed: Sequence[Closed], cases: Sequence[ClosedCase], metrics: int
-) -> tuple[Tensor, list[Tensor]]:
-    """Data ranges (cases, metrics or twice as many) and sums of the quality (cases, K), by metric.
+) -> tuple[Tensor, list[Tensor], list[bool]]:
+    """Data ranges (cases, metrics or twice as many), sums of the quality (cases, K) by metric, and
+    whether all outputs of a case are constant.
 
-    Both are on the CPU.
+    All are on the CPU.
     """
     ranges = torch.cat([torch.stack(list(each.ranges), dim=1) for each in closed]).cpu()
     counts = [count for each in closed for count in each.counts]
     numbers = {c.name: n for n, c in enumerate(c for each in closed for c in each.cases)}
     order = [numbers[case.name] for case in cases]
+    still = torch.cat([each.constant for each in closed]).cpu()
+    constant = [bool(images.all()) for images in torch.split(still, counts)]
+    constant = [constant[number] for number in order]
     if ranges.shape[1] == metrics:
-        return ranges[order], []
+        return ranges[order], [], constant
     widths = [part.shape[1] for part in closed[0].quality]
     every = torch.cat([torch.cat(list(each.quality), dim=1) for each in closed]).cpu()
     quality = []
     for part in torch.split(every, widths, dim=1):
         images = torch.split(part.contiguous(), counts)
         quality.append(torch.stack([images[number].sum(dim=0) for number in order]))
-    return ranges[order], quality
+    return ranges[order], quality, constant
 
 
 def _shifts(of: Sequence[tuple[Elements | None, int, int]]) -> dict[str, Any]:

@@ -103,7 +103,8 @@ def summarize(rows: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
     covers. ``evidence`` is how the worst case over all shifts is known, the weakest of all cases;
     ``could_deviate`` the largest share of shifts that may still deviate where it is sampled, at
     95 %, from all ``spots`` checks; ``contradicted`` how many cases have residue classes that
-    their spot checks contradict. ``near_ties`` is the share of shifts with a near-tie of adaptive
+    their spot checks contradict, and ``constant`` of how many the outputs are one value.
+    ``near_ties`` is the share of shifts with a near-tie of adaptive
     layers, ``tied`` that of cases with any; ``tied_nmse`` and ``untied_nmse`` are the mean NMSE of
     those and of the others. ``repeatability`` says why the same image gives something else
     once more, if it does. Of screened runs, ``screened`` is how many shifts were measured in the
@@ -153,6 +154,7 @@ def _line(
         "repeat_nmse": float(unshifted["repeat_nmse"].iloc[0]),
         "padded": "padded" in unshifted and bool(unshifted["padded"].any()),
         "resized": _text(unshifted["resized"].iloc[0]) if "resized" in unshifted else "",
+        "constant": int(unshifted["constant"].sum()) if "constant" in unshifted else 0,
         "spot_deviation": float(shifted["spot_deviation"].max()),
     }
     floor = float(unshifted["floor_nmse"].max())

@@ -28,6 +28,7 @@ def notes_of(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
     if untrained:
         who = "all networks" if len(untrained) == len(models) else ", ".join(untrained)
         notes.append(f"{UNTRAINED}: {who} (networks start from a fixed seed)")
+    notes += _constant(_where(summary, "constant"))
     notes += _evidence(summary)
     notes += _screened(_where(summary, "screened"))
     notes += _contradicted(_where(summary, "contradicted"))
@@ -44,6 +45,17 @@ def notes_of(summary: pd.DataFrame, weights: Mapping[str, str]) -> list[str]:
             grid = f"compared on the output's grid, {how} of the input's, at shifts that it divides"
         notes.append(f"{grid}: {who}")
     return notes
+
+
+def _constant(lines: Sequence[_Line]) -> list[str]:
+    """Which outputs could not have shown an error."""
+    if not lines:
+        return []
+    who = _subjects(lines, lambda line: f" ({line['constant']} of {line['cases']})")
+    return [
+        f"constant outputs: {who} of the cases; each channel is one value throughout, which no "
+        "shift changes, so that these cases say nothing of equivariance"
+    ]
 
 
 def padded(summary: pd.DataFrame) -> str:

@@ -101,6 +101,14 @@ def test_networks_that_keep_state_are_refused_and_left_as_they_were():
         assert (network.calls, float(network.seen)) == (0, 0.0)
 
 
+@pytest.mark.parametrize("adapters", ["in.range=0..1", "in.range=0..1,in.mean=0.5", "in.std=2"])
+def test_adapters_that_restore_outputs_are_read_with_their_network(adapters):
+    model = eb.load_model(f"unet-lpf-3,width=0.03125,{adapters}")
+    proof = eb.prove(model, 32)
+    assert proof.proved, proof.obstacles
+    assert proof.stride == (16, 16)
+
+
 def test_random_networks_never_contradict_brute_force():
     verdicts = [FUZZ["judged"](seed) for seed in range(40)]
     assert [v.seed for v in verdicts if v.false] == []

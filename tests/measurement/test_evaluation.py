@@ -397,6 +397,17 @@ def test_half_precision_is_autocast_and_leaves_the_weights_alone(images, precisi
     assert conv.weight.dtype == torch.float32
 
 
+def test_cases_whose_output_is_one_value_in_every_channel_are_marked():
+    x = torch.stack([torch.zeros(1, 8, 8), torch.rand(1, 8, 8), torch.full((1, 8, 8), 3.0)])
+
+    def both(images):
+        return torch.cat([images, torch.ones_like(images)], dim=1)
+
+    for model in (both, identity):
+        rows = eb.evaluate(model, x, shifts="random:n=1,max=2").rows
+        assert rows["constant"].tolist() == [True, True, False, False, True, True]
+
+
 def test_near_ties_of_aps_layers_are_counted_in_the_rows():
     torch.manual_seed(0)
     x = torch.ones(1, 1, 16, 16)  # every component is the same

@@ -16,6 +16,18 @@ def tied(model, suite, error, ties=(1, 0)):
     return part.assign(near_ties=part["case"].map({"c0": ties[0], "c1": ties[1]})), {}
 
 
+def test_outputs_that_no_shift_could_change_are_named():
+    dead = rows("dead", "mri", constant(0.0)).assign(constant=True)
+    partly = rows("masks", "photo", constant(0.0))
+    partly["constant"] = partly["case"] == "c0"
+    live = rows("live", "mri", constant(0.1)).assign(constant=False)
+    assert notes_of(summary((dead, {}), (partly, {}), (live, {})), {}) == [
+        "constant outputs: dead on mri (2 of 2), masks on photo (1 of 2) of the cases; each "
+        "channel is one value throughout, which no shift changes, so that these cases say nothing of "
+        "equivariance"
+    ]
+
+
 def test_near_ties_that_make_no_error_are_said_to_make_none_in_one_line():
     found = summary(
         tied("aps-3", "mri", 0.0), tied("aps-5", "mri", 1e-16, (2, 3)), tied("aps-5", "photo", 0.0)

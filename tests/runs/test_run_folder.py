@@ -25,6 +25,7 @@ def test_a_run_folder_holds_rows_manifest_summary_and_failures(cli, tmp_path):
         "eq_nmse", "eq_psnr", "eq_ssim", "delta_psnr", "nmse", "psnr", "ssim", "psnr_shifted",
         "near_ties", "floor_nmse", "covers", "evidence", "spots", "spot_deviation",
         "repeatability", "repeat_nmse", "batch", "padded", "resized",
+        "constant",
     ]  # fmt: skip
     summary = pd.read_csv(folder / "summary.csv")
     assert summary["eq_nmse_worst"][0] == rows["eq_nmse"].max()
