@@ -23,8 +23,8 @@ def test_outputs_that_no_shift_could_change_are_named():
     live = rows("live", "mri", constant(0.1)).assign(constant=False)
     assert notes_of(summary((dead, {}), (partly, {}), (live, {})), {}) == [
         "constant outputs: dead on mri (2 of 2), masks on photo (1 of 2) of the cases; each "
-        "channel is one value throughout, which no shift changes, so that these cases say nothing of "
-        "equivariance"
+        "channel is one value throughout, which no shift changes, so that these cases say "
+        "nothing of equivariance"
     ]
 
 
