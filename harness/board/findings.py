@@ -245,4 +245,5 @@ def _sentence(finding: Finding) -> str:
 
 
 def _times(factor: float) -> str:
-    return f"{factor:.2g} times" if factor < 1e4 else "more than 10 000 times"
+    """To two digits, without an exponent."""
+    return f"{float(f'{factor:.2g}'):.9g} times" if factor < 1e4 else "more than 10 000 times"

@@ -113,6 +113,19 @@ def test_a_factor_that_all_pairs_share_is_found_with_its_direction():
     assert same.sentence == found.sentence
 
 
+@pytest.mark.parametrize(
+    ("factor", "said"), [(2634, "2600 times"), (5e4, "more than 10 000 times")]
+)
+def test_a_large_factor_is_said_without_an_exponent(factor, said):
+    pairs = [
+        planted(f"net{n},encoder={encoder}", scaled(scale * (1 + n)))
+        for n in range(8)
+        for encoder, scale in (("small", 1), ("large", factor))
+    ]
+    (found,) = findings(asked(SWAP), pairs)
+    assert f"The error is {said} as large with large ones" in found.sentence
+
+
 def test_pairs_that_contradict_each_other_decide_nothing():
     mixed = [
         planted(f"net{n},encoder={encoder}", scaled(factor if n % 2 else 1 / factor))
