@@ -153,7 +153,7 @@ class Board(BaseModel):
         if found is not None and found.model != model:
             raise UsageError(
                 f"the board has a {label} of its own ({found.model}): call yours otherwise, with "
-                f"label=NAME in its spec"
+                "label=NAME in its spec"
             )
         return found
 

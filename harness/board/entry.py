@@ -122,7 +122,6 @@ class Entry:
         """The labels of those that it was measured on."""
         return list(dict.fromkeys(each.suite for each in self.errors))
 
-    @property
     def gaps(self) -> Iterator[str]:
         """What is lacking, in words: an entry has all cases of a suite, under every motion that the
         network does not refuse.

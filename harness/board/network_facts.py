@@ -24,7 +24,7 @@ from equibench.measurement.settings import Settings
 from equibench.registry.specs import Spec
 from equibench.state.object_graph import registered_modules
 
-__all__ = ["NetworkFacts", "network_facts", "padding_of", "variation"]
+__all__ = ["NetworkFacts", "network_facts", "padding_of", "stride_of", "variation"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def network_facts(
     """
     image = suite.load(cases[0]).input[:1].to(settings.device)
     size = tuple(image.shape[2:])
-    stride, evidence, obstacle = _stride(loaded, suite, cases, settings, image)
+    stride, evidence, obstacle = stride_of(loaded, suite, cases, settings, image)
     return NetworkFacts(
         size=size,
         reference=reference,
@@ -141,7 +141,7 @@ def _padding(layer: nn.Module) -> str:
     return str(getattr(layer, "padding_mode", "")) if pads else ""
 
 
-def _stride(
+def stride_of(
     loaded: LoadedModel, suite: Suite, cases: Sequence[str], settings: Settings, image: Tensor
 ) -> tuple[tuple[int, ...], str, str]:
     """The total stride, how it is known, or else what is in its way."""

@@ -98,7 +98,7 @@ def entry_of(
         refused=_refused(folder, label, errors, kept),
         errors=errors,
     )
-    if gap := next(entry.gaps, ""):
+    if gap := next(entry.gaps(), ""):
         raise UsageError(
             f"{folder.path} has {gap}, and an entry is whole: see its failures.json, and run the "
             "same command again"

@@ -9,8 +9,9 @@ from typing import Any
 from equibench.board.conditions import differences, expected, unlike
 from equibench.board.definition import Board
 from equibench.board.entry import CaseErrors, Entry
-from equibench.board.network_facts import network_facts
+from equibench.board.network_facts import padding_of, stride_of
 from equibench.board.submission import case_errors, with_variation
+from equibench.cases.suite import Suite
 from equibench.errors import UsageError
 from equibench.foundation.rounding import allowance, tolerated
 from equibench.loading.load import load_spec
@@ -24,9 +25,6 @@ from equibench.runs.units import Unit, Worker, described, split
 
 __all__ = ["Repeated", "verify"]
 
-
-_FACTS = ("padding", "stride", "evidence")
-"""Of the network itself: what everybody finds."""
 
 _VARIATION = 1e-3
 """What is told of an output's variance may differ by so much: rounding of another machine."""
@@ -102,7 +100,7 @@ def verify(
             whole.
         ModelError: it cannot be built.
     """
-    if gap := next(entry.gaps, ""):
+    if gap := next(entry.gaps(), ""):
         raise UsageError(f"{entry.label} has {gap}, and an entry is whole: submit it anew")
     text = model or entry.model
     loaded = _same_network(entry, text, board.settings.seed)
@@ -118,7 +116,7 @@ def verify(
     again: list[CaseErrors] = []
     with Worker(config, say) as worker:
         for suite in suites:
-            for unit in _sample(entry, config, suite, cases, every):
+            for unit in _sample(config, suite, cases, every):
                 outcome = worker(unit)
                 if outcome.measured is None:
                     assert outcome.error is not None
@@ -128,19 +126,22 @@ def verify(
     settings = Settings.of(config)
     built = {s.label: s for s in (build_suite(Spec.parse(t), config.data) for t in suites)}
     again = with_variation(again, loaded, built.__getitem__, settings)
-    facts = network_facts(
-        loaded, built[entry.suites[0]], case_names(built[entry.suites[0]], 1), settings,
-        str(entry.facts["reference"]),
-    ).described  # fmt: skip
+    facts = _facts(loaded, built[entry.suites[0]], settings)
     repeated = _compared(entry, again, tuple(differences(entry.conditions, now)))
     return replace(repeated, first=repeated.first or _other_facts(entry, facts))
 
 
+def _facts(loaded: LoadedModel, suite: Suite, settings: Settings) -> dict[str, Any]:
+    """What everybody finds of the network itself, as an entry has it."""
+    first = case_names(suite, 1)
+    image = suite.load(first[0]).input[:1].to(settings.device)
+    stride, evidence, _ = stride_of(loaded, suite, first, settings, image)
+    return {"padding": padding_of(loaded), "stride": list(stride), "evidence": evidence}
+
+
 def _other_facts(entry: Entry, now: Mapping[str, Any]) -> str:
     """What the entry says of its network and is not so."""
-    before, after = ({name: each.get(name) for name in _FACTS} for each in (entry.facts, now))
-    after["stride"] = list(now["stride"])  # as JSON has it
-    return next(iter(changes(before, after)), "")
+    return next(iter(changes({name: entry.facts.get(name) for name in now}, now)), "")
 
 
 def _same_network(entry: Entry, text: str, seed: int) -> LoadedModel:
@@ -157,7 +158,7 @@ def _same_network(entry: Entry, text: str, seed: int) -> LoadedModel:
     return loaded
 
 
-def _sample(entry: Entry, config: RunConfig, suite: str, cases: int, every: bool) -> Sequence[Unit]:
+def _sample(config: RunConfig, suite: str, cases: int, every: bool) -> Sequence[Unit]:
     """Some units of work: their batches are those of the whole run, and so are their bits."""
     settings, spec = Settings.of(config), Spec.parse(suite)
     built = build_suite(spec, config.data, config.metrics)

@@ -191,7 +191,7 @@ def board_page(
         config = asked.run(entry.model, asked.suites, device=entry.conditions["device"])
         if other := unlike(entry.conditions, config):
             typer.echo(f"left out: {entry.label} was measured otherwise: {other[0]}", err=True)
-        elif gap := next(entry.gaps, ""):
+        elif gap := next(entry.gaps(), ""):
             typer.echo(f"left out: {entry.label} has {gap}", err=True)
         else:
             fitting.append(entry)
