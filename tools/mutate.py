@@ -236,7 +236,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
     with tempfile.TemporaryDirectory() as folder:
         os.environ["EQUIBENCH_CACHE"] = f"{folder}/cache"
-        arguments = ["-s", "-q", "-m", "not slow and not gpu", f"--basetemp={folder}/tests"]
+        arguments = ["-s", "-q", "-m", "not long and not gpu", f"--basetemp={folder}/tests"]
         arguments += ["-p", "no:cacheprovider", *modules[options.module]]
         name = options.module.removesuffix(".py").replace("/", ".")
         import_module(f"equibench.{name.removeprefix('harness.')}")  # its tests may do so late

@@ -7,6 +7,8 @@ from report_runs import HOSTILE
 from equibench.board.definition import Board
 from equibench.reports.board.board_page import render_board
 
+pytestmark = pytest.mark.slow
+
 
 def entries():
     found = [
@@ -59,6 +61,16 @@ def test_a_table_that_goes_on_to_the_right_says_so(page):
     box.evaluate("box => box.scrollLeft = box.scrollWidth")
     box.and_(page.locator(":not([data-more])")).wait_for()
     assert page.evaluate(heading) == "none"
+
+
+def test_on_paper_a_table_fills_pages_under_its_headings_and_refers_to_no_screen(page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.locator("#untrained .box[data-more]").first.wait_for()
+    page.emulate_media(media="print")
+    style = "name => getComputedStyle(document.querySelector(name[0]), name[1])[name[2]]"
+    assert page.evaluate(style, ["#untrained h3 small", "::after", "content"]) == "none"
+    assert page.evaluate(style, ["#untrained", "", "breakInside"]) == "auto"
+    assert page.evaluate(style, ["#untrained th button", "", "display"]) == "contents"
 
 
 def test_a_click_and_a_key_sort_by_a_column(page):

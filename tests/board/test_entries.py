@@ -26,6 +26,8 @@ from equibench.registry.specs import Spec
 from equibench.runs.run_folder import RunFolder
 from equibench.runs.runner import run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -61,6 +63,7 @@ def test_each_smp_decoder_has_at_least_three_encoders():
     assert all(len(found) >= 3 for found in encoders.values())
 
 
+@pytest.mark.long
 def test_an_entry_holds_the_rows_of_its_run_to_the_last_bit(toys):
     folders = [RunFolder(path) for path in (toys.folder / "runs").iterdir()]
     whole = [folder for folder in folders if folder.has_rows]

@@ -43,6 +43,7 @@ def every_shift(model, images, tmp_path):
     return eb.evaluate(model, images, shifts=f"file:{file}", progress=False)
 
 
+@pytest.mark.long
 @dims
 def test_classes_give_the_worst_case_of_brute_force_to_the_last_bit(dims, tmp_path):
     model, images = unet(dims), noise(dims, 1)
@@ -71,6 +72,7 @@ def test_rows_hold_the_error_of_a_plain_loop_and_name_the_shift_along_each_axis(
             assert row["eq_nmse"] == pytest.approx(float(nmse(model(image), back, 1.0)), rel=1e-4)
 
 
+@pytest.mark.slow
 @dims
 def test_an_adaptive_network_is_exact_and_the_proof_says_why(dims):
     result = eb.evaluate(unet(dims, "aps"), noise(dims), shifts="all", progress=False)
@@ -80,6 +82,7 @@ def test_an_adaptive_network_is_exact_and_the_proof_says_why(dims):
     assert result.proof.any_shift == (1,) * dims
 
 
+@pytest.mark.slow
 @dims
 def test_zero_padding_is_found_and_no_proof_is_claimed(dims):
     torch.manual_seed(0)

@@ -148,6 +148,7 @@ def test_images_that_are_too_small_are_refused_with_the_remedy():
         cut(convolutions(3), (40, 40))
 
 
+@pytest.mark.slow
 def test_the_command_says_it_and_writes_the_seam_as_a_figure(cli, tmp_path):
     (tmp_path / "net.py").write_text(
         "import torch\ndef build():\n    return torch.nn.Conv2d(1, 1, 5, padding=2)\n"
@@ -159,6 +160,7 @@ def test_the_command_says_it_and_writes_the_seam_as_a_figure(cli, tmp_path):
     assert (tmp_path / "out/halo.png").exists()
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_line_for_each_axis(tmp_path):
     found, _ = cut(convolutions(3))
     assert [file.name for file in halo_figure(found, tmp_path)] == ["halo.png", "halo.pdf"]

@@ -69,6 +69,7 @@ def test_what_is_no_module_cannot_be_optimised():
     assert str(refused.value) == "net is a function, no PyTorch module: leave --optimize out"
 
 
+@pytest.mark.slow
 def test_a_run_with_optimisations_is_another_run_of_the_same_numbers_up_to_rounding(tmp_path):
     fields = {"models": ["unet-baseline,width=0.05"], "suites": ["noise,n=2,size=32"]}
     config = validated(fields | {"optimize": ["fuse", "channels-last"]}, "test")

@@ -11,6 +11,8 @@ from equibench.errors import UsageError
 from equibench.evaluation.screening import WORST
 from equibench.foundation.rounding import allowance
 
+pytestmark = pytest.mark.slow
+
 EVERY = {"shifts": "all", "batch": 4, "progress": False, "device": "cpu"}
 GRID = {"shifts": "grid:max=7,step=1", "batch": 4, "progress": False, "device": "cpu"}
 

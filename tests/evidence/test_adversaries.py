@@ -13,6 +13,8 @@ import equibench as eb
 from equibench.evidence.words import could_deviate
 from equibench.reports.tables.summary_table import as_table
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -90,6 +92,7 @@ def test_more_spot_checks_leave_less_open():
     assert line["could_deviate"] == pytest.approx(0.0495, abs=1e-4)
 
 
+@pytest.mark.long
 def test_ties_are_counted_and_no_image_with_one_is_proved():
     model = eb.load_model("unet-aps,width=0.03125")
     plain = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -11,6 +11,8 @@ import equibench as eb
 from equibench.models.variants import VARIANTS
 from equibench.reports.tables.summary_table import as_table
 
+pytestmark = pytest.mark.slow
+
 
 class Strided(nn.Module):
     """A circular network of total stride ``stride`` that says nothing of it."""
@@ -48,7 +50,7 @@ def brute_force(model, images, tmp_path):
     return eb.evaluate(model, images, shifts=f"file:{file}", batch=64, progress=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["unet-baseline", "unet-lpf-3"])
 def test_residue_classes_give_the_worst_and_the_mean_of_brute_force_to_the_last_bit(name, tmp_path):
     model, images = VARIANTS[name](width=0.05), noise(1, (32, 64))
@@ -62,7 +64,7 @@ def test_residue_classes_give_the_worst_and_the_mean_of_brute_force_to_the_last_
     assert (b["shifts"], b["evaluated"], b["evidence"]) == (2048, 2048, "")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_residue_classes_agree_with_brute_force_within_the_floor_for_adaptive_networks(tmp_path):
     model, images = VARIANTS["unet-aps-3"](width=0.05), noise(1, (32, 64))
     short = all_shifts(model, images, batch=64).summary
@@ -101,6 +103,7 @@ def test_a_declared_stride_is_verified_and_never_believed():
     assert (found.stride, found.declared, found.verified) == ((4, 4), 2, False)
 
 
+@pytest.mark.long
 def test_classes_follow_a_declared_stride_where_smaller_shifts_commute_as_well():
     model = VARIANTS["unet-aps"](width=0.05)
     found = all_shifts(model, noise(1, (32, 32)), batch=4).probe
@@ -166,6 +169,7 @@ class Moody(Strided):
         return super().forward(x) + torch.where(special, position, 0)
 
 
+@pytest.mark.long
 def test_one_image_in_a_hundred_that_has_no_classes_is_caught_by_its_spot_checks():
     images = noise(100, (16, 16))
     images[57] += 3

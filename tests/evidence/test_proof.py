@@ -16,7 +16,10 @@ sys.path.insert(0, str(ROOT / "tools"))
 FUZZ = runpy.run_path(str(ROOT / "tools/fuzz_proofs.py"))
 sys.path.remove(str(ROOT / "tools"))
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+]
 
 
 @pytest.mark.parametrize("name", ["unet-baseline", "unet-lpf-2", "unet-lpf-3", "unet-lpf-5",
@@ -109,6 +112,7 @@ def test_adapters_that_restore_outputs_are_read_with_their_network(adapters):
     assert proof.stride == (16, 16)
 
 
+@pytest.mark.long
 def test_random_networks_never_contradict_brute_force():
     verdicts = [FUZZ["judged"](seed) for seed in range(40)]
     assert [v.seed for v in verdicts if v.false] == []

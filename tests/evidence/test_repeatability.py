@@ -164,6 +164,7 @@ def test_nothing_is_claimed_of_all_shifts(kind, name, noise):
     assert result.summary["repeat_nmse"].item() > 1e-7
 
 
+@pytest.mark.slow
 def test_run_table_page_and_guard_name_the_kind(tmp_path, plugin, cli):
     source = """
 @eb.register_model("dropping")
@@ -221,6 +222,7 @@ def test_a_table_says_by_how_much_a_network_differs_from_itself(noise):
     ]
 
 
+@pytest.mark.long
 def test_seeds_reach_a_network_in_a_process_of_its_own(tmp_path, plugin, noise):
     source = """
 @eb.register_model("dropping")

@@ -81,6 +81,7 @@ def outputs(model, image, shifts):
         return torch.cat([model(image.roll(shift, axes)) for shift in shifts])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NETWORKS)
 def test_outputs_are_those_of_a_pass_for_each_class(name):
     model, image, network = read(name)
@@ -101,6 +102,7 @@ def test_shifts_beyond_the_first_of_a_class_are_moved_ones():
     assert (given - wanted).square().sum() <= ROUNDING * wanted.square().sum()
 
 
+@pytest.mark.slow
 def test_each_stage_passes_once_for_each_class_of_its_own_lattice():
     _, image, network = read("unet-baseline")
     worked = []
@@ -145,6 +147,7 @@ def renamed(x):
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [
@@ -163,6 +166,7 @@ def test_what_is_not_sure_takes_no_shortcut(model):
     assert staged(model, torch.zeros(BATCH, 1, size, size)) is None
 
 
+@pytest.mark.long
 def test_random_networks_give_what_their_passes_give():
     tried = 0
     for seed in range(45):
@@ -204,6 +208,7 @@ def counted(monkeypatch):
     return evaluated
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "model", ["unet-lpf-3,width=0.03125", "monai-basic-unet,width=4,mend=circular"]
 )
@@ -220,6 +225,7 @@ def test_rows_are_those_of_all_passes_and_most_classes_take_the_shortcut(counted
     pd.testing.assert_frame_equal(rows[same], plain[same])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{"precision": "bf16"}, {"screen": "bf16"}])
 def test_in_a_fast_precision_every_class_passes(counted, options):
     _, taken = counted(0, **options)

@@ -11,6 +11,8 @@ from equibench.errors import UsageError
 from equibench.guard.baseline import Baseline
 from equibench.guard.gate import judge
 
+pytestmark = pytest.mark.slow
+
 NETS = """
 def net(strength=0.5):
     gain = torch.linspace(1 - strength, 1, 32)

@@ -5,6 +5,8 @@ import json
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 NETS = """
 import torch
 def net(strength=0.5, noise=0.0, sign=1):

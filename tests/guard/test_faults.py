@@ -14,6 +14,8 @@ from equibench.models.polyphase import APSUp
 from equibench.models.unet import UNet
 from equibench.registry.specs import slug
 
+pytestmark = pytest.mark.slow
+
 RESAMPLING = {
     "baseline": ("stride", 0),
     "lpf-3": ("stride", 3),
@@ -144,7 +146,7 @@ def threads():
     torch.set_num_threads(before)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["baseline", "aps-3"])
 @pytest.mark.parametrize("shifts", [SHIFTS, "random:n=10,max=16"])
 def test_ten_reruns_with_other_seeds_batches_and_threads_pass(guard, threads, name, shifts):

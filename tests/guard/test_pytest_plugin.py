@@ -12,6 +12,8 @@ import pytest
 
 import equibench.guard.pytest_fixture  # noqa: F401 (once, not in every inner run)
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 OTHERS = ("odl_plugins", "cacheprovider", "hypothesispytest")
@@ -84,7 +86,7 @@ def test_a_run_that_does_not_use_it_imports_no_torch(project):
     assert "equivariance" not in result.stdout.str()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_core_dependencies_are_enough(project):
     """What the extras bring is made impossible to import."""
     own = ('extra == "test"', 'extra == "lint"', 'extra == "models"', 'extra == "all"')
@@ -185,6 +187,7 @@ def test_a_damaged_baseline_is_replaced_by_an_update(project):
     project().assert_outcomes(passed=1)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals are files on POSIX")
 @pytest.mark.parametrize(("answer", "ended"), [("y", 0), ("", 1)])
 def test_at_a_terminal_a_person_is_asked(project, answer, ended):
@@ -206,6 +209,7 @@ def test_at_a_terminal_a_person_is_asked(project, answer, ended):
     assert (file.read_bytes() == before) == bool(ended)
 
 
+@pytest.mark.long
 def test_baselines_of_tests_that_no_longer_exist_are_listed(project):
     twice = NET + TEST + "    equivariance(net, images)\n"
     project("--equivariance-update", source=twice)
@@ -259,6 +263,7 @@ def test_limits_need_no_baseline(project):
     )
 
 
+@pytest.mark.long
 def test_each_call_and_each_parameter_has_a_baseline_of_its_own(project):
     source = NET + (
         "@pytest.mark.parametrize('name', ['a', 'a b'])\n"
@@ -381,7 +386,7 @@ def test_without_a_seed_the_default_plan_draws_nothing(project):
     project(source=called("seed=9")).assert_outcomes(passed=1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_works_with_xdist(project):
     source = NET + TEST + TEST.replace("test_net", "test_again")
     parallel = ("-n", "2", "-p", "no:benchmark")

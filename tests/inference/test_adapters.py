@@ -246,6 +246,7 @@ def test_an_adapted_network_is_measured_like_one_that_was_written_so(images):
     pd.testing.assert_frame_equal(adapted[columns], by_hand[columns])
 
 
+@pytest.mark.slow
 def test_adapters_stand_in_the_manifest_and_padding_marks_the_results(cli, tmp_path):
     (tmp_path / "net.py").write_text(
         "import torch\ndef build(): return torch.nn.Conv2d(3, 3, 3, padding=1)\n"
@@ -337,6 +338,7 @@ def test_two_grids_to_compare_on_are_refused():
         eb.adapt(half, "out.resize=bilinear,out.scale=2")
 
 
+@pytest.mark.long
 def test_an_isolated_model_says_that_its_output_was_resized(cli, tmp_path):
     (tmp_path / "net.py").write_text("import torch\ndef build(): return torch.nn.AvgPool2d(2)\n")
     model = "net.py:build,out.resize=nearest,label=net"

@@ -60,6 +60,7 @@ def measured(model, cores, **options):
     return eb.evaluate(model, volumes(), progress=False, **options).rows
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", [1, 2, 4])
 @pytest.mark.parametrize("frame", ["canonical", "reference"])
 def test_rows_are_the_same_however_many_lanes_there_are(batch, frame):
@@ -70,6 +71,7 @@ def test_rows_are_the_same_however_many_lanes_there_are(batch, frame):
         pd.testing.assert_frame_equal(alone, together, check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_model_that_keeps_something_is_not_confused():
     torch.manual_seed(0)
     model = Slow()
@@ -107,6 +109,7 @@ def test_copies_that_reach_the_original_are_not_used_and_a_note_says_so():
     assert notes == ["images pass one batch at a time: copies would share the network"]
 
 
+@pytest.mark.slow
 def test_an_equivariant_network_whose_lambda_reads_self_has_no_error():
     torch.manual_seed(0)
     for _ in range(3):

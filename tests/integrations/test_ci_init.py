@@ -27,6 +27,7 @@ def ours(text, provider):
     return [shlex.split(line)[1:] for line in lines if line.startswith("equibench")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", FILES)
 def test_the_commands_of_a_workflow_pass_until_the_network_is_worse(cli, tmp_path, provider):
     (tmp_path / "net.py").write_text(NET)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples/integrations"
 SAYS = {
     "torchmetrics_metric": r"mean NMSE under shifts: \d\.\d+e.\d+\nworst NMSE under shifts: \d",
@@ -49,6 +51,7 @@ def test_the_tracker_of_the_examples_writes_its_lines(cli, tmp_path):
     )
 
 
+@pytest.mark.long
 def test_equibench_imports_no_library_that_it_works_with():
     code = (
         "import equibench as eb, sys\n"

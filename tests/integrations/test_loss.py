@@ -91,6 +91,7 @@ def test_the_default_generator_of_pytorch_decides_where_none_is_given(pictures):
     assert values[0] == values[1] != values[2]
 
 
+@pytest.mark.long
 def test_minimising_it_lowers_the_measured_error(pictures):
     network = strided().float()
     images = pictures.float()

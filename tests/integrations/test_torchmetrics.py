@@ -151,7 +151,7 @@ def test_what_cannot_be_read_is_refused_when_the_metric_is_made(arguments, messa
         integration.ShiftConsistency(**arguments)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_come_to_the_same_number_as_one(images, rows, tmp_path):
     queue = context().Queue()
     arguments = (2, tmp_path / "rendezvous", images, queue)

@@ -11,6 +11,8 @@ import equibench as eb
 from equibench.measurement.run_config import RunConfig
 from equibench.runs.trackers import TrackedRun
 
+pytestmark = pytest.mark.slow
+
 LOG = """
 import equibench as eb
 
@@ -186,6 +188,7 @@ def interrupted_then_finished(follow, *trackers):
     assert (status, "tracker" in said) == (0, False)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_mlflow_has_parameters_numbers_and_the_summary(follow, summary, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
@@ -246,7 +249,7 @@ def records(file):
             whole = b""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_weights_and_biases_has_all_of_it_offline(follow, summary, tmp_path):
     pytest.importorskip("wandb")

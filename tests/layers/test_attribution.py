@@ -45,6 +45,7 @@ def without_positions():
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp64"])
 def test_in_the_baseline_nothing_but_the_four_poolings_breaks_equivariance(precision):
     found = layers(unet(), precision=precision)
@@ -61,6 +62,7 @@ def test_in_the_baseline_nothing_but_the_four_poolings_breaks_equivariance(preci
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp64"])
 def test_aps_d_alone_keeps_every_layer_equivariant_and_loses_positions_on_the_way_up(precision):
     found = layers(without_positions(), precision=precision)
@@ -75,6 +77,7 @@ def test_aps_d_alone_keeps_every_layer_equivariant_and_loses_positions_on_the_wa
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "settings"),
     [("fp32", {}), ("fp64", {}), ("fp32", {"blur": 3}), ("fp32", {"stride": 3, "levels": 2})],
@@ -124,6 +127,7 @@ def test_a_unet_on_a_timm_encoder_runs_unchanged():
     assert found["local"].notna().all()
 
 
+@pytest.mark.slow
 def test_a_norm_that_has_its_activation_inside_is_one_layer():
     torch.manual_seed(0)
     found = layers(TimmUNet("mobilenetv3_small_050"), noise(64, 64), SHIFTS[:1])
@@ -289,6 +293,7 @@ def test_a_fourier_move_is_a_roll_by_integers_and_adds_up_below_nyquist(size):
     torch.testing.assert_close(moved, nyquist * math.cos(math.pi / 4))
 
 
+@pytest.mark.slow
 def test_the_model_is_put_back_as_it_was():
     network = unet().train()
     layers(network)
@@ -296,6 +301,7 @@ def test_the_model_is_put_back_as_it_was():
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
 
 
+@pytest.mark.long
 def test_worst_means_worst_of_all_images_whatever_the_batch():
     network, images = unet(), noise(batch=3)
     together = layers(network, images, batch=3)

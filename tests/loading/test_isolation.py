@@ -10,6 +10,8 @@ from equibench.errors import ModelError
 from equibench.loading.load import load_spec
 from equibench.registry.specs import Spec
 
+pytestmark = pytest.mark.slow
+
 SUITE = "noise,n=2,size=32"
 NET = """
 import os, sys
@@ -46,6 +48,7 @@ def rows(cli, out, *arguments):
     return pd.read_parquet(f"{out}/rows")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["fp32", "fp64"])
 def test_an_isolated_model_gives_the_rows_that_it_gives_in_process(cli, net, precision):
     arguments = ("-m", f"{net}:build,in.channels=1,label=net", "--precision", precision)
@@ -54,6 +57,7 @@ def test_an_isolated_model_gives_the_rows_that_it_gives_in_process(cli, net, pre
     pd.testing.assert_frame_equal(inside, outside)
 
 
+@pytest.mark.long
 def test_the_harness_itself_never_imports_what_is_isolated(cli, tmp_path):
     (tmp_path / "net.py").write_text(
         "import os, pathlib\n"
@@ -68,6 +72,7 @@ def test_the_harness_itself_never_imports_what_is_isolated(cli, tmp_path):
     assert str(os.getpid()) not in pids
 
 
+@pytest.mark.long
 def test_what_an_isolated_model_prints_and_raises_stays_what_it_was(net):
     load = {n: load_spec(Spec.parse(f"{net}:{n}"), isolate=True) for n in ("prints", "raises")}
     x = torch.rand(2, 1, 4, 4)
@@ -77,6 +82,7 @@ def test_what_an_isolated_model_prints_and_raises_stays_what_it_was(net):
     assert (type(caught.value).__name__, str(caught.value)) == ("ArithmeticError", "no")
 
 
+@pytest.mark.long
 def test_adapters_work_in_the_process_of_the_model(net):
     model = load_spec(Spec.parse(f"{net}:pair,out.select=1,in.pad=8"), isolate=True).model
     x = torch.rand(1, 1, 5, 5)
@@ -86,7 +92,7 @@ def test_adapters_work_in_the_process_of_the_model(net):
         load_spec(Spec.parse(f"{net}:pair"), isolate=True).model(x)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_crash_is_named_and_the_other_models_go_on(cli, net, tmp_path):
     models = ("-m", f"{net}:crashes,label=crash", "-m", f"{net}:build,label=fine")
     status, _, err = cli("run", *models, "-s", SUITE, "--isolate", "--out", "run")
@@ -106,6 +112,7 @@ def test_a_process_that_ends_while_the_model_is_built_is_named(net):
     )
 
 
+@pytest.mark.long
 def test_the_process_ends_with_its_model(net):
     loaded = load_spec(Spec.parse(f"{net}:build"), isolate=True)
     process = loaded.model.process

@@ -35,7 +35,7 @@ def files(network, tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", ["pt", "pt2", "onnx"])
 def test_an_export_gives_the_eager_model_s_rows(suffix, files, network):
     eager = eb.evaluate(network, SUITE).rows

@@ -148,6 +148,7 @@ def test_outputs_are_clamped_before_they_are_scaled():
     assert rows["nmse"][0] == pytest.approx(float(expected), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_no_number_depends_on_how_the_work_is_split(images):
     """Every case alone, all of them, and a limit: the same bits."""
     torch.manual_seed(0)

@@ -181,6 +181,7 @@ def folders(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("isolate", [(), ("--isolate",)])
 def test_a_folder_of_masks_is_measured_by_labels_on_the_command_line(folders, cli, isolate):
     model = "smp-unet,out_channels=2,label=net,out.labels=argmax"
@@ -207,6 +208,7 @@ def test_a_folder_of_masks_is_measured_by_labels_on_the_command_line(folders, cl
         assert row.dice == pytest.approx(dice, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_metrics_are_chosen_for_a_suite_or_for_all(folders, cli):
     model = "smp-unet,out_channels=2,label=net,out.labels=argmax"
     suites = (
@@ -260,6 +262,7 @@ def test_one_line_of_a_test_holds_labels_to_a_limit(data):
         eb.assert_shift_equivariant(good, data, metrics=METRICS, ssim=0.9, shifts=shifts)
 
 
+@pytest.mark.long
 def test_a_baseline_holds_labels_of_a_run_to_what_they_were(folders, cli):
     shared = ("-s", "folder,path=photos,labels=masks", "--shifts", "random:n=2,max=8")
     model = "smp-unet,out_channels=2,label=net,out.labels=argmax"

@@ -24,6 +24,8 @@ from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings
 from equibench.metrics import structural_similarity
 
+pytestmark = pytest.mark.slow
+
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
 
 ASKING = {"_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select"}
@@ -171,6 +173,7 @@ CONDITIONS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("condition", CONDITIONS)
 @pytest.mark.parametrize("images", [1, 3])
 def test_nobody_waits_for_a_gpu_before_the_table(condition, images, traffic):

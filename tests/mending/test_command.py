@@ -31,6 +31,7 @@ def mended(plugin, cli, tmp_path):
     return file, out, json.loads((tmp_path / "page/mend.json").read_text())
 
 
+@pytest.mark.long
 def test_every_treatment_is_measured_and_the_cheapest_exact_one_that_needs_no_training_taken(
     mended, cli, tmp_path
 ):

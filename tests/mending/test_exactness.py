@@ -9,6 +9,8 @@ import torch
 import equibench as eb
 from equibench.errors import ModelError
 
+pytestmark = pytest.mark.slow
+
 
 def smp(architecture, **options):
     import segmentation_models_pytorch
@@ -42,10 +44,6 @@ NETWORKS = {
     "timm's ResNet as a U-Net": (timm, 8, 16),
 }
 WHOLE = ["smp-unet", "smp-fpn", "timm-unet,width=4"]
-NAMES = [
-    pytest.param(name, marks=pytest.mark.slow) if name == "smp's DeepLabV3+" else name
-    for name in NETWORKS
-]
 TREATMENTS = ["canonical", "aps", "average:n=2"]
 LIMIT = {torch.float32: 1e-12, torch.float64: 1e-28}
 
@@ -86,13 +84,20 @@ def every(side):
 
 
 @pytest.mark.parametrize("treatment", TREATMENTS)
-@pytest.mark.parametrize("name", [n for n, (_, _, side) in NETWORKS.items() if side == 16])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long) if name == "smp's FPN" else name
+        for name, (_, _, side) in NETWORKS.items()
+        if side == 16
+    ],
+)
 def test_a_treated_network_commutes_with_every_shift(name, treatment):
     network = treated(name, treatment, torch.float32)
     assert worst(network, noise(16, torch.float32), every(16)) <= LIMIT[torch.float32]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("treatment", TREATMENTS)
 @pytest.mark.parametrize("name", [n for n, (_, _, side) in NETWORKS.items() if side > 16])
 def test_so_does_one_of_a_larger_stride(name, treatment):
@@ -100,7 +105,6 @@ def test_so_does_one_of_a_larger_stride(name, treatment):
     assert worst(network, noise(32, torch.float32), every(32)) <= LIMIT[torch.float32]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("treatment", TREATMENTS)
 @pytest.mark.parametrize("spec", WHOLE)
 def test_so_do_encoders_of_full_depth_as_far_as_tried(spec, treatment):
@@ -110,7 +114,7 @@ def test_so_do_encoders_of_full_depth_as_far_as_tried(spec, treatment):
 
 
 @pytest.mark.parametrize("treatment", TREATMENTS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_in_double_precision_it_does_to_its_last_bits(name, treatment):
     side = NETWORKS[name][2]
     network = treated(name, treatment, torch.float64)
@@ -124,7 +128,7 @@ def test_the_mean_over_all_positions_commutes_with_every_shift(name):
     assert worst(network, noise(8, torch.float32), every(8)) <= LIMIT[torch.float32]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_circular_padding_alone_leaves_the_shifts_between_samples(name):
     """The claims above would hold of any network that those shifts do nothing to."""
     _, stride, side = NETWORKS[name]

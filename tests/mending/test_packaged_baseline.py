@@ -17,14 +17,13 @@ def results():
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_canonical_brings_its_worst_error_to_the_floor(results):
     before, after = (result.summary["eq_nmse_worst"].max() for result in results.values())
     assert before > 1e-5
     assert after <= 1e-12
 
 
-@pytest.mark.slow
 def test_canonical_keeps_its_quality(results):
     rows = [result.rows.query("draw == 0") for result in results.values()]
     assert len(rows[0]) > 4

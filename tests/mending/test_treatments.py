@@ -178,6 +178,7 @@ def test_and_by_a_decorator():
     assert eb.mend(network, "nothing+nothing") is network
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_treated_network_is_fine_tuned_from_old_weights_and_what_is_written_fits_either(
     cli, tmp_path

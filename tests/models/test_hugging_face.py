@@ -99,6 +99,7 @@ def said(spec, kind=UsageError):
     return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "field", "keys", "given"),
     [
@@ -155,6 +156,7 @@ def test_a_run_stores_where_a_network_comes_from(saved, cli, tmp_path):
     assert versions["diffusers"] == diffusers.__version__
 
 
+@pytest.mark.slow
 def test_a_network_is_probed_and_read_by_its_prefix(saved, cli):
     name = f"hf:{saved[0]}/autoencoder"
     status, out, err = cli("probe", name, "-s", SUITE)

@@ -36,6 +36,7 @@ def load(spec):
     return load_spec(Spec.parse(spec)).model.eval()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SMALL)
 def test_every_library_s_network_maps_images_to_images_of_their_size(name):
     size = {"smp-dpt": 224, "smp-pan": 128}.get(name, 64)
@@ -63,6 +64,7 @@ def test_ls_finds_the_models_of_a_library_by_substring(library):
     assert "✗" not in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoder",
     [
@@ -105,7 +107,7 @@ def test_networks_start_alike_from_a_seed_and_download_nothing():
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_command_runs_all_libraries_and_reports_the_broken_one(cli, tmp_path):
     models = [
         "smp-unet", "smp-fpn", "timm-unet,encoder=convnext_atto,width=4",

@@ -77,7 +77,7 @@ def test_packaged_networks_for_mri_have_one_recipe_and_no_fault_but_those_that_a
     assert trained["recipe"] == recipe("sample-mri", **changes).model_dump()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_the_table_says_of_levels_is_what_a_network_loses_without_them():
     line = TABLE.query("variant == 'unet-baseline' and weights == 'mri-sample'").iloc[0]
     model = eb.load_model("unet-baseline,width=0.125,weights=mri-sample")
@@ -114,6 +114,7 @@ def test_all_variants_of_a_suite_have_one_recipe(weights):
     assert all(recipe == recipes[0] for recipe in recipes)
 
 
+@pytest.mark.slow
 def test_shifts_change_labels_of_the_packaged_baseline_and_not_of_aps_3():
     worst = {}
     for variant in ("unet-baseline", "unet-aps-3"):

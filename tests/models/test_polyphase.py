@@ -39,6 +39,7 @@ def error(reference, prediction):
     return nmse(reference.flatten(2)[:, None], prediction.flatten(2)[:, None], 1.0)
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(shifted_maps(), st.sampled_from(CRITERIA))
 def test_proposition_1_down_and_up_again_commutes_with_every_shift_exactly(case, criterion):
@@ -68,6 +69,7 @@ def test_aps_d_keeps_the_component_that_a_loop_over_samples_would_keep(case, cri
         assert torch.equal(parts[int(chosen)], got)
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(
     st.one_of(
@@ -103,6 +105,7 @@ def float32_errors():
     return found
 
 
+@pytest.mark.slow
 def test_in_float32_the_median_error_of_an_aps_network_is_rounding(float32_errors):
     assert float32_errors["aps"].median() <= 1e-13
 
@@ -206,7 +209,7 @@ def test_aps_u_keeps_shape_and_dtype_for_unequal_strides():
     assert up.dtype == torch.float32
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 def test_a_compiled_network_gives_the_same_output():
     torch.manual_seed(0)

@@ -107,6 +107,7 @@ def test_a_batch_of_which_nothing_is_known_has_no_loss(batch):
     assert cross_entropy_and_dice(logits, torch.full_like(classes, -1)).item() == 0
 
 
+@pytest.mark.slow
 def test_what_a_network_is_validated_by_is_what_the_harness_measures(suite, tmp_path):
     import equibench as eb
 
@@ -121,6 +122,7 @@ def test_what_a_network_is_validated_by_is_what_the_harness_measures(suite, tmp_
     assert trained["recipe"]["task"] == "segmentation"
 
 
+@pytest.mark.long
 def test_training_finds_the_levels(suite, tmp_path):
     chosen = recipe("sample-seg", drawn=0, epochs=8, batch=2, crops=8, warmup=2, learning_rate=1e-2)
     trained = fit(

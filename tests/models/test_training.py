@@ -18,7 +18,7 @@ from equibench.registry.specs import Spec
 training, modules = Lazy("equibench.models.training"), Lazy("equibench.models.training_module")
 plugins = Lazy("pytorch_lightning.plugins.io")
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
 # float32 sums differ with their order; SSIM is within 1e-8 of float64, however small it is
 METRICS = {"rel": 1e-5, "abs": 1e-8}
@@ -148,7 +148,7 @@ def test_another_seed_gives_other_weights(suite, tmp_path):
     assert not torch.equal(*states)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_lowers_the_error_of_the_input(suite, tmp_path):
     chosen = recipe("sample", epochs=30, crop=0, crops=1, batch=2, lr_step=10)
     trained = fit("unet-baseline,width=0.05", suite, tmp_path / "a.safetensors", chosen)

@@ -5,6 +5,8 @@ import pytest
 
 import equibench as eb
 
+pytestmark = pytest.mark.slow
+
 NETS = """
 import torch
 def base():
@@ -31,6 +33,7 @@ def run(cli, tmp_path):
 MORE = "noise,n=2,size=24,sigma=2,label=loud"
 
 
+@pytest.mark.long
 def test_runs_of_parts_are_the_run_of_all(cli, run):
     run("whole", ("base", "other"), ("noise,n=3,size=16", MORE))
     run("one", ("base",), ("noise,n=3,size=16", MORE))

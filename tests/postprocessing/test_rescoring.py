@@ -9,6 +9,8 @@ import equibench as eb
 from equibench.measurement.kept_outputs import UNSHIFTED, KeptOutput
 from equibench.runs.outputs.output_files import OutputFiles
 
+pytestmark = pytest.mark.slow
+
 NETS = """
 from pathlib import Path
 import torch

@@ -227,6 +227,7 @@ def test_no_published_command_writes_where_another_version_has_measured():
         assert not (ROOT / command[command.index("--out") + 1]).exists()
 
 
+@pytest.mark.slow
 def test_the_channels_that_are_called_dead_are_zero_on_every_slice():
     network = eb.load_model("unet-lpf-5,width=0.125,weights=ct-sample").eval()
     found = []
@@ -273,6 +274,7 @@ def test_the_network_without_deep_levels_has_no_error_in_the_published_run():
     assert summary.loc["unet-lpf-5-ct", "eq_nmse_worst"] == 0
 
 
+@pytest.mark.slow
 def test_padding_breaks_borders_alone_and_a_multiple_breaks_more(capsys):
     found = {}
     for code in re.findall(r"```python\n(.*?)```", DOCS["padding"], re.DOTALL):

@@ -122,6 +122,7 @@ def files(tmp_path, monkeypatch):
     sys.modules.pop("net", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", list(snippets("python")))
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_python_snippets_run(code, files, capsys):
@@ -129,6 +130,7 @@ def test_python_snippets_run(code, files, capsys):
     assert ("eq_nmse" in capsys.readouterr().out) == ("print(" in code)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("code", list(snippets("sh")))
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_shell_snippets_run(code, files, cli):

@@ -11,6 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.slow
+
 TEST = "def test_it(pytestconfig): assert pytestconfig.pluginmanager.has_plugin('equibench')\n"
 
 
@@ -60,6 +62,7 @@ def pytest_in(python, folder, *options):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.long
 def test_pytest_works_in_an_environment_with_everything(environment, tmp_path):
     python = environment("equibench[all]", "pytest")
     done = pytest_in(python, tmp_path)

@@ -14,11 +14,11 @@ import processes
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/ci"
 GUIDE = ROOT / "docs/guard.md"
-
-pytestmark = pytest.mark.slow
 
 
 def execute(line, folder):
@@ -48,6 +48,7 @@ def example(tmp_path):
     return shutil.copytree(EXAMPLE, tmp_path / "ci", ignore=shutil.ignore_patterns("__pycache__"))
 
 
+@pytest.mark.long
 def test_the_workflow_and_the_hook_pass_as_they_are(example):
     commands = workflow()
     assert [command.split()[0] for command in commands] == ["pytest", "equibench", "equibench"]
@@ -57,6 +58,7 @@ def test_the_workflow_and_the_hook_pass_as_they_are(example):
     assert re.search(hook()["files"], "net.py")
 
 
+@pytest.mark.long
 def test_the_workflow_and_the_hook_fail_after_a_zero_pad(example):
     net = example / "net.py"
     net.write_text(net.read_text().replace('"circular"', '"zeros"'))
@@ -98,6 +100,7 @@ def test_the_pre_commit_hook_is_the_one_that_the_example_has(example):
     assert {key: mine[key] for key in same} == {key: hook()[key] for key in same}
 
 
+@pytest.mark.long
 def test_the_commands_of_the_guide_run_in_their_order(tmp_path):
     text = GUIDE.read_text(encoding="utf-8")
     (source,) = re.findall(r"```python\n(# test_net.py\n.*?)```", text, re.DOTALL)
@@ -115,6 +118,7 @@ def test_the_commands_of_the_guide_run_in_their_order(tmp_path):
     assert [line for line in said if f"E       {line}" not in done.stdout.splitlines()] == []
 
 
+@pytest.mark.long
 def test_the_plugin_package_installs_and_is_found(tmp_path):
     source = shutil.copytree(ROOT / "examples/plugin", tmp_path / "plugin")
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
@@ -144,6 +148,7 @@ def test_the_run_of_libraries_names_twelve_of_six_and_the_nine_variants():
         MODELS.get(spec.reference).check(spec.arguments)
 
 
+@pytest.mark.long
 def test_benchmarks_keep_speed_and_equivariance_in_one_file(tmp_path):
     quick = "--benchmark-min-rounds=1 --benchmark-max-time=0.01 --benchmark-json=bench.json"
     shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")

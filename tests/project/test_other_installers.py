@@ -43,6 +43,7 @@ def test_the_recipe_needs_what_the_project_needs():
     assert python in needed["host"]
 
 
+@pytest.mark.slow
 def test_commands_of_the_recipe_work(cli):
     *_, script = RECIPE["tests"]
     for line in script["script"]:
@@ -72,7 +73,6 @@ def docker_answers():
     return docker and not subprocess.run([docker, "info"], capture_output=True).returncode
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not docker_answers(), reason="no Docker daemon answers")
 def test_the_image_is_built_and_runs():
     build = ["docker", "build", "-q", "-f", "install/Dockerfile", "."]

@@ -15,7 +15,6 @@ from equibench.registry.registries import METRICS, MODELS, SUITES
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.slow
 
 OFFLINE = """
 import socket, sys
@@ -41,6 +40,7 @@ def words(page):
     return re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))
 
 
+@pytest.mark.long
 def test_every_public_name_has_one_place_in_the_reference(site):
     pages = [page.read_text(encoding="utf-8") for page in site.glob("docs/reference/*.html")]
     headings = re.findall(r'<h2 id="equibench\.(\w+)"', "\n".join(pages))
@@ -82,6 +82,7 @@ def test_pages_load_nothing_from_elsewhere(site):
         assert [each for each in loaded if "//" in each] == [], page
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["index.html", "reports/gallery/index.html"])
 def test_pictures_have_the_colours_of_the_page(site, opened, name, theme):
@@ -94,6 +95,7 @@ def test_pictures_have_the_colours_of_the_page(site, opened, name, theme):
     assert all(each.evaluate("image => image.naturalWidth > 0") for each in pictures)
 
 
+@pytest.mark.long
 def test_the_site_is_read_and_searched_from_a_folder(site, opened):
     asked = []
     for width in (390, 1400):

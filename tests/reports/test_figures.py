@@ -20,6 +20,8 @@ from equibench.reports.page.distance_from_best import distances
 from equibench.reports.page.page import render
 from equibench.reports.registered import figures
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_charts_draw_is_a_distance_from_the_best(two_suites):
     found = {d.key: d for d in distances(RunData.read(two_suites).summary)}
@@ -167,7 +169,7 @@ def test_a_lattice_of_many_shifts_is_thinned():
     assert lattice.means("m").loc[98].dropna().eq(1e-3).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_figures_are_png_and_pdf_with_stable_names(two_suites, tmp_path):
     import matplotlib as mpl
 
@@ -362,6 +364,7 @@ def test_one_model_without_a_finite_error_still_has_figures(make):
     assert "NaN" in render({"run": data})
 
 
+@pytest.mark.long
 def test_fifty_models_fit(make):
     shifts = [(0, 3)]
     parts = [rows(f"model-{i}", "noise", rising, shifts=shifts, cases=1) for i in range(50)]

@@ -17,6 +17,8 @@ from equibench.reports.page.worst_cases import worst_cases
 from equibench.reports.tables.summary_table import summary_table
 from equibench.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -34,6 +34,7 @@ def figures(make, tmp_path, monkeypatch):
     return draw
 
 
+@pytest.mark.long
 def test_the_most_robust_are_shown_and_the_figure_says_so(figures):
     for figure in figures("ranking"):
         (panel,) = figure.axes
@@ -45,6 +46,7 @@ def test_the_most_robust_are_shown_and_the_figure_says_so(figures):
         assert figure.get_supxlabel().splitlines()[-1] == note
 
 
+@pytest.mark.long
 def test_a_legend_of_many_has_room(figures):
     for figure in figures("pareto"):
         (panel,) = figure.axes

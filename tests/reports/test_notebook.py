@@ -61,6 +61,7 @@ def test_a_pareto_plot_without_a_ground_truth_says_what_it_needs():
 
 
 # the kernel's own libraries warn of what they do
+@pytest.mark.long
 @pytest.mark.filterwarnings("default")
 def test_the_example_notebook_runs_and_carries_what_its_cells_show():
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")

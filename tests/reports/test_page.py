@@ -18,6 +18,8 @@ from equibench.reports.page.worst_cases import worst_cases
 from equibench.reports.registered import figures, html, tables
 from equibench.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 
 def payload_of(page):
     text = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
@@ -306,7 +308,7 @@ def test_runs_stand_side_by_side_and_can_be_taken_out(visit, make):
     assert page.locator("#sheet tbody tr:visible td:first-child").all_inner_texts() == ["new"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fifty_models_and_failures_only_open_as_well(visit, make):
     parts = [rows(f"model-{i}", "noise", rising, cases=1) for i in range(50)]
     assert len(models(visit([make(parts)]))) == 50

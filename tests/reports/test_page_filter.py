@@ -4,6 +4,8 @@ import pytest
 from report_pages import models
 from report_runs import constant, described, rows
 
+pytestmark = pytest.mark.slow
+
 OVERVIEW = ("h1", ".lead", ".card dl", "#sheet tbody")
 
 
@@ -11,6 +13,7 @@ def overview(page):
     return [text for place in OVERVIEW for text in page.locator(place).all_inner_texts()]
 
 
+@pytest.mark.long
 def test_filters_leave_what_matches(visit, two_suites):
     page = visit([two_suites])
     page.fill("#query", "APS")

@@ -8,6 +8,8 @@ from report_runs import constant, rows
 from equibench.reports.page.image_views import encoded
 from equibench.reports.page.worst_cases import Picture
 
+pytestmark = pytest.mark.slow
+
 SUITES = ("mri", "ct")
 ERRORS = {"worst": 4e-2, "middle": 1e-2, "exact": 0.0}
 

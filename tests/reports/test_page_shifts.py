@@ -1,7 +1,10 @@
 """What the page's maps of shifts and its powers of two say of what they draw."""
 
+import pytest
 from report_pages import drawn
 from report_runs import constant, rows
+
+pytestmark = pytest.mark.slow
 
 SCATTERED = [(-16, 3), (5, -8), (15, 15), (-13, 1), (0, 9), (7, 6), (-4, -14), (12, 2)]
 

@@ -3,6 +3,8 @@
 import pytest
 from report_runs import constant, rising, rows
 
+pytestmark = pytest.mark.slow
+
 FILE = "photographs/of_walls/grassland.png"
 LINES = """(word) => {
     const cells = [...document.querySelectorAll("#sheet td.left")];
@@ -28,6 +30,7 @@ def photos(make):
     return make([part.assign(case=FILE, cluster=part["case"]) for part in parts])
 
 
+@pytest.mark.long
 def test_all_columns_of_the_summary_are_in_sight_on_a_screen(visit, photos):
     page = visit([photos])
     assert page.locator("#sheet td small").first.inner_text() == "no interval: 2 clusters, 8 needed"

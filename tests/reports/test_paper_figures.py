@@ -23,6 +23,8 @@ from equibench.reports.paper.figures_1_and_2 import (
 )
 from equibench.runs.runner import run
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = """
 class Volumes(eb.Suite):
     name = "volumes"
@@ -307,7 +309,7 @@ def test_figures_are_vector_files_with_their_fonts(tmp_path):
     assert b"/Subtype /Image" not in content
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_line_writes_figures_and_tables_beside_the_report(cli, measured, tmp_path):
     measured()
     status, out, err = cli(
@@ -326,7 +328,6 @@ def test_the_command_line_writes_figures_and_tables_beside_the_report(cli, measu
             assert (tmp_path / "out" / "figures" / f"{name}.{suffix}").stat().st_size
 
 
-@pytest.mark.slow
 def test_several_runs_share_tables_and_a_page(cli, measured, tmp_path):
     measured()
     (tmp_path / "run").rename(tmp_path / "one")

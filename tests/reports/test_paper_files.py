@@ -14,6 +14,8 @@ from equibench.reports.paper.figure4_choice import Asked, Choice, choose
 from equibench.reports.paper.side_by_side import paper_tables
 from equibench.reports.paper.text import latex, markdown, numbers, orderings, write_paper_tables
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = r"a_b & 50% #1 {x} \y ~^ <b>$z$|"
 
 MARKDOWN = """\

@@ -25,6 +25,7 @@ def planted(**changes):
             for name, value in NMSE.items()}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_all_orderings_hold_where_they_were_planted(nine):
     tables = paper_tables({"run": nine})
     assert [a for table in tables for *_, a in answers(table)] == ["yes"] * 10
@@ -122,6 +123,7 @@ def test_two_networks_of_one_name_must_both_obey():
     assert Chain().decide(chain, {}).answer == "no"
 
 
+@pytest.mark.slow
 def test_the_published_numbers_are_put_to_the_same_test(nine):
     found = {
         (table.definition.number, d.ordering.text): {k: v.answer for k, v in d.published.items()}
@@ -142,6 +144,7 @@ def test_the_published_numbers_are_put_to_the_same_test(nine):
     }
 
 
+@pytest.mark.slow
 def test_a_line_has_the_answer_the_numbers_and_the_papers_own_answer(nine):
     text = markdown(paper_tables({"run": nine}))
     assert (

@@ -48,6 +48,7 @@ def test_every_published_column_stands_in_one_table():
     }
 
 
+@pytest.mark.slow
 def test_tables_come_in_the_papers_order_with_networks_in_its_order(nine):
     tables = paper_tables({"run": nine})
     assert [table.title for table in tables] == [
@@ -61,6 +62,7 @@ def test_tables_come_in_the_papers_order_with_networks_in_its_order(nine):
         assert table.names == list(VARIANTS)
 
 
+@pytest.mark.slow
 def test_measured_values_stand_beside_published_ones(nine):
     table = paper_tables({"run": nine})[0]
     assert [(b.heading, [n.text for n in b.names]) for b in table.blocks] == [
@@ -76,6 +78,7 @@ def test_measured_values_stand_beside_published_ones(nine):
     assert [cell.paper for cell in line.cells] == [False, True, True] * 2
 
 
+@pytest.mark.slow
 def test_a_table_says_how_many_shifts_its_worst_comes_from(nine):
     worst = paper_tables({"run": nine})[2]
     assert worst.text == (

@@ -43,6 +43,7 @@ def test_reports_are_registered_and_can_run(name):
     assert entry.info.extra == {"tables": None}.get(name, "report")
 
 
+@pytest.mark.long
 def test_importing_reports_imports_nothing_that_draws():
     code = (
         "import sys, equibench.reports.page.page; print([m for m in sys.argv if m in sys.modules])"
@@ -54,6 +55,7 @@ def test_importing_reports_imports_nothing_that_draws():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_only_picks_reports_tables_and_figures(cli, two_suites, tmp_path):
     assert cli("report", "run", "-o", "out", "--only", "ranking,leaderboard") == (0, "", "")
     written = sorted(file.name for file in (tmp_path / "out").rglob("*.*"))

@@ -35,6 +35,7 @@ def shown(cli, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_every_transform_has_a_picture_of_its_worst_element(shown):
     texts = [text for each in OTHERS for text in ("--transform", each)]
     data, pictures = shown(2, 32, "--shifts", "random:n=2,max=4", *texts)
@@ -76,6 +77,7 @@ def test_a_signal_is_a_line(shown):
     assert drawn.mean() < 0.5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dims", [1, 3])
 def test_page_figures_and_tables_are_made_of_signals_and_of_volumes(shown, dims, tmp_path):
     data, _ = shown(dims, 8 if dims == 3 else 64, "--shifts", "all")

@@ -21,7 +21,10 @@ from equibench.runs.run_folder import RunFolder
 from equibench.runs.runner import run
 
 pytest.importorskip("distributed")
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
 
 SUITE = "noise,n=8,size=32"
 DASK = {"engine": "dask", "workers": 2}
@@ -59,7 +62,7 @@ def measured(out, models, **fields):
     return run(validated(fields, "test"), out, progress=False)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_give_the_rows_of_one_to_the_last_bit(tmp_path):
     models = ["unet-aps,width=0.05", "unet-baseline,width=0.05"]
     alone = measured(tmp_path / "alone", models)
@@ -70,7 +73,7 @@ def test_two_processes_give_the_rows_of_one_to_the_last_bit(tmp_path):
     assert alone.manifest["models"] == together.manifest["models"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_unit_that_kills_its_worker_fails_alone_and_the_engine_keeps_quiet(
     tmp_path, monkeypatch, capfd
 ):
@@ -225,7 +228,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples/cluster"
 OPTIONS = ("-m", "unet-aps,width=0.05", "-s", SUITE, "--shifts", "random:n=30,max=8")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("slurm")
 def test_an_array_of_jobs_shares_one_folder(tmp_path):
     subprocess.run(["sbatch", EXAMPLES / "shards.sh", *OPTIONS, "--out", "run"], check=True)
@@ -237,7 +240,7 @@ def test_an_array_of_jobs_shares_one_folder(tmp_path):
     pd.testing.assert_frame_equal(RunFolder("run").rows(), alone.rows(), check_exact=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("slurm")
 def test_workers_may_be_slurm_jobs(tmp_path):
     command = [sys.executable, EXAMPLES / "slurm.py", "2", *OPTIONS, "--out", "run"]
@@ -250,7 +253,7 @@ def _state(out):
     return RunFolder(out).manifest["state"] if Path(out, "run.json").exists() else None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_workers_lose_nothing(tmp_path):
     models = ["unet-aps,width=0.05", "unet-baseline,width=0.05"]
     alone = measured(tmp_path / "alone", models)

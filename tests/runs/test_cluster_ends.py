@@ -72,7 +72,7 @@ def wait_for(file, process):
         time.sleep(0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ctrl_c_ends_workers_in_the_middle_of_a_pass_and_gives_the_command_that_goes_on(
     start, tmp_path, cli
 ):
@@ -92,7 +92,7 @@ def test_ctrl_c_ends_workers_in_the_middle_of_a_pass_and_gives_the_command_that_
     assert status == 0, err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_death_of_the_scheduler_is_one_line(start, tmp_path):
     file = tmp_path / "scheduler.json"
     scheduler = start(

@@ -151,6 +151,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_every_command_names_the_damaged_file_in_one_line_and_shows_nothing(cli, place, damage):
     message = DAMAGES[damage](place).split(" is damaged (Unterminated")[0]
@@ -162,6 +163,7 @@ def test_every_command_names_the_damaged_file_in_one_line_and_shows_nothing(cli,
     assert not (place / "new.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [d for d in DAMAGES if "manifest" not in d])
 def test_what_the_message_says_mends_the_folder(cli, place, damage):
     before = RunFolder("run").rows()

@@ -1,5 +1,6 @@
 """Nothing measured and nothing compared is no success."""
 
+import pytest
 from net_runs import COMMANDS, OPTIONS, Stop, finish
 
 
@@ -29,6 +30,7 @@ def test_a_run_that_was_stopped_before_its_first_unit_is_no_success(cli, nets, m
         ]
 
 
+@pytest.mark.slow
 def test_models_that_are_worse_than_the_named_one_fail(cli, nets):
     (nets / "net.py").write_text(
         "import torch\n"

@@ -9,6 +9,8 @@ import pytest
 import torch
 from small_runs import MODEL, SUITE, mistakes, run
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_truncated_file_fails_its_unit_and_the_others_go_on(cli, tmp_path):
     from equibench.suites.samples import MRISample

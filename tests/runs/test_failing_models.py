@@ -9,6 +9,8 @@ import pytest
 import torch
 from small_runs import MODEL, SUITE, mistakes, run
 
+pytestmark = pytest.mark.slow
+
 GOOD = "def good():\n    return lambda x: x\n"
 
 FAILING = {

@@ -8,6 +8,8 @@ import pytest
 import torch
 from small_runs import MODEL, SUITE, mistakes, run
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_folder_holds_rows_manifest_summary_and_failures(cli, tmp_path):
     status, out, _ = run(cli, "--shifts", "random:n=4,max=8")

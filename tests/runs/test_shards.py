@@ -5,6 +5,8 @@ from net_runs import COMMANDS, NETS, OPTIONS, Stop, finish
 
 from equibench.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("order", [("1/2", "2/2"), ("2/2", "1/2")])
 def test_a_run_of_which_a_shard_was_interrupted_says_so_everywhere(cli, nets, order, monkeypatch):
@@ -43,6 +45,7 @@ def test_a_shard_that_has_not_run_yet_is_missed(cli, nets):
     assert cli("check", "run", "--against", "new.json", "--update")[0] == 2
 
 
+@pytest.mark.long
 def test_another_split_finishes_what_the_first_began(cli, nets):
     finish(cli, "--shard", "1/2")
     for shard in ("1/3", "2/3", "3/3"):

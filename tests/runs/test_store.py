@@ -94,6 +94,7 @@ def refused(folder, shard=None):
     return str(caught.value)
 
 
+@pytest.mark.long
 def test_a_second_run_is_refused_with_who_is_there_until_that_one_is_killed(folder):
     with another_process(folder) as first:
         message = (

@@ -83,7 +83,7 @@ class Driver:
         return set(folder.units) - set(folder.lacking)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fifty_kills_lose_at_most_the_unit_in_flight_and_change_no_digest(tmp_path):
     driver = Driver(tmp_path)
     driver.finish()  # the first start pays for the server

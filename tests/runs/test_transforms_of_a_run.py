@@ -17,6 +17,8 @@ from equibench.runs.run_folder import RunFolder
 from equibench.runs.runner import run
 from equibench.statistics.summary import kept_apart
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TRANSFORMS = ("crop:random:n=2,max=2,window=16", "d4:grid=1", "fourier:n=2")
 
@@ -78,6 +80,7 @@ def test_figures_of_shifts_draw_circular_ones_alone(folder, tmp_path):
     assert set(kept_apart(data.summary)["group"]) == {"all", "crop", "d4", "fourier"}
 
 
+@pytest.mark.long
 def test_a_run_without_circular_shifts_is_reported(cli, tmp_path):
     out = tmp_path / "run"
     options = ("-m", "unet-aps,width=0.05", "-s", "noise,n=1,size=32", "--device", "cpu")

@@ -151,6 +151,7 @@ for _ in range(5):
 """
 
 
+@pytest.mark.slow
 def test_intervals_depend_neither_on_threads_nor_on_what_was_asked_before():
     found = {
         subprocess.run(

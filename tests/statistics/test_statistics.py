@@ -13,6 +13,8 @@ from equibench.reports.tables.summary_table import summary_table
 from equibench.statistics.paired_tests import holm, paired
 from equibench.statistics.summary import summarize
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_paired_test_finds_differences_that_are_none_in_under_6_percent():
     random = np.random.default_rng(0)

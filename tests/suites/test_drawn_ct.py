@@ -10,6 +10,8 @@ from equibench.suites.build import packaged
 from equibench.suites.chest_phantoms import attenuation, hounsfield, phantom
 from equibench.suites.samples import CTSample
 
+pytestmark = pytest.mark.slow
+
 NOISE = 0.01
 
 

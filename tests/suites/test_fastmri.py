@@ -34,6 +34,7 @@ def write_volume(path, acquisition="CORPD_FBK", seed=0, slices=2):
         file.attrs.update(acquisition=acquisition, max=10.0, norm=1.0, patient_id="p")
 
 
+@pytest.mark.slow
 def test_inputs_equal_those_of_fastmri_bit_for_bit():
     from fastmri.data.mri_data import SliceDataset
     from fastmri.data.subsample import RandomMaskFunc

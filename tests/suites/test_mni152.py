@@ -23,6 +23,7 @@ def test_every_slice_shows_a_brain_in_the_middle_of_a_black_square():
     assert (slices > 0).mean(axis=(1, 2)).min() >= 0.02, "none shows an edge alone"
 
 
+@pytest.mark.slow
 def test_matter_lies_where_the_brain_is():
     grey, white, brain = (template_slices(kind) for kind in ("gm", "wm", "t1"))
     assert brain[(grey > 0.5) | (white > 0.5)].min() > 0

@@ -42,6 +42,7 @@ def test_noise_is_standard_normal_times_sigma():
     assert torch.allclose(Noise(sigma=1.0).load("00000").input * 1000, case.input)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_samples_are_built_once_and_need_no_data(sample, monkeypatch):
     assert sample.unavailable() is None
@@ -160,6 +161,7 @@ def test_drawn_slices_follow_from_seed_and_number_alone():
         assert not torch.equal(first.input, suite.draw(seed, number).input)
 
 
+@pytest.mark.slow
 def test_drawn_slices_are_undersampled_as_the_suite_s_own_are():
     pytest.importorskip("nilearn")
     suite = MRISample(split="train")

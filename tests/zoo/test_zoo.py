@@ -100,6 +100,7 @@ def by_hand(model, images):
     return errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ZOO)
 def test_evaluate(name, images, shifts):
     entry, model = ZOO[name], network(name)
@@ -149,6 +150,7 @@ def test_probe(name, images):
         assert found.stride != (1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ZOO)
 def test_attribute(name, images):
     entry, model = ZOO[name], network(name)
@@ -168,6 +170,7 @@ def test_attribute(name, images):
             assert "\n" not in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ZOO)
 def test_assert_shift_equivariant(name, images, shifts, tmp_path):
     entry, model = ZOO[name], network(name)
