@@ -37,7 +37,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is long is slow; and slow files come first: a short one then fills the gap at the end."""
+    """What is long is slow; slow files come first: a short one then fills the gap at the end."""
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker("slow")

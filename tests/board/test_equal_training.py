@@ -11,6 +11,8 @@ import equibench as eb
 from equibench.board.definition import read_board
 from equibench.models.recipes import recipe
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 pytest.importorskip("nilearn")

@@ -17,6 +17,8 @@ from equibench.metrics.squared_error import nmse
 from equibench.metrics.structural_similarity import ssim, ssim_columns
 from equibench.models.unet import UNet
 
+pytestmark = pytest.mark.slow
+
 SIZES = {1: (48,), 2: (12, 16), 3: (8, 8, 8)}
 AXES = ("dz", "dy", "dx")
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -72,7 +74,6 @@ def test_rows_hold_the_error_of_a_plain_loop_and_name_the_shift_along_each_axis(
             assert row["eq_nmse"] == pytest.approx(float(nmse(model(image), back, 1.0)), rel=1e-4)
 
 
-@pytest.mark.slow
 @dims
 def test_an_adaptive_network_is_exact_and_the_proof_says_why(dims):
     result = eb.evaluate(unet(dims, "aps"), noise(dims), shifts="all", progress=False)
@@ -82,7 +83,6 @@ def test_an_adaptive_network_is_exact_and_the_proof_says_why(dims):
     assert result.proof.any_shift == (1,) * dims
 
 
-@pytest.mark.slow
 @dims
 def test_zero_padding_is_found_and_no_proof_is_claimed(dims):
     torch.manual_seed(0)

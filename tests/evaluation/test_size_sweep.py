@@ -90,6 +90,7 @@ def test_too_many_sizes_are_refused_with_a_step_that_works():
     assert 1 < len(parse_sizes(remedy)) <= 512
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table_and_writes_the_figure(cli, tmp_path):
     options = ("-s", "noise,n=1,size=32", "--device", "cpu", "-o", tmp_path / "out")
     status, out, _ = cli("probe", "unet-lpf-3,width=0.05", "--sizes", "32..40:8", *options)

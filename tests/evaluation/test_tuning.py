@@ -114,6 +114,7 @@ def test_little_work_is_not_worth_trying(tmp_path):
     assert set(rows["batch"]) == {AUTO_BATCH["cpu"]}
 
 
+@pytest.mark.slow
 def test_a_long_run_takes_the_tuned_batch(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "equibench.runs.units.worth_tuning", lambda device, forwards: forwards == 24

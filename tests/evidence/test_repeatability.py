@@ -144,6 +144,7 @@ def test_seeds_repeat_what_draws_from_common_generators(name, noise):
     assert rows[0]["floor_nmse"].eq(0).all()
 
 
+@pytest.mark.slow
 def test_seeds_change_nothing_of_a_network_that_draws_nothing(noise):
     model = eb.load_model("unet-aps-3,width=0.05")
     plain, seeded = (

@@ -129,6 +129,7 @@ def test_another_image_begins_anew():
     assert (passes(2 * image, [1, 1]) - wanted).square().sum() <= ROUNDING * wanted.square().sum()
 
 
+@pytest.mark.slow
 def test_what_was_kept_is_forgotten_where_memory_is_short(monkeypatch):
     monkeypatch.setattr("equibench.evidence.reading.reuse.passes.MEMORY", 1)
     model, image, network = read("unet-lpf-3")

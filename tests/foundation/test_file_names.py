@@ -47,6 +47,7 @@ def test_a_message_about_such_a_file_can_be_stored():
     assert str(DataError(f"{LATIN} is truncated")).encode() == rf"{SHOWN} is truncated".encode()
 
 
+@pytest.mark.slow
 def test_a_model_file_and_its_weights_may_have_such_names(cli, tmp_path):
     folder = tmp_path / LATIN
     folder.mkdir()

@@ -14,6 +14,7 @@ def shell(command):
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_standard_output_is_one_line():
     status, err = shell(f"{LIST} > /dev/full")
@@ -29,6 +30,7 @@ def test_a_closed_standard_output_is_no_traceback():
     assert (status == 0) == (err == "")
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_told_nothing():
     _, err = shell(f"{LIST} | head -c 1 > /dev/null")
     assert err == ""

@@ -8,6 +8,8 @@ import equibench as eb
 from equibench.guard.assertion import default_limit
 from equibench.models.unet import UNet
 
+pytestmark = pytest.mark.slow
+
 
 def network(resampling, blur=0, **kwargs):
     torch.manual_seed(0)

@@ -8,6 +8,7 @@ from equibench.guard.gate import judge
 from equibench.guard.tolerance import Tolerance, parse_tolerance, read_tolerances
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -214,6 +214,7 @@ def ignores_the_scale(x):
     return x.repeat(1, 1, 2, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", ["canonical", "reference"])
 def test_super_resolution_is_held_to_a_shift_as_much_larger_as_its_output(images, frame):
     suite = eb.ImageCases(images, targets=images)

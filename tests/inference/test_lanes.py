@@ -117,6 +117,7 @@ def test_an_equivariant_network_whose_lambda_reads_self_has_no_error():
         assert rows["eq_nmse"].max() < 1e-11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["not thread-safe", "hooked", "compiled", "cannot be copied", "one core"]
 )

@@ -107,6 +107,7 @@ def test_it_measures_data_of_its_own_and_a_network_in_the_module(fit):
     assert logged(trainer)[0] == pytest.approx(found["eq_nmse_worst"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_most_robust_checkpoint_is_kept(fit, tmp_path):
     callback = integration.ShiftConsistency(shifts=SHIFTS)
     keeper = callback.checkpoint(str(tmp_path / "kept"))

@@ -18,6 +18,8 @@ from equibench.models.polyphase import APSDown, APSUp
 from equibench.models.unet import UNet
 from equibench.reports.diagnosis.layers import draw_layers, findings, layer_figure, layer_table
 
+pytestmark = pytest.mark.slow
+
 fastmri, timm = Lazy("fastmri.models"), Lazy("timm")
 
 SHIFTS = [(1, 0), (3, 5), (7, -2)]
@@ -45,7 +47,6 @@ def without_positions():
     return network
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp64"])
 def test_in_the_baseline_nothing_but_the_four_poolings_breaks_equivariance(precision):
     found = layers(unet(), precision=precision)
@@ -62,7 +63,6 @@ def test_in_the_baseline_nothing_but_the_four_poolings_breaks_equivariance(preci
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp64"])
 def test_aps_d_alone_keeps_every_layer_equivariant_and_loses_positions_on_the_way_up(precision):
     found = layers(without_positions(), precision=precision)
@@ -77,7 +77,6 @@ def test_aps_d_alone_keeps_every_layer_equivariant_and_loses_positions_on_the_wa
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "settings"),
     [("fp32", {}), ("fp64", {}), ("fp32", {"blur": 3}), ("fp32", {"stride": 3, "levels": 2})],
@@ -127,7 +126,6 @@ def test_a_unet_on_a_timm_encoder_runs_unchanged():
     assert found["local"].notna().all()
 
 
-@pytest.mark.slow
 def test_a_norm_that_has_its_activation_inside_is_one_layer():
     torch.manual_seed(0)
     found = layers(TimmUNet("mobilenetv3_small_050"), noise(64, 64), SHIFTS[:1])
@@ -293,7 +291,6 @@ def test_a_fourier_move_is_a_roll_by_integers_and_adds_up_below_nyquist(size):
     torch.testing.assert_close(moved, nyquist * math.cos(math.pi / 4))
 
 
-@pytest.mark.slow
 def test_the_model_is_put_back_as_it_was():
     network = unet().train()
     layers(network)

@@ -13,6 +13,8 @@ from equibench.loading.load import load_spec
 from equibench.models.variants import unet_baseline
 from equibench.registry.specs import Spec
 
+pytestmark = pytest.mark.slow
+
 SUITE = "noise,n=2,size=32"
 
 

@@ -417,6 +417,7 @@ def test_near_ties_of_aps_layers_are_counted_in_the_rows():
     assert eb.evaluate(identity, x).rows["near_ties"].isna().all()
 
 
+@pytest.mark.slow
 def test_ssim_differs_between_the_frames_and_nmse_does_not(images):
     torch.manual_seed(0)
     network = UNet(width=0.05, levels=2)

@@ -62,6 +62,7 @@ def test_every_treatment_is_measured_and_the_cheapest_exact_one_that_needs_no_tr
     assert same[0] == pytest.approx(same[1], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_treatment_that_cannot_be_exact_is_shown_with_its_reason(plugin, cli):
     status, out, _ = cli(
         "mend", f"{plugin(NET)}:build", "-s", "noise,n=1,size=16", "-t", "canonical", "-t", "aps",

@@ -5,6 +5,8 @@ import torch
 
 import equibench as eb
 
+pytestmark = pytest.mark.slow
+
 
 def message(network, **options):
     images = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -4,6 +4,8 @@ import pytest
 
 import equibench as eb
 
+pytestmark = pytest.mark.long
+
 PACKAGED = "unet-baseline,width=0.125,weights=mri-sample"
 SHIFTS = "random:n=2,max=160"
 
@@ -17,7 +19,6 @@ def results():
     }
 
 
-@pytest.mark.long
 def test_canonical_brings_its_worst_error_to_the_floor(results):
     before, after = (result.summary["eq_nmse_worst"].max() for result in results.values())
     assert before > 1e-5

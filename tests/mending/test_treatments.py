@@ -44,6 +44,7 @@ def test_a_spec_names_treatments_in_order_and_its_label_says_so():
     assert loaded.provenance["mend"]["treatments"] == "circular+canonical"
 
 
+@pytest.mark.slow
 def test_a_config_file_treats_models_and_rows_are_at_the_floor(tmp_path, cli):
     (tmp_path / "bench.toml").write_text(
         'models = ["unet-baseline,width=0.0625,mend=canonical,label=mended"]\n'
@@ -97,6 +98,7 @@ def test_weights_do_what_they_did_where_the_grid_has_not_moved():
     torch.testing.assert_close(mended(x)[inside], network(x)[inside])
 
 
+@pytest.mark.slow
 def test_aps_is_the_strided_network_of_an_image_that_was_moved():
     """Of each image, one of the S² positions gives exactly what APS makes of it."""
     network, x = eb.load_model("unet-baseline,width=0.0625").eval().double(), image(32).double()

@@ -64,6 +64,7 @@ def test_ssim_is_scikit_image_s(pairs):
     np.testing.assert_allclose(ssim(*pairs), expected, rtol=RELATIVE)
 
 
+@pytest.mark.slow
 def test_ssim_columns_is_scikit_image_s_with_columns_as_channels(pairs):
     expected = [
         structural_similarity(a, b, data_range=r, channel_axis=1) for a, b, r in planes(pairs)
@@ -71,6 +72,7 @@ def test_ssim_columns_is_scikit_image_s_with_columns_as_channels(pairs):
     np.testing.assert_allclose(ssim_columns(*pairs), expected, rtol=RELATIVE)
 
 
+@pytest.mark.slow
 def test_ssim_in_float32_is_that_of_float64_within_1e_7_on_the_embedded_images():
     for a, b in (mri_pairs(), ct_pairs()):
         for near in (b, a + 1e-3 * (b - a)):

@@ -17,6 +17,8 @@ import equibench as eb
 from equibench.errors import ModelError, UsageError
 from equibench.models.hugging_face_network import HuggingFaceNetwork
 
+pytestmark = pytest.mark.slow
+
 diffusers, transformers = Lazy("diffusers"), Lazy("transformers")
 
 SUITE = "noise,n=1,size=16"
@@ -99,7 +101,6 @@ def said(spec, kind=UsageError):
     return str(caught.value)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "field", "keys", "given"),
     [
@@ -156,7 +157,6 @@ def test_a_run_stores_where_a_network_comes_from(saved, cli, tmp_path):
     assert versions["diffusers"] == diffusers.__version__
 
 
-@pytest.mark.slow
 def test_a_network_is_probed_and_read_by_its_prefix(saved, cli):
     name = f"hf:{saved[0]}/autoencoder"
     status, out, err = cli("probe", name, "-s", SUITE)

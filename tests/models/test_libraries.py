@@ -12,6 +12,8 @@ from equibench.registry.listing import listing
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     **{f"smp-{d}": "encoder=resnet18" for d in (
         "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "deeplabv3",
@@ -64,7 +66,6 @@ def test_ls_finds_the_models_of_a_library_by_substring(library):
     assert "✗" not in shown
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoder",
     [

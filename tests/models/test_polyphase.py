@@ -52,6 +52,7 @@ def test_proposition_1_down_and_up_again_commutes_with_every_shift_exactly(case,
     assert torch.equal(down_up(roll(x, shift)), roll(down_up(x), shift))
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(shifted_maps(), st.sampled_from(CRITERIA))
 def test_aps_d_keeps_the_component_that_a_loop_over_samples_would_keep(case, criterion):

@@ -8,7 +8,7 @@ from equibench.models.recipes import PRESETS, recipe
 from equibench.models.tasks import cross_entropy_and_dice
 from equibench.registry.specs import Spec
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
 monai, training = Lazy("monai.losses"), Lazy("equibench.models.training")
 
@@ -107,7 +107,6 @@ def test_a_batch_of_which_nothing_is_known_has_no_loss(batch):
     assert cross_entropy_and_dice(logits, torch.full_like(classes, -1)).item() == 0
 
 
-@pytest.mark.slow
 def test_what_a_network_is_validated_by_is_what_the_harness_measures(suite, tmp_path):
     import equibench as eb
 

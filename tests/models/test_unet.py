@@ -7,6 +7,7 @@ from equibench.models.variants import VARIANTS
 X = torch.zeros(1, 1, 16, 32)
 
 
+@pytest.mark.slow
 def test_the_full_width_baseline_has_the_paper_s_31_04_million_parameters():
     count = sum(p.numel() for p in VARIANTS["unet-baseline"]().parameters())
     assert round(count / 1e6, 2) == 31.04

@@ -12,6 +12,8 @@ from equibench.cli import main
 from equibench.measurement.run_config import read_config
 from equibench.models.variants import VARIANTS
 
+pytestmark = pytest.mark.long
+
 CONFIGURATION = read_config(Path(equibench.__file__).parent / "quickstart.toml")
 WANTED = tuple(f"unet-baseline,width=0.125,weights={on}," for on in ("mri-sample", "ct-sample"))
 WANTED += ("unet-aps-3,",)
@@ -53,7 +55,6 @@ def test_it_measures_nine_variants_where_the_paper_measures_its_own():
     assert also["suites"] == ["ct-sample"]
 
 
-@pytest.mark.long
 def test_it_measures_networks_on_three_suites(quickstart):
     folder, _ = quickstart
     summary = pd.read_csv(folder / "summary.csv")

@@ -13,6 +13,8 @@ from equibench.cli import app
 from equibench.registry.listing import list_metrics, list_models, list_suites
 from equibench.registry.registries import METRICS, MODELS, SUITES
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,7 +42,6 @@ def words(page):
     return re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))
 
 
-@pytest.mark.long
 def test_every_public_name_has_one_place_in_the_reference(site):
     pages = [page.read_text(encoding="utf-8") for page in site.glob("docs/reference/*.html")]
     headings = re.findall(r'<h2 id="equibench\.(\w+)"', "\n".join(pages))
@@ -82,7 +83,6 @@ def test_pages_load_nothing_from_elsewhere(site):
         assert [each for each in loaded if "//" in each] == [], page
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["index.html", "reports/gallery/index.html"])
 def test_pictures_have_the_colours_of_the_page(site, opened, name, theme):
@@ -95,7 +95,6 @@ def test_pictures_have_the_colours_of_the_page(site, opened, name, theme):
     assert all(each.evaluate("image => image.naturalWidth > 0") for each in pictures)
 
 
-@pytest.mark.long
 def test_the_site_is_read_and_searched_from_a_folder(site, opened):
     asked = []
     for width in (390, 1400):

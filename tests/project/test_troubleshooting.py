@@ -79,6 +79,7 @@ def files(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("topic", SEEN)
 def test_a_message_that_is_seen_often_is_quoted_and_explained(topic, files, cli):
     if topic == "another-run":

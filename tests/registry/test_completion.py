@@ -9,6 +9,8 @@ import pytest
 from equibench.registry import completion
 from equibench.registry.listing import list_metrics, list_models, list_suites, list_treatments
 
+pytestmark = pytest.mark.slow
+
 ASK = """
 import sys
 sys.argv = ["equibench"]

@@ -167,6 +167,7 @@ def test_an_argument_that_the_factory_does_not_take_is_answered_with_those_it_do
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["--help", "ls", "ls metrics ssim"])
 def test_help_and_lists_do_not_import_torch(arguments):
     code = (
@@ -177,6 +178,7 @@ def test_help_and_lists_do_not_import_torch(arguments):
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
 
 
+@pytest.mark.slow
 def test_ls_of_one_name_shows_all_that_it_says_of_itself():
     from equibench.models.variants import unet_aps_3
 

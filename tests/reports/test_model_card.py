@@ -94,6 +94,7 @@ def test_metadata_that_cannot_be_read_are_one_line(two_suites):
         model_card(RunData.read(two_suites), "unet-aps", "---\n[1, 2\n---\n# Mine\n")
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_card_or_brings_a_file_up_to_date(two_suites, cli, tmp_path):
     status, out, _ = cli("card", two_suites.path, "unet-baseline")
     assert status == 0

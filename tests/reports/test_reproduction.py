@@ -18,6 +18,8 @@ from equibench.models.variants import VARIANTS
 from equibench.registry.specs import Spec
 from equibench.suites.samples import CTSample, MRISample, PhotoSample
 
+pytestmark = pytest.mark.long
+
 TABLES = Path(__file__).parents[2] / "results" / "paper"
 CONFIGURATIONS = sorted(TABLES.glob("*.toml"))
 WIDTH = 0.02
@@ -110,7 +112,6 @@ def test_every_configuration_measures_the_nine_variants_at_full_width(path):
     assert not any("width" in model for model in models)
 
 
-@pytest.mark.long
 def test_volumes_are_measured_as_wholes_with_one_shift_each(reproduced):
     rows = pd.read_parquet(reproduced / "table1_mri" / "rows")
     assert set(rows["group"]) == {"PD", "PDFS"}

@@ -68,6 +68,7 @@ def test_the_slice_of_a_volume_is_the_one_that_errs_most(shown):
     assert not picture.line
 
 
+@pytest.mark.slow
 def test_a_signal_is_a_line(shown):
     _, (picture,) = shown(1, 64, "--shifts", "all")
     assert picture.line

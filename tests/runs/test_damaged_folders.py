@@ -182,6 +182,7 @@ def test_what_is_damaged_is_no_frame_in_python_either(place):
             read()
 
 
+@pytest.mark.slow
 def test_a_whole_file_of_rows_that_is_gone_is_missed_by_every_command(cli, place):
     file_of_rows(place).unlink()
     for name, command in COMMANDS.items():

@@ -90,6 +90,7 @@ def test_few_values_are_given_the_spread_that_a_population_of_theirs_has_on_aver
     assert expected <= _spread(values) <= 1.02 * expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "n"), [(1.0, 8), (1.0, 30), (0.5, 40)])
 def test_95_percent_of_intervals_cover_the_mean_of_a_lognormal_population(share, n):
     """Of which a share carries the mean; 400 samples have a standard error of 1.1 percent."""

@@ -57,6 +57,7 @@ def test_samples_are_built_once_and_need_no_data(sample, monkeypatch):
     assert torch.equal(sample().load(first.cases()[0]).input, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suite", "names"),
     [

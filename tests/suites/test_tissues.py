@@ -92,6 +92,7 @@ def test_a_network_that_calls_everything_soft_tissue_is_right_where_it_is():
         assert unmoved[name] == pytest.approx(share, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_drawn_parts_have_labels_of_the_scan_other_noise_and_corners_at_the_total_stride():
     suite, images = SegSample("train"), CTSample("train")
     own = [suite.load(name) for name in suite.cases()]

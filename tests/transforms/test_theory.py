@@ -121,6 +121,7 @@ def test_a_circular_convolution_commutes_with_fractions_of_what_is_band_limited(
     assert worst("circular", "fourier", noise(31, 47)) < FLOOR
 
 
+@pytest.mark.slow
 def test_a_zero_padded_convolution_breaks_at_the_border_and_nowhere_else():
     assert worst("zeros", CIRCULAR) > BROKEN
     assert worst("zeros", CROP) > BROKEN

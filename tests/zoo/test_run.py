@@ -15,6 +15,8 @@ from zoo.table import WATCHED, ZOO
 from equibench.cli import main
 from equibench.foundation.rounding import default_limit
 
+pytestmark = pytest.mark.long
+
 SHIFTS = 2
 CASES = 2
 
@@ -75,7 +77,6 @@ def here(tmp_path_factory):
     return run
 
 
-@pytest.mark.long
 def test_a_run_of_the_whole_zoo_ends_with_a_table_and_a_status(here):
     refused = {name for name, entry in ZOO.items() if entry.refused}
     assert here.status == 1
@@ -105,7 +106,6 @@ ON_WORKERS = [
 ]
 
 
-@pytest.mark.long
 def test_workers_of_a_cluster_say_the_same(tmp_path, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path))
@@ -115,7 +115,6 @@ def test_workers_of_a_cluster_say_the_same(tmp_path, monkeypatch):
         run.holds(name)
 
 
-@pytest.mark.slow
 def test_twelve_models_of_which_five_are_odd_on_a_suite_with_two_broken_images(
     tmp_path, monkeypatch, capsys
 ):

@@ -130,6 +130,7 @@ def test_evaluate(name, images, shifts):
                 assert str(found) == str(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ZOO)
 def test_probe(name, images):
     entry, model = ZOO[name], network(name)
