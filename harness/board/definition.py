@@ -4,10 +4,11 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from equibench.errors import UsageError
 from equibench.foundation.validation import checked
@@ -20,6 +21,11 @@ BOARD = "board/board.toml"
 """The board that comes with equibench, within ``equibench.results``."""
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Labels = Annotated[
+    tuple[Annotated[str, AfterValidator(lambda text: Spec.parse(text).label)], ...],
+    Field(min_length=1),
+]
+"""Of networks, however their specs are spelled."""
 
 
 class Group(Block):
@@ -59,7 +65,7 @@ class Question(BaseModel):
 
     swap: tuple[str, str] | None = None
     motions: tuple[str, str] | None = None
-    entries: tuple[Names, Names] | None = None
+    entries: tuple[Labels, Labels] | None = None
     trend: tuple[str, str] | None = None
     names: tuple[str, str]
     among: Literal["untrained", "trained"] = "untrained"
@@ -128,6 +134,18 @@ class Board(BaseModel):
             raise ValueError(f"two networks are called {twice[0]!r}: give one a label=…")
         return self
 
+    @model_validator(mode="after")
+    def _asks_of_its_own(self) -> "Board":
+        """A question of what nobody measures would wait for its answer for ever."""
+        known = {planned.label for planned in self.planned}
+        for question in self.questions:
+            for label in chain(*(question.entries or ())):
+                if label not in known:
+                    raise ValueError(f"a question names {label!r}, which is in no group")
+            if question.suite and question.suite not in self._suite_labels:
+                raise ValueError(f"a question is of {question.suite!r}, which is no suite of it")
+        return self
+
     @property
     def planned(self) -> list[Planned]:
         """All networks that it names."""
@@ -166,9 +184,7 @@ class Board(BaseModel):
         Raises:
             UsageError: one is no suite of the board.
         """
-        specs = {text: Spec.parse(text) for text in self.known_suites}
-        known = {spec.chosen_label or spec.reference: text for text, spec in specs.items()}
-        found = []
+        known, found = self._suite_labels, []
         for label in labels:
             if label not in known:
                 raise UsageError(
@@ -177,6 +193,12 @@ class Board(BaseModel):
                 )
             found.append(known[label])
         return tuple(found)
+
+    @property
+    def _suite_labels(self) -> dict[str, str]:
+        """Its suites, as specs, by what rows call them."""
+        specs = {text: Spec.parse(text) for text in self.known_suites}
+        return {spec.chosen_label or spec.reference: text for text, spec in specs.items()}
 
     def run(self, model: str, suites: tuple[str, ...], **options: Any) -> RunConfig:
         """The run that measures a network for the board.

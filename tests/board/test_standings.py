@@ -5,6 +5,7 @@ from math import isnan
 
 import pytest
 from board_entries import EIGHT, planted, renamed
+from pydantic import ValidationError
 
 from equibench.board.definition import Board
 from equibench.board.entry import CaseErrors
@@ -16,7 +17,7 @@ from equibench.statistics.rank_correlation import trend
 
 
 def asked(*questions, **fields):
-    group = {"title": "all", "models": ["unet-baseline"]}
+    group = {"title": "all", "models": ["a", "b", "c", "gone", "n,even=true"]}
     content = {"title": "T", "suites": ["photos"], "reference": "unet-baseline", "settings": {}}
     return Board(**content, groups=[group], questions=questions, **fields)
 
@@ -169,6 +170,24 @@ def test_a_network_that_is_missing_is_no_part_of_an_answer():
     question = {"entries": (("a",), ("gone",)), "names": ("a", "gone")}
     (found,) = findings(asked(question), [planted("a", EIGHT)])
     assert not found.points
+
+
+def test_a_network_is_the_same_however_its_spec_is_spelled():
+    question = {"entries": (("a",), ("n,even=true",)), "names": ("a", "n")}
+    entries = [planted("a", scaled(1)), planted("n,even=True", scaled(2))]
+    assert findings(asked(question), entries)[0].decided
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"entries": (("a",), ("elsewhere",))}, "names 'elsewhere', which is in no group"),
+        ({"entries": (("a",), ("b",)), "suite": "fotos"}, "is of 'fotos', which is no suite of it"),
+    ],
+)
+def test_a_question_of_what_nobody_measures_is_refused(changes, said):
+    with pytest.raises(ValidationError, match=said):
+        asked({"names": ("a", "b"), **changes})
 
 
 def test_motions_are_compared_in_networks_that_have_both():
