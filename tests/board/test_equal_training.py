@@ -11,7 +11,7 @@ import equibench as eb
 from equibench.board.definition import read_board
 from equibench.models.recipes import recipe
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
 

@@ -74,6 +74,7 @@ def test_rows_hold_the_error_of_a_plain_loop_and_name_the_shift_along_each_axis(
             assert row["eq_nmse"] == pytest.approx(float(nmse(model(image), back, 1.0)), rel=1e-4)
 
 
+@pytest.mark.long
 @dims
 def test_an_adaptive_network_is_exact_and_the_proof_says_why(dims):
     result = eb.evaluate(unet(dims, "aps"), noise(dims), shifts="all", progress=False)

@@ -109,6 +109,7 @@ def test_ties_are_counted_and_no_image_with_one_is_proved():
     assert "near-ties: UNet on images (50% of the cases; their mean NMSE is" in said
 
 
+@pytest.mark.long
 def test_a_run_and_its_page_say_proved_with_the_claim_kept(cli, tmp_path):
     arguments = ("-m", "unet-lpf-2,width=0.03125", "-s", "noise,n=1,size=32", "--shifts", "all")
     status, out, _ = cli("run", *arguments, "--out", "run")

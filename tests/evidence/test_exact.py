@@ -216,6 +216,7 @@ def test_the_mean_weighs_rows_by_the_shifts_that_they_cover():
     assert result.summary["eq_nmse_mean"].item() == pytest.approx(by_case.mean(), rel=1e-12)
 
 
+@pytest.mark.long
 def test_the_short_way_costs_at_most_five_percent_beside_its_classes():
     model = Strided(16)
     model.total_stride = 16
@@ -226,6 +227,7 @@ def test_the_short_way_costs_at_most_five_percent_beside_its_classes():
     assert len(result.rows) == classes + 4
 
 
+@pytest.mark.long
 def test_a_run_keeps_what_its_probes_found(tmp_path):
     config = eb.RunConfig(
         models=("unet-lpf-2,width=0.05",), suites=("noise,n=1,size=32",), shifts="all"

@@ -165,7 +165,7 @@ def test_nothing_is_claimed_of_all_shifts(kind, name, noise):
     assert result.summary["repeat_nmse"].item() > 1e-7
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_run_table_page_and_guard_name_the_kind(tmp_path, plugin, cli):
     source = """
 @eb.register_model("dropping")

@@ -29,6 +29,7 @@ def test_an_example_is_under_twenty_lines(name):
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < 20
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SAYS)
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:The '.*_dataloader' does not have")
 def test_an_example_runs_and_says_what_it_measured(name, tmp_path, monkeypatch, capsys):

@@ -104,6 +104,7 @@ def test_a_crash_is_named_and_the_other_models_go_on(cli, net, tmp_path):
     assert set(pd.read_parquet(tmp_path / "run/rows")["model"]) == {"fine"}
 
 
+@pytest.mark.long
 def test_a_process_that_ends_while_the_model_is_built_is_named(net):
     with pytest.raises(ModelError) as caught:
         load_spec(Spec.parse(f"{net}:dies_at_once,label=net"), isolate=True)

@@ -13,7 +13,7 @@ from equibench.loading.load import load_spec
 from equibench.models.variants import unet_baseline
 from equibench.registry.specs import Spec
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SUITE = "noise,n=2,size=32"
 
@@ -37,7 +37,6 @@ def files(network, tmp_path_factory):
     return folder
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("suffix", ["pt", "pt2", "onnx"])
 def test_an_export_gives_the_eager_model_s_rows(suffix, files, network):
     eager = eb.evaluate(network, SUITE).rows

@@ -105,6 +105,7 @@ def test_so_does_one_of_a_larger_stride(name, treatment):
     assert worst(network, noise(32, torch.float32), every(32)) <= LIMIT[torch.float32]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("treatment", TREATMENTS)
 @pytest.mark.parametrize("spec", WHOLE)
 def test_so_do_encoders_of_full_depth_as_far_as_tried(spec, treatment):

@@ -252,6 +252,7 @@ def test_validation_is_what_the_harness_measures(suite, tmp_path):
     assert trained["validation"] == pytest.approx(means.to_dict(), **METRICS)
 
 
+@pytest.mark.long
 def test_weights_stored_as_float16_are_validated_as_they_are_stored(suite, tmp_path):
     import equibench as eb
 

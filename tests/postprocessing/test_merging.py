@@ -153,6 +153,7 @@ def test_what_differs_is_named_in_what_was_asked_for_and_in_numbers(cli, run, tm
 # One row again
 
 
+@pytest.mark.long
 def test_a_row_is_shown_again_with_its_numbers_and_a_picture(cli, run, tmp_path):
     run("one", ("base", "other"))
     row = eb.RunFolder("one").rows().query("case == '00001' and draw == 2 and model == 'net:other'")

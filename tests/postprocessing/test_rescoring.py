@@ -70,6 +70,7 @@ def rows(name):
     return eb.RunFolder(name).rows()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "all_metrics", "some"),
     [

@@ -70,6 +70,7 @@ def test_the_workflow_and_the_hook_fail_after_a_zero_pad(example):
     assert len(list((example / "report").rglob("worst.npz"))) == 2
 
 
+@pytest.mark.long
 def test_the_action_passes_as_it_is_and_fails_after_a_zero_pad(example):
     action = yaml.safe_load((ROOT / "action.yml").read_text())
     given = {name: each.get("default") for name, each in action["inputs"].items()}

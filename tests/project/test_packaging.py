@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +38,6 @@ def dist(checkout, tmp_path_factory):
     return out
 
 
-@pytest.mark.long
 def test_the_wheel_makes_nothing_but_equibench_importable(dist):
     (wheel,) = dist.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()

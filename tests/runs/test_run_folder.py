@@ -76,6 +76,7 @@ def test_the_same_command_again_measures_nothing(cli, loads):
     assert loads == []
 
 
+@pytest.mark.long
 def test_an_interrupted_run_keeps_its_finished_units(cli, tmp_path, loads):
     loads.stop_at = "00002"
     status, _, err = run(cli, "--shifts", "random:n=40,max=8")
@@ -94,6 +95,7 @@ def test_an_interrupted_run_keeps_its_finished_units(cli, tmp_path, loads):
     pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
 
 
+@pytest.mark.long
 def test_shards_share_a_folder_and_make_one_run(cli, tmp_path):
     for shard in ("2/3", "1/3"):
         run(cli, "--shifts", "random:n=40,max=8", "--shard", shard)

@@ -8,6 +8,7 @@ from equibench.runs.run_folder import RunFolder
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", [("1/2", "2/2"), ("2/2", "1/2")])
 def test_a_run_of_which_a_shard_was_interrupted_says_so_everywhere(cli, nets, order, monkeypatch):
     first, second = order
