@@ -45,6 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What a test draws without a seed does not follow from the tests before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def images() -> torch.Tensor:
     """Three smooth images (3, 1, 32, 48)."""

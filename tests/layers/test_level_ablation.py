@@ -106,7 +106,9 @@ def test_quality_is_the_suite_s_as_evaluate_measures_it(image):
 
 
 def test_labels_are_compared_as_labels(image):
-    wide = nn.Sequential(Pyramid(UPSAMPLINGS["a layer"]), nn.Conv2d(1, 3, 1))
+    signs = nn.Conv2d(1, 2, 1, bias=False)
+    signs.weight.data = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
+    wide = nn.Sequential(Pyramid(UPSAMPLINGS["a layer"]), signs)
     model = eb.adapt(wide, "out.labels=argmax")
     with torch.no_grad():
         truth = wide(image).argmax(dim=1, keepdim=True)
