@@ -26,6 +26,7 @@ Labels = Annotated[
     Field(min_length=1),
 ]
 """Of networks, however their specs are spelled."""
+Column = Literal["error", "parameters", "time", "quality"]
 
 
 class Group(Block):
@@ -66,7 +67,7 @@ class Question(BaseModel):
     swap: tuple[str, str] | None = None
     motions: tuple[str, str] | None = None
     entries: tuple[Labels, Labels] | None = None
-    trend: tuple[str, str] | None = None
+    trend: tuple[Column, Column] | None = None
     names: tuple[str, str]
     among: Literal["untrained", "trained"] = "untrained"
     suite: str = ""

@@ -183,6 +183,7 @@ def test_a_network_is_the_same_however_its_spec_is_spelled():
     [
         ({"entries": (("a",), ("elsewhere",))}, "names 'elsewhere', which is in no group"),
         ({"entries": (("a",), ("b",)), "suite": "fotos"}, "is of 'fotos', which is no suite of it"),
+        ({"trend": ("time", "eror")}, "'error', 'parameters', 'time' or 'quality'"),
     ],
 )
 def test_a_question_of_what_nobody_measures_is_refused(changes, said):
