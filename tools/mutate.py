@@ -36,7 +36,7 @@ import coverage
 import libcst as cst
 import pytest
 from libcst.metadata import MetadataWrapper, PositionProvider
-from mutation_table import store
+from mutation_table import store, survived
 from mutmut.mutation.mutators import mutation_operators
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,29 +86,36 @@ class Mutations(cst.CSTVisitor):
 class Mutator:
     """A pytest plugin that runs the collected tests once for each mutant."""
 
-    def __init__(self, file: Path, sample: int | None, seed: int, store: bool) -> None:
-        self.file, self.sample, self.seed, self.store = file, sample, seed, store
+    def __init__(self, file: Path, options: argparse.Namespace) -> None:
+        self.file, self.options = file, options
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        name = ".".join(self.file.relative_to(ROOT).with_suffix("").parts)
+        name = f"equibench.{name.removeprefix('harness.')}"
+        imported = Path(import_module(name).__file__ or "")  # tests may do so late; may be a link
         source = self.file.read_text(encoding="utf-8")
         wrapper, visitor = MetadataWrapper(cst.parse_module(source)), Mutations()
         wrapper.visit(visitor)
-        whole, live = compile(source, self.file, "exec", dont_inherit=True), defaultdict(list)
+        whole, live = compile(source, imported, "exec", dont_inherit=True), defaultdict(list)
         for thing in gc.get_objects():
-            if type(thing) is FunctionType and thing.__code__.co_filename == str(self.file):
+            if type(thing) is FunctionType and thing.__code__.co_filename == str(imported):
                 live[thing.__code__].append(thing)
-        if not live:
+        if not (live and imported.samefile(self.file)):
             pytest.exit(f"{self.file} is not what is imported: pip install -e .", returncode=1)
         gc.freeze()
-        covering, seconds = self._traced(session)
+        covering, seconds = self._traced(session, imported)
         kills, tried, survivors = Counter[str](), 0, list[tuple[int, str, str]]()
-        random.Random(self.seed).shuffle(visitor.found)
-        for statement, node, mutated in visitor.found[: self.sample]:
+        module, number = self.file.relative_to(ROOT).as_posix(), len(visitor.found)
+        random.Random(self.options.seed).shuffle(visitor.found)
+        before_that, known = survived(module) if self.options.again else (0, set())
+        for statement, node, mutated in visitor.found[: self.options.sample]:
             text = wrapper.module.deep_replace(node, mutated).code
             try:
-                code = compile(text, self.file, "exec", dont_inherit=True)
+                code = compile(text, imported, "exec", dont_inherit=True)
             except SyntaxError:
+                continue
+            if self.options.again and _changed(source, text) not in known:
                 continue
             near = set().union(*(covering[line] for line in statement))
             tests = [item for item in session.items if item.nodeid in near]
@@ -128,16 +135,19 @@ class Mutator:
                 survivors.append((statement[0], before, after))
                 print(f"survivor {len(survivors)}: line {statement[0]}, passed {len(tests)} tests")
                 print(f"- {before}\n+ {after}", flush=True)
-        module, number = self.file.relative_to(ROOT).as_posix(), len(visitor.found)
+        tried = before_that or tried
         print(f"{module}: {tried} of {number} mutants tried, {tried - len(survivors)} killed "
               f"({1 - len(survivors) / max(tried, 1):.0%})")  # fmt: skip
-        if self.store:
+        if self.options.store:
             store(module, number, tried, [(b, a) for _, b, a in sorted(survivors)])
         return True
 
-    def _traced(self, session: pytest.Session) -> tuple[dict[int, set[str]], dict[str, float]]:
+    def _traced(
+        self, session: pytest.Session, imported: Path
+    ) -> tuple[dict[int, set[str]], dict[str, float]]:
         """The tests that pass through each line, and the CPU time that each test takes."""
-        measured, seconds = coverage.Coverage(data_file=None, include=[str(self.file)]), {}
+        file = str(imported.resolve())
+        measured, seconds = coverage.Coverage(data_file=None, include=[file]), {}
 
         def begin(item: pytest.Item) -> None:
             measured.switch_context(item.nodeid)
@@ -149,7 +159,7 @@ class Mutator:
         def trace() -> str:
             failed = _run(session, session.items, measured.start, begin, end)
             measured.stop()
-            lines = measured.get_data().contexts_by_lineno(str(self.file))
+            lines = measured.get_data().contexts_by_lineno(file)
             return json.dumps([failed, lines, seconds])
 
         failed, lines, seconds = json.loads(_forked(trace, limit=3600)[1])
@@ -176,7 +186,8 @@ def _run(
 ) -> str:
     """The first test that fails."""
     prepare()
-    for item, following in zip(tests, [*tests[1:], None], strict=True):
+    for number, item in enumerate(tests, start=1):
+        following = tests[number] if number < len(tests) else None
         begin(item)
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         end(item)
@@ -230,6 +241,7 @@ def main() -> None:
     parser.add_argument("module", choices=modules, help="a file that [tool.mutate] has tests for")
     parser.add_argument("--sample", type=int, help="try no more mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--again", action="store_true", help="try only those that survived")
     parser.add_argument("--store", action="store_true", help="keep the score in results/mutation")
     options = parser.parse_args()
     os.chdir(ROOT)
@@ -237,11 +249,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["EQUIBENCH_CACHE"] = f"{folder}/cache"
         arguments = ["-s", "-q", "-m", "not long and not gpu", f"--basetemp={folder}/tests"]
-        arguments += ["-p", "no:cacheprovider", *modules[options.module]]
-        name = options.module.removesuffix(".py").replace("/", ".")
-        import_module(f"equibench.{name.removeprefix('harness.')}")  # its tests may do so late
-        mutator = Mutator(ROOT / options.module, options.sample, options.seed, options.store)
-        sys.exit(pytest.main(arguments, plugins=[mutator]))
+        # pytest would rewrite the assertions of the package too: mutants are compiled without
+        arguments += ["--assert=plain", "-p", "no:cacheprovider", *modules[options.module]]
+        sys.exit(pytest.main(arguments, plugins=[Mutator(ROOT / options.module, options)]))
 
 
 if __name__ == "__main__":

@@ -61,6 +61,15 @@ def store(module: str, mutants: int, tried: int, survivors: list[tuple[str, str]
     _write("survivors", SURVIVORS, rows)
 
 
+def survived(module: str) -> tuple[int, set[tuple[str, str]]]:
+    """How many mutants of a module were tried, and which survived: the lines before and after."""
+    scores = [r for r in read("scores") if r["module"] == module and r["code"] == digest(module)]
+    if not scores:
+        raise SystemExit(f"{module} has no score of the code of today: try it without --again")
+    survivors = [r for r in read("survivors") if r["module"] == module]
+    return int(scores[0]["tried"]), {(r["before"], r["after"]) for r in survivors}
+
+
 def _write(name: str, columns: Iterable[str], rows: list[Row]) -> None:
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:

@@ -130,15 +130,20 @@ def _running_sums(x: Tensor, side: int, dim: int) -> Tensor:
     )
 
 
-def _window_sums(x: Tensor, window: tuple[int, ...]) -> Tensor:
-    """Sums over all full windows of (B, C, *size): on a GPU one kernel for each axis."""
+def _pooled_sums(x: Tensor, side: int, dim: int) -> Tensor:
+    """Sums of ``side`` neighbours in one kernel, as a GPU likes it."""
+    if side == 1:
+        return x
     pool = torch.nn.functional.avg_pool2d if x.ndim == 4 else torch.nn.functional.avg_pool3d
+    along = tuple(side if axis == dim else 1 for axis in range(2, x.ndim))
+    return pool(x, along, stride=1, divisor_override=1)
+
+
+def _window_sums(x: Tensor, window: tuple[int, ...]) -> Tensor:
+    """Sums over all full windows of (B, C, *size)."""
+    along_axis = _running_sums if x.device.type == "cpu" else _pooled_sums
     for dim, side in enumerate(window, start=2):
-        if x.device.type == "cpu":
-            x = _running_sums(x, side, dim)
-        elif side > 1:
-            along = tuple(side if axis == dim else 1 for axis in range(2, x.ndim))
-            x = pool(x, along, stride=1, divisor_override=1)
+        x = along_axis(x, side, dim)
     return x
 
 

@@ -180,7 +180,7 @@ class RunFolder:
             self.write_failures(found, shard=shard)
             mine = expected(manifest) if units is None else units
             absent = sorted(set(mine) - self._rows.units())
-            others = manifest.get("unmeasured", {}) if shard else {}
+            others = manifest.get("unmeasured", {})
             concluded = {
                 "unmeasured": {**same_split(others, shard), shard or "": absent},
                 "summarized": self._rows.digest(),
@@ -242,7 +242,7 @@ class RunFolder:
         rows = self._rows.read(self._rows.files())
         columns = zip(("suite", "model"), self._ranks(), strict=True)
         ranks = {column: rows[column].map(rank) for column, rank in columns}
-        order = pd.DataFrame(ranks).sort_values(list(ranks), kind="stable").index
+        order = pd.DataFrame(ranks).sort_values(list(ranks)).index  # stable
         return rows.loc[order].reset_index(drop=True)
 
     def summary(self, rows: pd.DataFrame | None = None) -> pd.DataFrame:

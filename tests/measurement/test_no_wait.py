@@ -213,10 +213,12 @@ def test_images_that_are_compared_at_once_have_the_rows_of_each_alone(
     pd.testing.assert_frame_equal(alone, together, rtol=1e-6)
 
 
-def test_sums_over_windows_by_pooling_are_running_sums():
+@pytest.mark.parametrize("size", [(16, 20), (9, 16, 20)])
+def test_sums_over_windows_by_pooling_are_running_sums(size):
     """A GPU takes the one, a CPU the other."""
-    x = torch.rand(2, 3, 16, 20, dtype=torch.float64)
-    pooled = torch.nn.functional.avg_pool2d(x, (7, 1), stride=1, divisor_override=1)
-    pooled = torch.nn.functional.avg_pool2d(pooled, (1, 7), stride=1, divisor_override=1)
-    running = structural_similarity._window_sums(x, (7, 7))
-    torch.testing.assert_close(pooled, running, rtol=1e-12, atol=0)
+    x = torch.rand(2, 3, *size, dtype=torch.float64)
+    for dim in range(2, x.ndim):
+        for side in (1, 2, 7):
+            pooled = structural_similarity._pooled_sums(x, side, dim)
+            running = structural_similarity._running_sums(x, side, dim)
+            torch.testing.assert_close(pooled, running, rtol=1e-12, atol=0)

@@ -1,14 +1,10 @@
 """What stands in the rows beside the errors, and in which units and frames errors are."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 import equibench as eb
 from equibench.metrics.structural_similarity import ssim
-
-FILE = Path(__file__).parents[1] / "data/one_shift.csv"
 
 
 class Scaled(eb.Suite):
@@ -88,29 +84,37 @@ def test_a_row_names_model_suite_group_cluster_case_draw_and_conditions():
     assert set(rows["precision"]) == {"fp32"}
     assert set(rows["batch"]) == {2}
     assert set(rows["covers"]) == {1}
+    assert set(rows["spots"]) == {0}
+    assert set(rows["resized"]) == {""}
     assert rows["evidence"].eq("").all()
 
 
-class Doubles(torch.nn.Module):
-    """Super-resolution by two, that a seam of windows tells apart from a shift by one."""
+class Enlarged(torch.nn.Module):
+    """An output of another scale, that a seam of windows tells apart from a shift by one."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
 
     def forward(self, x):
-        y = x.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        y = torch.nn.functional.interpolate(x, scale_factor=self.scale)
         return y + 0.3 * torch.linspace(0, 1, y.shape[-1])
 
 
-def test_the_reference_frame_of_a_larger_output_lies_where_its_shift_does():
-    image = torch.rand(1, 1, 8, 12, generator=torch.Generator().manual_seed(0))
-    network = Doubles().eval()
-    adapted = eb.adapt(network, "out.scale=2")
-    rows = eb.evaluate(adapted, image, shifts=f"file:{FILE}", frame="reference", device="cpu").rows
-    row = rows[rows["draw"] == 1].iloc[0]
-    shift = (int(row["dy"]), int(row["dx"]))
-    twice = (2 * shift[0], 2 * shift[1])
-    reference = torch.roll(network(image), twice, (-2, -1)).double()
-    moved = network(torch.roll(image, shift, (-2, -1))).double()
-    expected = ssim(reference, moved, float(network(image).max()))
-    assert row["eq_ssim"] == pytest.approx(float(expected), rel=1e-5)
+@pytest.mark.parametrize("scale", [1, 2, 0.5])
+def test_the_reference_frame_of_an_output_of_any_scale_lies_where_its_shift_does(scale):
+    image = torch.rand(1, 1, 16, 24, generator=torch.Generator().manual_seed(0))
+    network = Enlarged(scale).eval()
+    adapted = network if scale == 1 else eb.adapt(network, f"out.scale={scale}")
+    shifts = "random:n=3,max=8"
+    rows = eb.evaluate(adapted, image, shifts=shifts, frame="reference", device="cpu").rows
+    for row in rows[rows["draw"] > 0].itertuples():
+        shift = (row.dy, row.dx)
+        there = [int(k * scale) for k in shift]
+        reference = torch.roll(network(image), there, (-2, -1)).double()
+        moved = network(torch.roll(image, shift, (-2, -1))).double()
+        expected = ssim(reference, moved, float(network(image).max()))
+        assert row.eq_ssim == pytest.approx(float(expected), rel=1e-5)
 
 
 class Padding(torch.nn.Module):

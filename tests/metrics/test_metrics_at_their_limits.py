@@ -1,12 +1,14 @@
 """Metrics of tiny and huge values, of odd data ranges, and of images that are too small."""
 
-from math import ceil, log10, prod
+from math import ceil, fsum, log10, prod
 
+import numpy as np
 import pytest
 import torch
 
 from equibench.errors import UsageError
-from equibench.metrics.metric import row_bands
+from equibench.metrics.chosen import metric_called
+from equibench.metrics.metric import Metric, row_bands, row_sums
 from equibench.metrics.squared_error import nmse, psnr
 from equibench.metrics.structural_similarity import ssim, ssim_columns
 
@@ -136,3 +138,58 @@ def test_an_image_larger_than_what_is_worked_on_at_a_time_is_one_image():
     moved = ssim.value(ssim.partials(ssim.prepare(a, r), b, seam), r)
     rolled = [torch.roll(x, (-130, -350), (-2, -1)) for x in (a, b)]
     torch.testing.assert_close(moved, ssim(*rolled, 1.0), rtol=1e-12, atol=0)
+
+
+def test_long_rows_are_added_up_piece_by_piece_in_float64():
+    rows = torch.rand(2, 3, 2 * 2**14 + 5, generator=torch.Generator().manual_seed(0))
+    pieces = [rows[..., at : at + 2**14].double().sum(dim=-1) for at in (0, 2**14, 2**15)]
+    sums = row_sums(rows)
+    assert torch.equal(sums, torch.stack(pieces, dim=-1).sum(dim=-1))
+    exact = [[fsum(row) for row in image] for image in rows.tolist()]
+    torch.testing.assert_close(sums, torch.tensor(exact, dtype=torch.float64), rtol=1e-13, atol=0)
+
+
+class Distance(Metric):
+    """Somebody's own metric, of what it was given to prepare."""
+
+    name, title, format = "distance", "Distance", ".2f"
+    higher_is_better, bounds = False, (0.0, float("inf"))
+
+    def partials(self, prepared, prediction, origin):
+        (reference,) = prepared
+        assert reference.dtype == torch.float64
+        return (reference - prediction).abs().sum(dim=(1, 2, 3))[:, None]
+
+    def value(self, totals, data_range):
+        return totals[..., 0]
+
+
+def test_a_metric_of_one_s_own_gets_its_references_in_float64():
+    references, predictions = torch.ones(2, 1, 3, 4), torch.zeros(2, 1, 3, 4)
+    assert Distance()(references, predictions, 1.0).tolist() == [12.0, 12.0]
+
+
+def test_more_is_worse_on_the_scale_of_distances():
+    better = type("Similarity", (Distance,), {"higher_is_better": True})()
+    values = np.array([0.25, 0.75])
+    assert Distance().distance(values).tolist() == [0.25, 0.75]
+    assert better.distance(values).tolist() == [-0.25, -0.75]
+
+
+def test_a_metric_of_images_refuses_labels_and_names_those_that_take_them():
+    assert Distance().unfit(torch.zeros(1, 1, 3, 4), labels=False) is None
+    said = Distance().unfit(torch.zeros(1, 1, 3, 4), labels=True)
+    assert said.startswith("distance compares images, and these are labels: ")
+    taken = said.rpartition("--metrics ")[2].split(",")
+    assert [metric_called(name).labels for name in taken] == [True] * 3
+
+
+def test_distances_of_squared_errors_are_lengths():
+    a, b = pair(torch.float64)
+    difference = (a - b)[0].numpy()
+    error = metric_called("nmse")(a, b, 3.0)[:1].numpy()
+    expected = np.linalg.norm(difference) / np.linalg.norm(a[0].numpy())
+    np.testing.assert_allclose(metric_called("nmse").distance(error), expected, rtol=1e-12)
+    level = metric_called("psnr")(a, b, 3.0)[:1].numpy()
+    expected = np.sqrt(np.mean(difference**2)) / 3
+    np.testing.assert_allclose(metric_called("psnr").distance(level), expected, rtol=1e-12)

@@ -77,3 +77,10 @@ def test_scores_that_are_older_than_the_code_are_named(table, tmp_path, capsys):
         "before\n\n| module | mutants | tried | killed |\n|---|---|---|---|\n"
         "| `m.py` | 9 | 8 | 88% |\n| `new.py` | | none yet | |\n\nafter\n"
     )
+
+
+def test_a_fault_that_no_test_passes_through_survives(monkeypatch):
+    pytest.importorskip("mutmut")
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    run = runpy.run_path(str(ROOT / "tools/mutate.py"))["_run"]
+    assert run(session=None, tests=[], prepare=lambda: None) == ""

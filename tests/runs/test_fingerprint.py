@@ -208,6 +208,7 @@ def test_a_refusal_names_three_changes_and_counts_the_others(tmp_path):
         "'123412341234…'; choose another --out, delete the folder to start anew, or repeat the "
         "command that made it to resume it"
     )
+    assert refused.value.topic == "another-run"
     with pytest.raises(UsageError, match="c was 3 and is 4; choose"):
         refuse_changes(old, old | {"a": 2, "b": 3, "c": 4}, tmp_path)
     with pytest.raises(UsageError, match="c was 3 and is 4 and 1 more changes; choose"):
@@ -217,3 +218,14 @@ def test_a_refusal_names_three_changes_and_counts_the_others(tmp_path):
     refuse_changes(old, dict(old), tmp_path)
     assert list(changes({"a": {"b": 1}}, {"a": 2})) == ["a was {'b': 1} and is 2"]
     assert list(changes({"a": 2}, {"a": {"b": 1}})) == ["a was 2 and is {'b': 1}"]
+
+
+def test_a_run_of_shifts_alone_names_no_transforms():
+    assert "transforms" not in identity()
+
+
+def test_transforms_are_named_in_full_but_for_shifts_that_are_the_plan():
+    both = identity(transforms=["d4"], shifts="random:n=3,max=4")
+    assert (list(both["transforms"]), both["plan"]) == (["d4"], "Random(n=3, max=4)")
+    listed = identity(transforms=["circular", "d4"], shifts="")
+    assert list(listed["transforms"]) == ["circular", "d4"]

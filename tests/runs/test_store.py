@@ -94,6 +94,23 @@ def refused(folder, shard=None):
     return str(caught.value)
 
 
+def test_a_folder_is_taken_where_a_run_that_was_stopped_at_once_left_nothing_else(tmp_path):
+    (tmp_path / "rows").mkdir()
+    for left in (".lock", ".run.json.17.tmp"):
+        (tmp_path / left).write_text("")
+    assert RunFolder(tmp_path, create=True).manifest == {}
+
+
+@pytest.mark.parametrize("foreign", ["rows", "rows/mine.parquet", "notes.txt"])
+def test_a_folder_of_something_else_is_left_alone(tmp_path, foreign):
+    (tmp_path / foreign).parent.mkdir(exist_ok=True)
+    (tmp_path / foreign).write_text("")
+    with pytest.raises(UsageError, match=rf"{tmp_path} exists and is no run folder: choose"):
+        RunFolder(tmp_path, create=True)
+    with pytest.raises(UsageError, match=rf"{tmp_path} is no run folder: it has no run\.json"):
+        RunFolder(tmp_path)
+
+
 @pytest.mark.long
 def test_a_second_run_is_refused_with_who_is_there_until_that_one_is_killed(folder):
     with another_process(folder) as first:
@@ -207,6 +224,39 @@ def test_a_run_that_goes_on_is_read_as_far_as_it_is(folder, cli):
     short = f"{folder.path} is running and lacks 4 of 5 units"
     assert (status, err) == (0, f"not all of it: {short}; its command resumes it\n")
     assert "| net" in out
+
+
+def test_what_is_measured_and_lacking_is_told_unit_by_unit(folder):
+    folder.write_rows(UNITS[1], rows(UNITS[1]))
+    folder.write_rows(UNITS[0], rows(UNITS[0]))
+    assert (folder.units, folder.measured, folder.lacking) == (UNITS, UNITS[:2], UNITS[2:])
+
+
+def test_shards_say_each_what_it_left_unmeasured_and_what_failed(folder):
+    folder.write_rows(UNITS[0], rows(UNITS[0]))
+    folder.conclude([{"message": "one"}], shard="1/2", units=UNITS[:2])
+    assert folder.manifest["unmeasured"] == {"1/2": [UNITS[1]]}
+    folder.conclude([{"message": "two"}], shard="2/2", units=UNITS[2:])
+    assert folder.manifest["unmeasured"] == {"1/2": [UNITS[1]], "2/2": UNITS[2:]}
+    assert folder.failures == [{"message": "one"}, {"message": "two"}]
+    folder.conclude()
+    assert folder.manifest["unmeasured"] == {"": UNITS[1:]}
+
+
+def test_each_file_is_missed_by_those_who_read_it(whole):
+    whole.conclude([{"message": "no"}], state="finished")
+    (whole.path / "failures.json").unlink()
+    assert whole.summary()["cases"].tolist() == [5]
+    whole.verify(resuming=True)
+    for read in (whole.verify, lambda: whole.failures):
+        with pytest.raises(EquibenchError, match=r"failures\.json"):
+            read()
+    (whole.path / "summary.csv").write_text("suite\n")
+    whole.write_failures([{"message": "no"}])
+    assert whole.failures == [{"message": "no"}]
+    for read in (whole.verify, whole.summary, lambda: whole.verify(resuming=True)):
+        with pytest.raises(EquibenchError, match=r"summary\.csv"):
+            read()
 
 
 def test_units_that_failed_are_not_missed(whole):

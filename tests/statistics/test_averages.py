@@ -85,6 +85,13 @@ def test_a_mean_with_an_infinite_value_is_infinite():
     assert np.isnan(mean(np.array([1.0, np.nan]), ones))
 
 
+def test_between_two_infinities_there_is_no_mean_and_no_median():
+    values, once = np.array([-np.inf, np.inf]), np.ones(2, dtype=np.int64)
+    assert math.isnan(mean(values, once))
+    median, (best,) = quantiles(values, once, [50], higher_is_better=False)
+    assert (math.isnan(median), best) == (True, -np.inf)
+
+
 def test_values_that_stand_for_several_count_as_often():
     random = np.random.default_rng(0)
     values, covers = random.random(50), random.integers(1, 9, 50)

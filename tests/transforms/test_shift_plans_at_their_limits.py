@@ -1,5 +1,6 @@
 """Plans at the limits of what they take, and how many shifts they say they have."""
 
+import numpy as np
 import pytest
 
 from equibench.errors import UsageError
@@ -124,3 +125,21 @@ def test_a_file_of_shifts_has_as_many_columns_as_images_have_axes(file):
 def test_random_shifts_that_a_signal_cannot_have_are_refused():
     with pytest.raises(UsageError, match="images of 64 have too few shifts"):
         parse_shifts("random:n=10,max=4").shifts(0, "noise", "a", (64,))
+
+
+@pytest.mark.parametrize(
+    ("text", "inner"),
+    [
+        ("random:n=5,max=16", "random:n=5,max=8"),
+        ("random:n=2,max=1", "random:n=2,max=1"),
+        ("grid:max=16,step=5", "grid:max=8,step=2"),
+        ("grid:max=4,step=1", "grid:max=2,step=1"),
+    ],
+)
+def test_a_coarser_plan_has_shifts_by_multiples_that_reach_as_far(text, inner):
+    coarser, inner = parse_shifts(text).coarser(2), parse_shifts(inner)
+    assert coarser.count(3) == inner.count(3)
+    for suite in ("noise", "images"):
+        shifts = coarser.shifts(7, suite, "a", (64, 48))
+        np.testing.assert_array_equal(shifts, 2 * inner.shifts(7, suite, "a", (32, 24)))
+        assert shifts.dtype == np.int64
