@@ -124,7 +124,7 @@ class Mutator:
             def mutate(code: CodeType = code) -> None:
                 _exchange(whole, code, live)
 
-            limit = int(10 + 5 * sum(seconds[item.nodeid] for item in tests))
+            limit = int(10 + 2 * sum(seconds[item.nodeid] for item in tests))
             status, killer = _forked(lambda: _run(session, tests, mutate), limit)  # noqa: B023
             if status == NO_MUTANT:
                 continue
@@ -223,7 +223,7 @@ def _forked(work: Callable[[], str], limit: int) -> tuple[int, str]:
                 os.dup2(silence, 1)
                 os.dup2(silence, 2)
                 resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-                signal.alarm(20 * limit)  # for what waits for ever
+                signal.alarm(4 * limit)  # for what waits for ever
                 answer.write(work())
                 answer.flush()
                 status = 0

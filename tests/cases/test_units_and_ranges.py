@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import equibench as eb
-from equibench.cases.suite import data_range, in_units, suite_conditions
+from equibench.cases.suite import data_range, images_in_units, in_units, suite_conditions
+from equibench.errors import UsageError
 
 
 def test_images_in_memory_are_cases_one_by_one():
@@ -53,3 +54,31 @@ def test_two_suites_are_the_same_where_name_version_arguments_and_cases_are():
     assert said["cases"].startswith("2 (")
     others = (["b", "a"], ["ab", ""], ["a", "c"])
     assert said["cases"] not in [suite_conditions(suite, cases)["cases"] for cases in others]
+
+
+def test_a_case_without_units_has_a_scale_of_one_and_no_offset():
+    images = torch.zeros(3, 1, 4, 5)
+    own = torch.tensor([1.0, 2.0, 3.0])
+    plain, scaled = eb.Case("a", images), eb.Case("a", images, scale=own, offset=-own)
+    given = [tuple(each.tolist() for each in case.units()) for case in (plain, scaled)]
+    assert given == [([1, 1, 1], [0, 0, 0]), ([1, 2, 3], [-1, -2, -3])]
+    assert {each.dtype for case in (plain, scaled) for each in case.units()} == {torch.float64}
+
+
+@pytest.mark.parametrize("size", [(9,), (9, 8), (9, 8, 7)])
+def test_images_in_memory_have_as_many_axes_as_are_in_space(size):
+    assert eb.ImageCases(torch.zeros(2, 1, *size)).axes == len(size)
+
+
+def test_images_of_a_case_are_brought_into_the_units_of_its_truth():
+    images = torch.tensor([-3.0, 0.0, 3.0]).reshape(3, 1, 1, 1)
+    case = eb.Case(
+        "a", images, scale=torch.tensor([1.0, 2, 3]), offset=torch.tensor([10.0, 20, 30])
+    )
+    assert images_in_units(case, images, clamp=2.0).flatten().tolist() == [8, 20, 36]
+    assert images_in_units(case, images, clamp=None).flatten().tolist() == [7, 20, 39]
+
+
+def test_a_suite_that_cannot_draw_says_what_to_take():
+    with pytest.raises(UsageError, match="suite 'photos' has no images to draw: take --drawn 0"):
+        eb.ImageCases(torch.zeros(1, 1, 4, 4), name="photos").draw(0, 0)

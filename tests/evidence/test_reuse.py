@@ -201,9 +201,8 @@ def counted(monkeypatch):
     def evaluated(worthwhile, model="unet-lpf-3,width=0.03125", **options):
         monkeypatch.setattr(equibench.evaluation.model_on_suite, "WORTHWHILE", worthwhile)
         taken.clear()
-        result = eb.evaluate(
-            model, "noise,n=2,size=32", shifts="all", batch=16, progress=False, **options
-        )
+        options = {"shifts": "all", "batch": 16, "progress": False} | options
+        result = eb.evaluate(model, "noise,n=2,size=32", **options)
         return result.rows, list(taken)
 
     return evaluated
@@ -224,6 +223,21 @@ def test_rows_are_those_of_all_passes_and_most_classes_take_the_shortcut(counted
     assert errors.abs().max() <= ROUNDING**0.5
     same = ["case", "draw", "dy", "dx", "evidence", "spots", "covers"]
     pd.testing.assert_frame_equal(rows[same], plain[same])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp64", "bf16"])
+def test_precise_classes_are_made_of_what_is_reused_if_that_is_worth_it(counted, precision):
+    torch.manual_seed(0)
+    network = Skips(2).eval()
+    pixels = 2 * 2 * 32 * 32  # of an image under all four classes
+    plain, none = counted(pixels + 1, network, precision=precision, batch=2)
+    rows, taken = counted(pixels, network, precision=precision, batch=2)
+    assert none == []
+    every = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert sorted(taken) == ([] if precision == "bf16" else sorted(2 * every))
+    assert (rows["evidence"] == "proved").all()
+    errors = rows["eq_nmse"] ** 0.5 - plain["eq_nmse"] ** 0.5
+    assert errors.abs().max() <= ROUNDING**0.5
 
 
 @pytest.mark.long

@@ -141,12 +141,13 @@ def test_an_image_larger_than_what_is_worked_on_at_a_time_is_one_image():
 
 
 def test_long_rows_are_added_up_piece_by_piece_in_float64():
-    rows = torch.rand(2, 3, 2 * 2**14 + 5, generator=torch.Generator().manual_seed(0))
-    pieces = [rows[..., at : at + 2**14].double().sum(dim=-1) for at in (0, 2**14, 2**15)]
-    sums = row_sums(rows)
-    assert torch.equal(sums, torch.stack(pieces, dim=-1).sum(dim=-1))
-    exact = [[fsum(row) for row in image] for image in rows.tolist()]
-    torch.testing.assert_close(sums, torch.tensor(exact, dtype=torch.float64), rtol=1e-13, atol=0)
+    random = torch.Generator().manual_seed(0)
+    rows = torch.rand(2, 3, 2 * 2**14 + 5, generator=random, dtype=torch.float64)
+    pieces = [rows[..., at : at + 2**14].sum(dim=-1) for at in (0, 2**14, 2**15)]
+    assert torch.equal(row_sums(rows), torch.stack(pieces, dim=-1).sum(dim=-1))
+    single = rows.float()
+    exact = [[fsum(row) for row in image] for image in single.tolist()]
+    assert torch.equal(row_sums(single), torch.tensor(exact, dtype=torch.float64))
 
 
 class Distance(Metric):
@@ -193,3 +194,13 @@ def test_distances_of_squared_errors_are_lengths():
     level = metric_called("psnr")(a, b, 3.0)[:1].numpy()
     expected = np.sqrt(np.mean(difference**2)) / 3
     np.testing.assert_allclose(metric_called("psnr").distance(level), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(30,), (4, 5, 6)])
+def test_squared_errors_of_signals_and_volumes_are_those_of_all_their_values(size):
+    random = torch.Generator().manual_seed(0)
+    a, b = torch.rand(2, 3, 2, *size, generator=random, dtype=torch.float64)
+    flat = [each.reshape(3, 1, 1, -1) for each in (a, b)]
+    for metric in (nmse, psnr):
+        expected = metric(*flat, 1.0)
+        torch.testing.assert_close(metric(a, b, 1.0), expected, rtol=1e-12, atol=0)
