@@ -1,5 +1,6 @@
 """Where exactly the gate's limits lie, and what it says of outputs that have changed."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 from equibench.errors import UsageError
 from equibench.foundation.rounding import default_limit
 from equibench.guard.baseline import Baseline
-from equibench.guard.gate import judge, worse
+from equibench.guard.gate import failed, judge, worse
 from equibench.guard.tolerance import Tolerance, parse_tolerance, pick, read_tolerances
 
 SUITE = {"images": {"name": "images", "version": 1, "arguments": {}, "cases": "2 (abc)"}}
@@ -241,3 +242,52 @@ def test_a_file_of_rules_that_cannot_be_is_refused(tmp_path, content, message):
 def test_an_empty_file_of_rules_has_none(tmp_path):
     (tmp_path / "gate.toml").write_text("")
     assert read_tolerances(tmp_path / "gate.toml") == []
+
+
+def repeating(kind, own=0.0, **changes):
+    """What is measured of a network that does not give the same once more."""
+    found = measured(**changes)
+    lines = copy.deepcopy(found.lines)
+    for line in lines.values():
+        line["floor"] |= {"repeatability": kind, "repeat_nmse": own}
+    return replace(found, lines=lines)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("", "", []),
+        ("random", "random", []),
+        ("", "random", [("regression", "it was repeatable and is random")]),
+        ("random", "", [("improved", "it was random and is repeatable")]),
+        ("random", "state", [("regression", "it was random and is state")]),
+    ],
+)
+def test_a_network_that_gives_the_same_no_longer_is_a_regression(before, after, expected):
+    found = judge(repeating(before), repeating(after))
+    of_it = [v for v in found if v.metric == "repeatability"]
+    assert [(v.mark, v.note) for v in of_it] == expected
+    assert {(v.model, v.suite, v.group, v.statistic) for v in of_it} <= {
+        ("net", "images", "all", "")
+    }
+    worst = {v.note for v in found if (v.metric, v.statistic) == ("eq_nmse", "worst")}
+    assert worst == {", ".join(filter(None, ("at a (1, 0)", after)))}
+
+
+def test_what_a_network_does_not_repeat_may_move_its_errors_as_far():
+    before = repeating("random", own=0.01)
+    (allowed,) = {v.limit for v in judge(before, before) if v.metric == "eq_nmse"}
+    assert allowed == pytest.approx((0.25**0.5 + 0.01**0.5) ** 2)
+    assert allowed > limit(measured())
+    assert limit(repeating("random", own=math.nan)) == limit(repeating("random"))
+
+
+def test_transforms_of_both_sides_must_be_the_same_and_others_are_lines_of_their_own():
+    def under(**transforms):
+        return measured(conditions={**CONDITIONS, "transforms": transforms})
+
+    assert failed(judge(under(d4="D4(grid=1)"), under(d4="D4(grid=1)", crop="Crop(64)"))) == []
+    assert failed(judge(measured(), under(d4="D4(grid=1)"))) == []
+    (verdict,) = judge(under(d4="D4(grid=1)"), under(d4="D4(grid=2)"))
+    assert (verdict.mark, verdict.model, verdict.metric) == ("not comparable", "", "")
+    assert verdict.note == "d4 was D4(grid=1) and is D4(grid=2)"

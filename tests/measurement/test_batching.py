@@ -1,16 +1,18 @@
 """Which images pass, in which order, with which shifts; and how cases are loaded ahead."""
 
 from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import equibench as eb
-from equibench.errors import DataError
-from equibench.measurement.batching import Loader, items, load_case
+from equibench.errors import DataError, UsageError
+from equibench.measurement.batching import Loader, OpenCase, items, load_case, moving
 from equibench.measurement.run_config import RunConfig
 from equibench.measurement.settings import Settings
+from equibench.transforms.circular_shift import Circular
 from equibench.transforms.shift_plans import parse_shifts
 
 CPU = torch.device("cpu")
@@ -212,3 +214,36 @@ def test_what_stops_a_whole_suite_is_no_fault_of_a_case(error):
 
     with pytest.raises(type(error)):
         load_case(Gives(stops), "a")
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_images_on_their_way_to_a_gpu_are_pinned_with_their_truth(monkeypatch, truth):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda t: pinned.append(t) or t.clone())
+    images, targets = torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4) if truth else None
+    with Loader(eb.ImageCases(images, targets), torch.device("cuda")) as load:
+        case = load("00000")
+    given = [images, targets] if truth else [images]
+    assert [tuple(t.shape) for t in pinned] == [(1, 1, 4, 4)] * len(given)
+    found = [case.input, case.target] if truth else [case.input]
+    assert all(map(torch.equal, found, given))
+    assert (case.target is None) != truth
+
+
+def test_what_a_transform_raises_names_it_by_label_or_class():
+    for transform, name in (
+        (SimpleNamespace(label="mine"), "mine"),
+        (SimpleNamespace(label=""), "SimpleNamespace"),
+    ):
+        said = f"transform {name} cannot move images: ValueError: no"
+        with pytest.raises(UsageError, match=said), moving(transform):
+            raise ValueError("no")
+
+
+def test_those_who_wait_for_references_hear_the_first_error():
+    transform = Circular(parse_shifts("random:n=1,max=2"))
+    case = OpenCase(eb.Case("a", torch.rand(1, 1, 4, 4)), transform, np.ones((1, 2), int), CPU)
+    for message in ("first", "second"):
+        case.fail(ValueError(message))
+    with pytest.raises(ValueError, match="first"):
+        case.closed.result()

@@ -1,5 +1,6 @@
 """What is measured, and that nothing but the model and the data decides it."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -507,3 +508,16 @@ def test_cpu_and_cuda_give_the_same_summary(images):
     for column in ("eq_nmse_mean", "eq_nmse_worst", "eq_ssim_mean", "delta_psnr_worst"):
         np.testing.assert_allclose(cuda[column], cpu[column], rtol=1e-3)
     assert next(network.parameters()).device.type == "cpu"
+
+
+def test_three_cases_of_a_batch_that_is_refused_are_named_and_the_others_counted():
+    def model(x):
+        if len(x.flatten(1).unique(dim=0)) > 2:
+            raise ValueError("no such company")
+        return x
+
+    images = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    three = "case 00000, 00001, 00002"
+    for some, said in ((images, f"{three} and 2 more ("), (images[:3], f"{three} (")):
+        with pytest.raises(ModelError, match=re.escape(said)):
+            eb.evaluate(model, some, shifts="random:n=1,max=2", batch=32, device="cpu")

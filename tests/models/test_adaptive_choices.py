@@ -1,9 +1,17 @@
 """What adaptive layers say of their choices, and which maps and strides they take."""
 
+from typing import get_args
+
 import pytest
 import torch
 
-from equibench.models.polyphase import APSDown, APSUp, aps_downsample, polyphase_index
+from equibench.models.polyphase import (
+    APSDown,
+    APSUp,
+    Criterion,
+    aps_downsample,
+    polyphase_index,
+)
 
 
 def line(*values):
@@ -98,6 +106,15 @@ def test_dimensions_may_have_strides_of_their_own_and_one_of_them_none():
 def test_strides_that_do_not_fit_a_map_are_refused(shape, stride):
     with pytest.raises(ValueError, match=r"^stride .* does not fit a map of shape \(1, 1"):
         aps_downsample(torch.ones(1, 1, *shape), stride)
+
+
+@pytest.mark.parametrize("criterion", get_args(Criterion))
+def test_a_layer_chooses_by_its_own_criterion(criterion):
+    x = line([4.0, -6.0, -3.0, 0.0], [0.0, 1.0, 5.0, 3.0])
+    kept, index = APSDown(2, criterion)(x)
+    expected, chosen = aps_downsample(x, 2, criterion)
+    assert torch.equal(kept, expected)
+    assert index.tolist() == chosen.tolist() == polyphase_index(x, 2, criterion)[0].tolist()
 
 
 def test_layers_say_what_they_are():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from equibench.models.polyphase import aps_downsample, aps_upsample
+from equibench.models.polyphase import aps_downsample, aps_upsample, polyphase_index
 
 
 def symmetric():
@@ -33,3 +33,11 @@ def test_the_choice_between_components_of_one_norm_moves_with_every_shift(image)
     for shift in every_shift(x):
         moved = torch.roll(x, shift, axes)
         assert torch.equal(down_up(moved), torch.roll(down_up(x), shift, axes)), shift
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize(("gap", "index"), [(1e-14, 1), (1e-9, 0)])
+def test_what_is_a_tie_does_not_depend_on_the_unit(unit, gap, index):
+    """Beyond rounding the larger norm decides; of a tie, which neighbours are more alike."""
+    x = torch.tensor([[[2 + 4 * gap, 1.0, 2.0, 3.0]]], dtype=torch.float64)
+    assert polyphase_index(unit * x, 2, "l1")[0].tolist() == [index]

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from equibench.errors import EquibenchError
@@ -116,6 +117,19 @@ def test_columns_that_a_unit_has_as_whole_numbers_or_not_at_all_are_merged(files
         merged["near_ties"].to_numpy(float), [0, 1, 2, 0.5, np.nan, 1, *3 * [np.nan]]
     )
     assert merged["case"].tolist() == [name for name in names for _ in range(3)]
+
+
+def test_a_merged_file_is_compressed_and_says_what_its_parts_said(files, tmp_path):
+    units = [unit_name("net", number) for number in range(2)]
+    for unit in units:
+        files.write(unit, rows(unit), complete=True)
+    noted = pq.read_schema(files.files()[0]).metadata
+    files.consolidate("net", units)
+    (file,) = (tmp_path / "rows").iterdir()
+    metadata = pq.read_metadata(file)
+    columns = [metadata.row_group(0).column(n) for n in range(metadata.num_columns)]
+    assert {column.compression for column in columns} == {"ZSTD"}
+    assert noted.items() <= pq.read_schema(file).metadata.items()
 
 
 def test_the_digest_of_all_rows_follows_from_what_the_files_hold(files, tmp_path):

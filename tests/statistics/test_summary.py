@@ -6,7 +6,7 @@ import pytest
 
 from equibench.foundation.rounding import allowance
 from equibench.statistics.confidence_intervals import interval
-from equibench.statistics.summary import columns, non_finite, summarize, worst_at
+from equibench.statistics.summary import columns, kept_apart, non_finite, summarize, worst_at
 
 
 def table(cases, **columns):
@@ -222,3 +222,39 @@ def test_outputs_that_are_not_finite_are_failures_of_their_cases_and_an_infinite
             "output is not finite there",
         },
     ]  # fmt: skip
+
+
+def test_lines_of_other_motions_are_named_beside_their_group():
+    parts = [
+        table(TWO, transform=transform, element="", group=group)
+        for transform in ("circular", "d4")
+        for group in ("all", "left")
+    ]
+    found = kept_apart(summarize(pd.concat(parts)))
+    assert found["group"].tolist() == ["all", "left", "d4", "left · d4"]
+    assert kept_apart(found)["group"].tolist() == found["group"].tolist()
+    assert kept_apart(table(TWO, transform="d4"))["group"].unique().tolist() == ["d4"]
+    for shifts in (table(TWO, transform="circular", group="left"), table(TWO, group="left")):
+        assert kept_apart(shifts)["group"].unique().tolist() == ["left"]
+
+
+def test_a_line_says_how_outputs_were_brought_to_the_grid_and_how_many_are_constant():
+    found = line(table(TWO, resized="nearest", constant=[True] * 3 + [False] * 3))
+    assert (found["resized"], found["constant"]) == ("nearest", 1)
+    plain = line(table(TWO))
+    assert (plain["resized"], plain["constant"]) == ("", 0)
+
+
+def test_a_line_says_which_shifts_were_measured_in_another_precision_alone():
+    fast = ["fp32", "bf16", "fp32", "fp32", "bf16", "bf16"]
+    found = line(table(TWO, precision=fast, screen_nmse=[1e-6] * 3 + [2e-6] * 3))
+    assert (found["screen"], found["screened"], found["screen_nmse"]) == ("bf16", 3, 2e-6)
+    whole = line(table(TWO, precision="fp32", screen_nmse=1e-6))
+    assert (whole["screen"], whole["screened"]) == ("", 0)
+
+
+def test_a_line_says_in_which_share_of_cases_there_was_a_near_tie_and_how_it_fared():
+    found = line(table(TWO, near_ties=[0.0, 1.0, 0.0, 0.0, 0.0, 0.0]))
+    assert found["tied"] == 0.5
+    assert found["tied_nmse"] == pytest.approx(0.3)
+    assert found["untied_nmse"] == pytest.approx(0.3)
