@@ -518,6 +518,6 @@ def test_three_cases_of_a_batch_that_is_refused_are_named_and_the_others_counted
 
     images = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     three = "case 00000, 00001, 00002"
-    for some, said in ((images, f"{three} and 2 more ("), (images[:3], f"{three} (")):
-        with pytest.raises(ModelError, match=re.escape(said)):
-            eb.evaluate(model, some, shifts="random:n=1,max=2", batch=32, device="cpu")
+    for number, said in ((5, " and 2 more ("), (4, " and 1 more ("), (3, " (")):
+        with pytest.raises(ModelError, match=re.escape(three + said)):
+            eb.evaluate(model, images[:number], shifts="random:n=1,max=2", batch=32, device="cpu")
