@@ -253,7 +253,8 @@ def test_images_of_which_a_network_makes_one_value_are_left_out_of_its_errors():
     errors = [replace(case, variation=float(i > 0)) for i, case in enumerate(entry.errors)]
     figures = by_label([replace(entry, errors=errors)])["some"].figures["circular"]
     rest = by_label([replace(entry, errors=errors[1:])])["some"].figures["circular"]
-    assert (figures.mean, figures.within, figures.constant) == (rest.mean, rest.within, 1)
+    assert (figures.mean, figures.constant) == (rest.mean, 1)
+    assert repr(figures.within) == repr(rest.within)  # its limits are NaN
 
 
 def test_a_nearly_constant_output_does_not_stand_well():
