@@ -91,7 +91,8 @@ def test_a_row_names_model_suite_group_cluster_case_draw_and_conditions():
 
 def test_rows_under_several_transforms_are_numbered_throughout():
     images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    rows = eb.evaluate(identity, images, shifts="random:n=2,max=4", transforms=["d4"]).rows
+    options = {"shifts": "random:n=2,max=4", "transforms": ["d4"], "device": "cpu"}
+    rows = eb.evaluate(identity, images, **options).rows
     assert list(rows["transform"].unique()) == ["circular", "d4"]
     assert rows.index.tolist() == list(range(len(rows)))
 
