@@ -44,6 +44,8 @@ LONGEST = 10.0
 """Seconds of CPU time; tests that take longer are left out."""
 NO_MUTANT = 3
 """Status of a fork where the code cannot be exchanged."""
+RAISED = 4
+"""Status of a fork that raised other than in a test."""
 HEADS = cst.BaseCompoundStatement | cst.ExceptHandler | cst.MatchCase
 
 
@@ -128,6 +130,9 @@ class Mutator:
             status, killer = _forked(lambda: _run(session, tests, mutate), limit)  # noqa: B023
             if status == NO_MUTANT:
                 continue
+            if status == RAISED:  # it is the mutant's doing or ours: no score says which
+                _, after = _changed(source, text)
+                pytest.exit(f"{after!r}: what runs the tests raised {killer}", returncode=1)
             tried += 1
             kills[killer] += 1
             if not killer and not status:
@@ -162,7 +167,10 @@ class Mutator:
             lines = measured.get_data().contexts_by_lineno(file)
             return json.dumps([failed, lines, seconds])
 
-        failed, lines, seconds = json.loads(_forked(trace, limit=3600)[1])
+        status, answer = _forked(trace, limit=3600)
+        if status:
+            pytest.exit(f"what runs the tests raised {answer}", returncode=1)
+        failed, lines, seconds = json.loads(answer)
         if failed:
             pytest.exit(f"{failed} fails without any mutation", returncode=1)
         quick = {test for test, took in seconds.items() if took <= LONGEST}
@@ -189,7 +197,10 @@ def _run(
     for number, item in enumerate(tests, start=1):
         following = tests[number] if number < len(tests) else None
         begin(item)
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        try:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        except (KeyboardInterrupt, pytest.exit.Exception):  # of all that a test raises, only these
+            return item.nodeid
         end(item)
         if session.testsfailed:
             return item.nodeid
@@ -211,13 +222,14 @@ def _exchange(old: CodeType, new: CodeType, live: dict[CodeType, list[FunctionTy
 def _forked(work: Callable[[], str], limit: int) -> tuple[int, str]:
     """Work in silence in a process of its own, for so many seconds of CPU time: what it returns.
 
-    The status is not zero after a crash, or where there was no end.
+    The status is negative after a crash, or where there was no end, and ``RAISED`` where the work
+    raised what it gives back then.
     """
     with tempfile.TemporaryFile("w+") as answer:
         sys.stdout.flush()
         child = os.fork()
         if not child:
-            status = 1
+            status = RAISED
             try:
                 silence = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(silence, 1)
@@ -225,9 +237,11 @@ def _forked(work: Callable[[], str], limit: int) -> tuple[int, str]:
                 resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
                 signal.alarm(4 * limit)  # for what waits for ever
                 answer.write(work())
-                answer.flush()
                 status = 0
+            except BaseException as error:
+                answer.write(repr(error))
             finally:
+                answer.flush()
                 os._exit(status)
         status = os.waitpid(child, 0)[1]
         answer.seek(0)

@@ -1,5 +1,6 @@
 """The guide has the stored scores of mutation, and every survivor is explained."""
 
+import os
 import runpy
 import tomllib
 from collections import Counter
@@ -82,5 +83,16 @@ def test_scores_that_are_older_than_the_code_are_named(table, tmp_path, capsys):
 def test_a_fault_that_no_test_passes_through_survives(monkeypatch):
     pytest.importorskip("mutmut")
     monkeypatch.syspath_prepend(ROOT / "tools")
-    run = runpy.run_path(str(ROOT / "tools/mutate.py"))["_run"]
-    assert run(session=None, tests=[], prepare=lambda: None) == ""
+    tool = runpy.run_path(str(ROOT / "tools/mutate.py"))
+    assert tool["_run"](session=None, tests=[], prepare=lambda: None) == ""
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_what_runs_the_tests_of_a_mutant_may_raise_and_that_kills_nothing(monkeypatch):
+    pytest.importorskip("mutmut")
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    tool = runpy.run_path(str(ROOT / "tools/mutate.py"))
+    raised = tool["_forked"](lambda: [][1], limit=60)
+    assert raised == (tool["RAISED"], "IndexError('list index out of range')")
+    assert tool["_forked"](lambda: os._exit(1), limit=60) == (1, "")
+    assert tool["_forked"](lambda: "test_of_it", limit=60) == (0, "test_of_it")
