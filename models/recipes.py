@@ -38,6 +38,9 @@ class Recipe(BaseModel):
             pixels, input and target alike; 0 for no shifts.
         error_augment: the difference between an input and its target is amplified by a factor
             uniform on 1 … n for each image, as a lower dose would; 1 for none.
+        skip_dropout: in the first half of the epochs, the share of images that lose the skip
+            connections of their finest levels: U-Nets that never lose them learn to do without
+            what lies deeper.
         freeze_norm: after so many epochs batch norm keeps its running statistics, as in
             evaluation: those of a few small crops say too little of absolute values; 0 for never.
     """
@@ -58,8 +61,13 @@ class Recipe(BaseModel):
     crops: PositiveInt = 1
     shift_augment: NonNegativeInt = 0
     error_augment: float = Field(default=1.0, ge=1)
+    skip_dropout: float = Field(default=0.0, ge=0, lt=1)
     freeze_norm: NonNegativeInt = 0
 
+
+_SAMPLE_MRI = Recipe(
+    epochs=20, batch=4, learning_rate=2e-3, schedule="cosine", warmup=100, drawn=200
+)
 
 PRESETS = {
     "paper-mri": Recipe(epochs=50, batch=16, learning_rate=1e-3, lr_step=5, lr_factor=0.5),
@@ -70,9 +78,9 @@ PRESETS = {
     ),
     # whole images of many contrasts, four at a time: on crops of one brain's, or from batches of
     # two, networks learn to do without their deep levels. No motion: it would augment with shifts
-    "sample-mri": Recipe(
-        epochs=20, batch=4, learning_rate=2e-3, schedule="cosine", warmup=100, drawn=200,
-    ),
+    "sample-mri": _SAMPLE_MRI,
+    # even so, the deepest level of some is next to idle, if they never have to rely on it
+    "sample-mri-unet": _SAMPLE_MRI.model_copy(update={"skip_dropout": 0.25}),
     # the patient whose slices are validated on has more noise than the other
     "sample-ct": Recipe(
         epochs=8, batch=4, learning_rate=1e-2, lr_step=2, lr_factor=0.5, warmup=100, crop=96,

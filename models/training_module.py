@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from math import cos, isnan, pi
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import call
 from equibench.models.circular_gradients import CircularGradients
 from equibench.models.recipes import Recipe
+from equibench.models.skip_dropout import skip_dropout
 from equibench.models.tasks import TASKS
 
 __all__ = ["AtomicCheckpoints", "Checkpoint", "Lines", "TrainingModule"]
@@ -107,11 +109,18 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
         images, targets = self._varied(*batch, self._generator(number))
-        with CircularGradients():
+        with CircularGradients(), self._skips_lost(len(images), number):
             outputs = self._outputs(images, f"{self.suite.label}, batch {number}")
         loss = self.task.loss(self.suite, outputs, targets, self.label)
         self.log("loss", loss, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(images))
         return loss
+
+    def _skips_lost(self, images: int, number: int) -> AbstractContextManager[None]:
+        """In the first half of the epochs; the second one brings together what was learnt."""
+        share = self.recipe.skip_dropout
+        if not share or 2 * self.current_epoch >= self.recipe.epochs:
+            return nullcontext()
+        return skip_dropout(self.network, share, images, self._generator(f"skips {number}"))
 
     def on_train_epoch_end(self) -> None:
         if not self.trainer.callback_metrics["loss"].isfinite():

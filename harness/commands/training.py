@@ -46,7 +46,7 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="paper-mri|ct, sample, sample-mri|ct|seg or finetune; else what fits."),
+        typer.Option(help="A recipe of the documentation; by default the one that fits the suite."),
     ] = None,
     task: Annotated[
         str | None,
@@ -73,6 +73,9 @@ def train(
     ] = None,
     error_augment: Annotated[
         float | None, typer.Option(metavar="N", help="Amplify the inputs' errors up to N times.")
+    ] = None,
+    skip_dropout: Annotated[
+        float | None, typer.Option(metavar="P", help="Images that lose fine skip connections.")
     ] = None,
     freeze_norm: Annotated[
         int | None, typer.Option(help="Epochs after which batch norm is fixed; 0 for never.")
@@ -138,6 +141,7 @@ def train(
         drawn=drawn,
         shift_augment=shift_augment,
         error_augment=error_augment,
+        skip_dropout=skip_dropout,
         freeze_norm=freeze_norm,
     )
     augmented = "-da" if chosen.shift_augment else ""

@@ -10,7 +10,7 @@ import pytest
 import equibench as eb
 from equibench.loading.load import load_spec
 from equibench.loading.weights import read_weights
-from equibench.models.recipes import recipe
+from equibench.models.recipes import Recipe, recipe
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
 
@@ -74,7 +74,7 @@ def test_packaged_networks_for_mri_have_one_recipe_and_no_fault_but_those_that_a
     assert list(TOOL["faults"](line)) == FAULTS.get((variant, weights), [])
     trained = read_weights(MODELS.get(variant).info.weights[weights]).trained
     changes = TOOL["DA"] if weights.endswith("-da") else {}
-    assert trained["recipe"] == recipe("sample-mri", **changes).model_dump()
+    assert Recipe(**trained["recipe"]) == recipe("sample-mri-unet", **changes)
 
 
 @pytest.mark.long
@@ -92,7 +92,7 @@ def test_packaged_weights_for_labels_load_by_name_and_are_of_one_recipe(variant,
     spec = Spec(variant, {"width": 0.05, "out_channels": 4}, weights=weights)
     trained = load_spec(spec).provenance["trained"]
     shifts = 16 if weights.endswith("-da") else 0
-    assert trained["recipe"] == recipe("sample-seg", shift_augment=shifts).model_dump()
+    assert Recipe(**trained["recipe"]) == recipe("sample-seg", shift_augment=shifts)
     assert (trained["model"], trained["suite"], trained["seed"]) == (variant, "seg-sample", 0)
     assert "dirty" not in trained["commit"]
 
