@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor
@@ -219,11 +220,14 @@ def _mistyped(key: str, known: Collection[str]) -> bool:
 
 def _array(key: str, path: str) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(as_path(path), allow_pickle=False)
+        array: NDArray[Any] | NpzFile = np.load(as_path(path), allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(
             f"{key}={path} is neither a number nor a NumPy file: {reason(error)}"
         ) from None
+    if isinstance(array, NpzFile):
+        array.close()
+        raise ValueError(f"{key}={path} holds several arrays: give one, as numpy.save writes it")
     return array
 
 

@@ -233,9 +233,9 @@ def test_the_guard_names_the_shift_along_each_axis_and_the_layer(dims, tmp_path)
     shift = said.partition("shift (")[2].partition(")")[0]
     assert len(shift.split(",")) == dims
     assert "layer to blame: down.0" in said
-    saved = np.load(tmp_path / "worst.npz")
-    assert saved["difference"].shape[2:] == SIZES[dims]
-    assert saved["shift"].shape == (dims,)
+    with np.load(tmp_path / "worst.npz") as saved:
+        assert saved["difference"].shape[2:] == SIZES[dims]
+        assert saved["shift"].shape == (dims,)
 
 
 @pytest.mark.parametrize(

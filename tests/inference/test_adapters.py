@@ -1,6 +1,7 @@
 """Shapes and ranges: what stands between a suite and a network that wants something else."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -156,6 +157,15 @@ def test_an_adapter_that_cannot_be_is_answered_with_what_can(adapters, message):
     with pytest.raises(UsageError) as caught:
         eb.adapt(net, adapters)
     assert str(caught.value) == message
+
+
+def test_a_file_that_holds_no_one_array_is_refused(tmp_path):
+    several, other = tmp_path / "a.npz", tmp_path / "other.npy"
+    np.savez(several, a=np.ones((8, 8)))
+    other.write_text("0 1 1 0")
+    for file, said in [(several, "holds several arrays"), (other, "is neither a number nor a Nu")]:
+        with pytest.raises(UsageError, match=re.escape(f"in.mask={file} {said}")):
+            eb.adapt(torch.nn.Conv2d(1, 1, 1), f"in.mask={file}")
 
 
 @pytest.mark.parametrize(
