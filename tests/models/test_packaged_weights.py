@@ -74,7 +74,7 @@ def test_packaged_networks_for_mri_have_one_recipe_and_no_fault_but_those_that_a
     assert list(TOOL["faults"](line)) == FAULTS.get((variant, weights), [])
     trained = read_weights(MODELS.get(variant).info.weights[weights]).trained
     changes = TOOL["DA"] if weights.endswith("-da") else {}
-    assert Recipe(**trained["recipe"]) == recipe("sample-mri-unet", **changes)
+    assert Recipe(**trained["recipe"]) == recipe("sample-mri", **changes)
 
 
 @pytest.mark.long
