@@ -39,8 +39,8 @@ class Recipe(BaseModel):
         error_augment: the difference between an input and its target is amplified by a factor
             uniform on 1 … n for each image, as a lower dose would; 1 for none.
         skip_dropout: in the first half of the epochs, the share of images that lose the skip
-            connections of their finest levels: U-Nets that never lose them learn to do without
-            what lies deeper.
+            connections of their finest levels: some U-Nets that never lose any hardly use their
+            deepest one.
         freeze_norm: after so many epochs batch norm keeps its running statistics, as in
             evaluation: those of a few small crops say too little of absolute values; 0 for never.
     """

@@ -1,7 +1,7 @@
 """Training in which images lose skip connections, so that a U-Net learns to use its deep levels.
 
 What passes through the finest skip connections alone makes most of a good image, and is learnt
-first: small U-Nets then do without what lies deeper. An image that has lost those connections
+first: some small U-Nets then hardly use what lies deepest. An image that has lost those connections
 can only be made from there.
 """
 

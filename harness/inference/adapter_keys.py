@@ -227,7 +227,7 @@ def _array(key: str, path: str) -> NDArray[Any]:
         ) from None
     if isinstance(array, NpzFile):
         array.close()
-        raise ValueError(f"{key}={path} holds several arrays: give one, as numpy.save writes it")
+        raise ValueError(f"{key}={path} is an archive: give one array, as numpy.save writes it")
     return array
 
 

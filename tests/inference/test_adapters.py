@@ -160,10 +160,10 @@ def test_an_adapter_that_cannot_be_is_answered_with_what_can(adapters, message):
 
 
 def test_a_file_that_holds_no_one_array_is_refused(tmp_path):
-    several, other = tmp_path / "a.npz", tmp_path / "other.npy"
-    np.savez(several, a=np.ones((8, 8)))
+    archive, other = tmp_path / "a.npz", tmp_path / "other.npy"
+    np.savez(archive, a=np.ones((8, 8)))
     other.write_text("0 1 1 0")
-    for file, said in [(several, "holds several arrays"), (other, "is neither a number nor a Nu")]:
+    for file, said in [(archive, "is an archive"), (other, "is neither a number nor a Nu")]:
         with pytest.raises(UsageError, match=re.escape(f"in.mask={file} {said}")):
             eb.adapt(torch.nn.Conv2d(1, 1, 1), f"in.mask={file}")
 
