@@ -45,7 +45,7 @@ OTHERS = ROOT / "results" / "runs" / "seeds"
 WIDE: Mapping[str, int | float] = {"width": 0.125}
 LABELS: Mapping[str, int | float] = {"width": 0.05, "out_channels": 4}
 TRAININGS = {
-    "mri-sample": ("sample-mri", WIDE),
+    "mri-sample": ("sample-mri-unet", WIDE),
     "ct-sample": ("sample-ct", WIDE),
     "seg-sample": ("sample-seg", LABELS),
 }

@@ -58,23 +58,13 @@ def test_the_table_of_weights_is_of_these_files_and_they_gain_what_is_asked_for(
     assert line["psnr"] - line["psnr_of_input"] >= 1.5
 
 
-FAULTS = {
-    ("unet-baseline", "mri-sample"): ["without stride 16 it loses 0.12 dB, below 0.2"],
-    ("unet-lpf-5", "mri-sample"): ["without stride 16 it loses 0.08 dB, below 0.2"],
-    ("unet-aps-2", "mri-sample"): ["without stride 16 it loses 0.13 dB, below 0.2"],
-}
-"""What is wrong with packaged networks for MRI, as docs/paper.md says."""
-
-
 @pytest.mark.parametrize(("variant", "weights"), [one for one in PACKAGED if "mri" in one[1]])
-def test_packaged_networks_for_mri_have_one_recipe_and_no_fault_but_those_that_are_said(
-    variant, weights
-):
+def test_packaged_networks_for_mri_have_one_recipe_and_no_fault(variant, weights):
     (line,) = TABLE.query("variant == @variant and weights == @weights").to_dict("records")
-    assert list(TOOL["faults"](line)) == FAULTS.get((variant, weights), [])
+    assert list(TOOL["faults"](line)) == []
     trained = read_weights(MODELS.get(variant).info.weights[weights]).trained
     changes = TOOL["DA"] if weights.endswith("-da") else {}
-    assert Recipe(**trained["recipe"]) == recipe("sample-mri", **changes)
+    assert Recipe(**trained["recipe"]) == recipe("sample-mri-unet", **changes)
 
 
 @pytest.mark.long
