@@ -8,7 +8,7 @@ from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, UnavailableError, UsageError
 from equibench.foundation.file_names import as_path, as_text
 from equibench.registry.registries import register_suite
-from equibench.suites.files import (
+from equibench.suites.reading.files import (
     choose,
     dataset,
     find_folder,

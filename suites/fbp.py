@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from equibench.errors import DataError, UsageError
 from equibench.foundation.platform_folders import cache_folder
-from equibench.suites.files import dataset, hdf5, temporary
+from equibench.suites.reading.files import dataset, hdf5, temporary
 
 __all__ = [
     "HALF_SIDE",

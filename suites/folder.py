@@ -12,8 +12,9 @@ from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, UnavailableError, UsageError
 from equibench.foundation.file_names import as_path, as_text
 from equibench.registry.registries import register_suite
-from equibench.suites.files import choose
-from equibench.suites.folder_listing import (
+from equibench.suites.preparation import Pixels, Preparation
+from equibench.suites.reading.files import choose
+from equibench.suites.reading.folder_listing import (
     ORDERS,
     Partners,
     existing_folder,
@@ -21,13 +22,12 @@ from equibench.suites.folder_listing import (
     pattern_of,
     suffix_of,
 )
-from equibench.suites.image_files import (
+from equibench.suites.reading.image_files import (
     Picture,
     missing_readers,
     read_picture,
     volume_shape,
 )
-from equibench.suites.preparation import Pixels, Preparation
 from equibench.suites.verify import Held, VerifyReport, verify_folder
 
 if TYPE_CHECKING:

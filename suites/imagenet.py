@@ -10,7 +10,7 @@ from equibench.cases.suite import Case, Suite
 from equibench.errors import UnavailableError, UsageError
 from equibench.foundation.file_names import as_path, as_text
 from equibench.registry.registries import register_suite
-from equibench.suites.files import find_folder, no_data, read_image, visible
+from equibench.suites.reading.files import find_folder, no_data, read_image, visible
 from equibench.suites.verify import VerifyReport, verify_images
 
 __all__ = ["ImageNet"]

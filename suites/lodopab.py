@@ -11,7 +11,7 @@ from equibench.cases.suite import Case, DataRange, Suite
 from equibench.errors import DataError, UnavailableError, UsageError
 from equibench.registry.registries import register_suite
 from equibench.suites.fbp import PER_FILE, compute_fbp, find_fbp
-from equibench.suites.files import choose, dataset, find_folder, hdf5, no_data
+from equibench.suites.reading.files import choose, dataset, find_folder, hdf5, no_data
 from equibench.suites.verify import VerifyReport, verify_lodopab
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equibench.errors import DataError, UsageError
-from equibench.suites.files import choose
+from equibench.suites.reading.files import choose
 
 if TYPE_CHECKING:
     from torch import Tensor

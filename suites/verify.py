@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from equibench.errors import DataError
-from equibench.suites.files import (
+from equibench.suites.reading.files import (
     dataset,
     hdf5,
     hdf5_attribute,

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from train_samples import work
 
 from equibench.board.definition import read_board
-from equibench.models.recipes import recipe
-from equibench.models.training import train
+from equibench.models.training.recipes import recipe
+from equibench.models.training.train import train
 from equibench.registry.specs import Spec
 
 ROOT = Path(__file__).resolve().parent.parent

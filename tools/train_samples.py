@@ -33,8 +33,8 @@ import equibench as eb
 from equibench.loading.load import load_spec
 from equibench.loading.suites import build_suite
 from equibench.loading.weights import read_weights
-from equibench.models.recipes import recipe
-from equibench.models.training import train
+from equibench.models.training.recipes import recipe
+from equibench.models.training.train import train
 from equibench.models.variants import VARIANTS
 from equibench.registry.specs import Spec
 

@@ -112,9 +112,9 @@ def train(
         )
     if importlib.util.find_spec("pytorch_lightning") is None:
         raise UsageError("train needs pytorch_lightning; pip install 'equibench[train]'")
-    from equibench.models.recipes import preset_for, recipe
-    from equibench.models.training import Hardware
-    from equibench.models.training import train as fit
+    from equibench.models.training.recipes import preset_for, recipe
+    from equibench.models.training.train import Hardware
+    from equibench.models.training.train import train as fit
 
     if width is not None:
         given = Spec.parse(f"{network.reference},width={width}").arguments

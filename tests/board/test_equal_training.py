@@ -9,7 +9,7 @@ import torch
 
 import equibench as eb
 from equibench.board.definition import read_board
-from equibench.models.recipes import recipe
+from equibench.models.training.recipes import recipe
 
 pytestmark = pytest.mark.long
 

@@ -20,7 +20,7 @@ def smp(architecture, **options):
 
 
 def timm():
-    from equibench.models.decoder import TimmUNet
+    from equibench.models.libraries.timm_decoder import TimmUNet
 
     return TimmUNet("resnet18", 1, 1, 4, False, {"out_indices": (0, 1, 2)})
 

@@ -12,7 +12,7 @@ from skimage.metrics import (
 
 from equibench.metrics.squared_error import nmse, psnr
 from equibench.metrics.structural_similarity import ssim, ssim_columns
-from equibench.suites.samples import CTSample, MRISample
+from equibench.suites.samples.images import CTSample, MRISample
 
 RELATIVE = 1e-6
 

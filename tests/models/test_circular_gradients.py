@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from equibench.models.circular_gradients import CircularGradients
+from equibench.models.training.circular_gradients import CircularGradients
 from equibench.models.variants import VARIANTS
 
 

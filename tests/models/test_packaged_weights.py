@@ -10,7 +10,7 @@ import pytest
 import equibench as eb
 from equibench.loading.load import load_spec
 from equibench.loading.weights import read_weights
-from equibench.models.recipes import Recipe, recipe
+from equibench.models.training.recipes import Recipe, recipe
 from equibench.registry.registries import MODELS
 from equibench.registry.specs import Spec
 

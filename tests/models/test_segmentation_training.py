@@ -4,13 +4,13 @@ import pytest
 import torch
 from lazy_imports import Lazy
 
-from equibench.models.recipes import PRESETS, recipe
-from equibench.models.tasks import cross_entropy_and_dice
+from equibench.models.training.recipes import PRESETS, recipe
+from equibench.models.training.tasks import cross_entropy_and_dice
 from equibench.registry.specs import Spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
-monai, training = Lazy("monai.losses"), Lazy("equibench.models.training")
+monai, training = Lazy("monai.losses"), Lazy("equibench.models.training.train")
 
 LEVELS = '''
 class Levels(eb.Suite):

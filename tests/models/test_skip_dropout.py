@@ -10,9 +10,9 @@ import torch
 
 import equibench as eb
 from equibench.errors import UsageError
-from equibench.models.recipes import recipe
-from equibench.models.skip_dropout import skip_dropout
-from equibench.models.training import train
+from equibench.models.training.recipes import recipe
+from equibench.models.training.skip_dropout import skip_dropout
+from equibench.models.training.train import train
 from equibench.registry.specs import Spec
 
 LEVELS = range(4)
@@ -118,7 +118,7 @@ def test_connections_are_lost_in_the_first_half_of_the_epochs_and_anew_in_each_b
         with skip_dropout(network, share, images, random):
             yield
 
-    monkeypatch.setattr("equibench.models.training_module.skip_dropout", watched)
+    monkeypatch.setattr("equibench.models.training.module.skip_dropout", watched)
     chosen = recipe("sample-mri-unet", epochs=5, drawn=0, batch=2)
     network, suite = Spec.parse("unet-baseline,width=0.02"), Spec.parse(f"{plugin(SUITE)}:Waves")
     train(network, suite, chosen, tmp_path / "a.safetensors", progress=False)

@@ -12,10 +12,13 @@ from safetensors import safe_open
 from equibench.errors import EquibenchError
 from equibench.foundation.file_locks import locked
 from equibench.loading.load import load_spec
-from equibench.models.recipes import PRESETS, recipe
+from equibench.models.training.recipes import PRESETS, recipe
 from equibench.registry.specs import Spec
 
-training, modules = Lazy("equibench.models.training"), Lazy("equibench.models.training_module")
+training, modules = (
+    Lazy("equibench.models.training.train"),
+    Lazy("equibench.models.training.module"),
+)
 plugins = Lazy("pytorch_lightning.plugins.io")
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
@@ -214,7 +217,7 @@ def test_the_rate_rises_while_it_warms_up_and_falls_along_a_cosine_to_zero(plugi
             rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("equibench.models.training.TrainingModule", Watched)
+        patch.setattr("equibench.models.training.train.TrainingModule", Watched)
         fit(
             "unet-baseline,width=0.05", f"{plugin(DENOISING)}:Endless",
             tmp_path / "a.safetensors", DRAWN,

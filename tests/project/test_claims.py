@@ -14,7 +14,7 @@ import torch
 import equibench as eb
 from equibench.measurement.run_config import RunConfig, read_config, validated
 from equibench.measurement.settings import AUTO_BATCH
-from equibench.models.recipes import PRESETS, preset_for
+from equibench.models.training.recipes import PRESETS, preset_for
 from equibench.registry.registries import MODELS, SUITES
 from equibench.registry.specs import Spec
 from equibench.suites.fastmri import FastMRI

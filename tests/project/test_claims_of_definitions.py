@@ -28,7 +28,8 @@ from equibench.mending import comparison, saving
 from equibench.metrics.structural_similarity import ssim
 from equibench.runs.engines.dask_cluster import PATIENCE
 from equibench.statistics.confidence_intervals import CARRIERS, FEWEST, interval
-from equibench.suites import fbp, tissues
+from equibench.suites import fbp
+from equibench.suites.samples import tissues
 from equibench.transforms.crop import _BINS
 from equibench.transforms.quarter_turns import QuarterTurns
 from equibench.transforms.transform_specs import parse_transform

@@ -16,7 +16,7 @@ from equibench.loading.load import load_spec
 from equibench.loading.weights import read_weights, save_weights
 from equibench.models.variants import VARIANTS
 from equibench.registry.specs import Spec
-from equibench.suites.samples import CTSample, MRISample, PhotoSample
+from equibench.suites.samples.images import CTSample, MRISample, PhotoSample
 
 pytestmark = pytest.mark.long
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_truncated_file_fails_its_unit_and_the_others_go_on(cli, tmp_path):
-    from equibench.suites.samples import MRISample
+    from equibench.suites.samples.images import MRISample
 
     sample = MRISample()._path("brain2")
     folder = tmp_path / "knee/singlecoil_val"
@@ -44,7 +44,7 @@ def test_a_file_that_is_no_image_fails_its_unit(cli, tmp_path):
 
 
 def test_one_broken_image_fails_alone_and_is_measured_once_it_is_mended(cli, tmp_path):
-    from equibench.suites.samples import PhotoSample
+    from equibench.suites.samples.images import PhotoSample
 
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -67,7 +67,7 @@ def test_one_broken_image_fails_alone_and_is_measured_once_it_is_mended(cli, tmp
 
 
 def test_a_case_that_came_later_is_refused_and_not_mixed_in(cli, tmp_path):
-    from equibench.suites.samples import PhotoSample
+    from equibench.suites.samples.images import PhotoSample
 
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -101,7 +101,7 @@ def test_a_helper_of_a_plugin_file_that_changed_is_noticed(cli, tmp_path):
 
 
 def test_a_suite_whose_data_were_missing_joins_when_they_are_there(cli, tmp_path):
-    from equibench.suites.samples import PhotoSample
+    from equibench.suites.samples.images import PhotoSample
 
     status, _, _ = run(cli, "-s", "imagenet", "--limit", 1)
     assert status == 1

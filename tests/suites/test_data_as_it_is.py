@@ -7,8 +7,8 @@ from PIL import Image
 
 from equibench.errors import DataError
 from equibench.suites.fastmri import FastMRI
-from equibench.suites.files import hdf5_attribute, read_image, volume
 from equibench.suites.imagenet import ImageNet
+from equibench.suites.reading.files import hdf5_attribute, read_image, volume
 
 
 def test_a_grey_image_in_16_bits_keeps_its_greys(tmp_path):

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from equibench.foundation.seeds import generator
-from equibench.suites import drawn_ct
-from equibench.suites.build import packaged
-from equibench.suites.chest_phantoms import attenuation, hounsfield, phantom
-from equibench.suites.samples import CTSample
+from equibench.suites.samples import drawn_ct
+from equibench.suites.samples.build import packaged
+from equibench.suites.samples.chest_phantoms import attenuation, hounsfield, phantom
+from equibench.suites.samples.images import CTSample
 
 pytestmark = pytest.mark.slow
 

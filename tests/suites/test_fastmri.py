@@ -11,7 +11,7 @@ from suite_files import truncate
 from equibench.errors import DataError
 from equibench.suites.fastmri import FastMRI
 from equibench.suites.noise import Noise
-from equibench.suites.samples import CTSample, MRISample, PhotoSample
+from equibench.suites.samples.images import CTSample, MRISample, PhotoSample
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 import equibench as eb
 from equibench.errors import DataError, UnavailableError, UsageError
 from equibench.loading.suites import case_names, load_suite
-from equibench.suites.image_files import missing_readers
+from equibench.suites.reading.image_files import missing_readers
 
 RANDOM = np.random.default_rng(0)
 GREY8 = RANDOM.integers(0, 256, (6, 8), dtype=np.uint8)
@@ -498,7 +498,7 @@ def test_a_folder_is_asked_for_where_none_is_given_or_it_is_empty(tmp_path):
 
 
 def test_a_missing_library_is_told_once_with_the_extra_that_brings_it(tmp_path, monkeypatch):
-    from equibench.suites import image_files
+    from equibench.suites.reading import image_files
 
     np.save(tmp_path / "a.npy", FLOATS)
     (tmp_path / "b.nii.gz").touch()

@@ -13,7 +13,7 @@ from suite_files import psnr, truncate
 from equibench.errors import DataError, UsageError
 from equibench.suites import fbp
 from equibench.suites.lodopab import LoDoPaB
-from equibench.suites.samples import CTSample
+from equibench.suites.samples.images import CTSample
 
 
 def write_images(path, count, size=8, start=0):

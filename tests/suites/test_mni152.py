@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from equibench.errors import DataError, UnavailableError
-from equibench.suites import mni152
-from equibench.suites.mni152 import SIDE, template_slices
+from equibench.suites.samples import mni152
+from equibench.suites.samples.mni152 import SIDE, template_slices
 
 pytest.importorskip("nilearn")
 

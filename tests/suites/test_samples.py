@@ -10,12 +10,12 @@ from suite_files import psnr
 
 from equibench.cases.suite import Case
 from equibench.errors import DataError
-from equibench.suites import files
 from equibench.suites.fastmri import FastMRI
 from equibench.suites.imagenet import ImageNet
 from equibench.suites.lodopab import LoDoPaB
 from equibench.suites.noise import Noise
-from equibench.suites.samples import CTSample, MRISample, PhotoSample
+from equibench.suites.reading import files
+from equibench.suites.samples.images import CTSample, MRISample, PhotoSample
 
 SAMPLES = [MRISample, CTSample, PhotoSample]
 
@@ -53,7 +53,7 @@ def test_samples_are_built_once_and_need_no_data(sample, monkeypatch):
         raise AssertionError("built twice")
 
     for builder in ("build_mri", "build_ct", "build_photos"):
-        monkeypatch.setattr(f"equibench.suites.samples.{builder}", rebuild)
+        monkeypatch.setattr(f"equibench.suites.samples.images.{builder}", rebuild)
     assert torch.equal(sample().load(first.cases()[0]).input, before)
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import equibench as eb
-from equibench.suites.samples import CTSample
-from equibench.suites.tissues import SegSample, tissues
+from equibench.suites.samples.images import CTSample
+from equibench.suites.samples.tissues import SegSample, tissues
 
 OUTSIDE, GAS, SOFT, BONE = range(4)
 

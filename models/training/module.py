@@ -20,10 +20,10 @@ from equibench.errors import ModelError
 from equibench.foundation.atomic_files import replacing
 from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import call
-from equibench.models.circular_gradients import CircularGradients
-from equibench.models.recipes import Recipe
-from equibench.models.skip_dropout import skip_dropout
-from equibench.models.tasks import TASKS
+from equibench.models.training.circular_gradients import CircularGradients
+from equibench.models.training.recipes import Recipe
+from equibench.models.training.skip_dropout import skip_dropout
+from equibench.models.training.tasks import TASKS
 
 __all__ = ["AtomicCheckpoints", "Checkpoint", "Lines", "TrainingModule"]
 

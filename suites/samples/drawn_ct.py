@@ -13,10 +13,10 @@ from tqdm import tqdm
 from equibench.errors import UnavailableError
 from equibench.foundation.platform_folders import cache_folder
 from equibench.foundation.seeds import generator
-from equibench.suites.build import packaged
-from equibench.suites.chest_phantoms import DENSEST, phantom
 from equibench.suites.fbp import HALF_SIDE, detector, reconstructor
-from equibench.suites.files import build_once
+from equibench.suites.reading.files import build_once
+from equibench.suites.samples.build import packaged
+from equibench.suites.samples.chest_phantoms import DENSEST, phantom
 
 __all__ = ["drawn_scan", "scan"]
 

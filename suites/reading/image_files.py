@@ -17,7 +17,7 @@ import numpy as np
 from equibench.cases.python_data import white_of
 from equibench.errors import DataError
 from equibench.foundation.foreign_code import guarded, kind_and_reason
-from equibench.suites.photographs import Picture, photograph, tiff, tiff_shape
+from equibench.suites.reading.photographs import Picture, photograph, tiff, tiff_shape
 
 __all__ = [
     "SUFFIXES",

@@ -43,6 +43,6 @@ def timm_unet(
     Raises:
         UsageError: timm has no such model, or it has no feature maps.
     """
-    from equibench.models.decoder import TimmUNet
+    from equibench.models.libraries.timm_decoder import TimmUNet
 
     return TimmUNet(encoder, in_channels, out_channels, width, pretrained, options)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from equibench.cases.suite import Case, Suite
 from equibench.foundation.seeds import generator
 from equibench.registry.registries import register_suite
-from equibench.suites.build import packaged
-from equibench.suites.chest_phantoms import hounsfield
-from equibench.suites.files import choose
+from equibench.suites.reading.files import choose
+from equibench.suites.samples.build import packaged
+from equibench.suites.samples.chest_phantoms import hounsfield
 
 __all__ = ["SegSample", "tissues"]
 

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from equibench.cases.suite import Case, Suite
 from equibench.errors import DataError, UsageError
 from equibench.loading.suites import build_suite, case_names
-from equibench.models.recipes import Recipe
-from equibench.models.tasks import TASKS
+from equibench.models.training.recipes import Recipe
+from equibench.models.training.tasks import TASKS
 from equibench.registry.registries import SUITES
 from equibench.registry.specs import Spec
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from equibench.errors import UnavailableError, UsageError
 from equibench.foundation.file_names import as_path, as_text
-from equibench.suites.image_files import SUFFIXES
+from equibench.suites.reading.image_files import SUFFIXES
 
 __all__ = [
     "ORDERS",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equibench.cases.python_data import white_of
-from equibench.suites.files import pillow
+from equibench.suites.reading.files import pillow
 
 __all__ = ["Picture", "photograph", "tiff", "tiff_shape"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equibench.foundation.seeds import generator
-from equibench.suites.build import packaged, scanned
-from equibench.suites.mni152 import template_slices
+from equibench.suites.samples.build import packaged, scanned
+from equibench.suites.samples.mni152 import template_slices
 
 __all__ = ["drawn_slice"]
 

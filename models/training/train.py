@@ -27,9 +27,9 @@ from equibench.inference.precision import resolve_device
 from equibench.loading.load import load_spec
 from equibench.loading.models import seeded
 from equibench.loading.weights import as_half, save_weights, weights_file
-from equibench.models.recipes import Recipe
-from equibench.models.training_data import TrainingData
-from equibench.models.training_module import AtomicCheckpoints, Checkpoint, Lines, TrainingModule
+from equibench.models.training.data import TrainingData
+from equibench.models.training.module import AtomicCheckpoints, Checkpoint, Lines, TrainingModule
+from equibench.models.training.recipes import Recipe
 from equibench.registry.provenance import environment
 from equibench.registry.specs import Spec
 from equibench.runs.fingerprint import changes

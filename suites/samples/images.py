@@ -6,13 +6,13 @@ from typing import ClassVar
 from equibench.cases.suite import Case
 from equibench.foundation.platform_folders import cache_folder
 from equibench.registry.registries import register_suite
-from equibench.suites.build import PHOTOS, build_ct, build_mri, build_photos
-from equibench.suites.drawn_ct import drawn_scan
-from equibench.suites.drawn_mri import drawn_slice
 from equibench.suites.fastmri import FastMRI
-from equibench.suites.files import build_once
 from equibench.suites.imagenet import ImageNet
 from equibench.suites.lodopab import LoDoPaB
+from equibench.suites.reading.files import build_once
+from equibench.suites.samples.build import PHOTOS, build_ct, build_mri, build_photos
+from equibench.suites.samples.drawn_ct import drawn_scan
+from equibench.suites.samples.drawn_mri import drawn_slice
 
 __all__ = ["CTSample", "MRISample", "PhotoSample"]
 

@@ -1,0 +1,1 @@
+"""How networks learn from a suite: recipes, images, the loop; PyTorch Lightning runs it."""

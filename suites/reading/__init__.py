@@ -1,0 +1,1 @@
+"""Files on disk: finding them, their arrays, photographs and medical images of any kind."""
