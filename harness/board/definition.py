@@ -14,6 +14,8 @@ from equibench.errors import UsageError
 from equibench.foundation.validation import checked
 from equibench.measurement.run_config import Block, Conditions, RunConfig, read_config, validated
 from equibench.registry.specs import Spec
+from equibench.transforms.transform import CIRCULAR
+from equibench.transforms.transform_specs import parse_transform
 
 __all__ = ["BOARD", "Board", "Group", "Planned", "Question", "read_board"]
 
@@ -71,7 +73,7 @@ class Question(BaseModel):
     names: tuple[str, str]
     among: Literal["untrained", "trained"] = "untrained"
     suite: str = ""
-    motion: str = "circular"
+    motion: str = CIRCULAR
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> "Question":
@@ -145,6 +147,9 @@ class Board(BaseModel):
                     raise ValueError(f"a question names {label!r}, which is in no group")
             if question.suite and question.suite not in self._suite_labels:
                 raise ValueError(f"a question is of {question.suite!r}, which is no suite of it")
+            for motion in question.motions or (question.motion,):
+                if motion not in self._motions:
+                    raise ValueError(f"a question is of {motion!r}, which is no motion of it")
         return self
 
     @property
@@ -155,6 +160,11 @@ class Board(BaseModel):
             for group in self.groups
             for model in group.models
         ]
+
+    @property
+    def _motions(self) -> list[str]:
+        others = [parse_transform(text).label for text in self.settings.transforms]
+        return [CIRCULAR, *others]
 
     @property
     def known_suites(self) -> list[str]:

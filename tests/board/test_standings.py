@@ -18,7 +18,8 @@ from equibench.statistics.rank_correlation import trend
 
 def asked(*questions, **fields):
     group = {"title": "all", "models": ["a", "b", "c", "gone", "n,even=true"]}
-    content = {"title": "T", "suites": ["photos"], "reference": "unet-baseline", "settings": {}}
+    content = {"title": "T", "suites": ["photos"], "reference": "unet-baseline"}
+    content["settings"] = {"transforms": ["d4:grid=1"]}
     return Board(**content, groups=[group], questions=questions, **fields)
 
 
@@ -183,6 +184,8 @@ def test_a_network_is_the_same_however_its_spec_is_spelled():
     [
         ({"entries": (("a",), ("elsewhere",))}, "names 'elsewhere', which is in no group"),
         ({"entries": (("a",), ("b",)), "suite": "fotos"}, "is of 'fotos', which is no suite of it"),
+        ({"motions": ("circular", "d5")}, "is of 'd5', which is no motion of it"),
+        ({"trend": ("time", "error"), "motion": "crop"}, "is of 'crop', which is no motion of it"),
         ({"trend": ("time", "eror")}, "'error', 'parameters', 'time' or 'quality'"),
     ],
 )
