@@ -22,7 +22,7 @@ from equibench.foundation.seeds import generator
 from equibench.inference.forward_pass import call
 from equibench.models.training.circular_gradients import CircularGradients
 from equibench.models.training.recipes import Recipe
-from equibench.models.training.skip_dropout import skip_dropout
+from equibench.models.training.skip_dropout import decoders, skip_dropout
 from equibench.models.training.tasks import TASKS
 
 __all__ = ["AtomicCheckpoints", "Checkpoint", "Lines", "TrainingModule"]
@@ -42,6 +42,9 @@ class TrainingModule(pl.LightningModule):
         described: the training, for checkpoints.
 
     ``history`` has the validation metrics after every epoch.
+
+    Raises:
+        UsageError: the recipe takes skip connections away, and those of the network are not known.
     """
 
     def __init__(
@@ -54,6 +57,8 @@ class TrainingModule(pl.LightningModule):
         described: Mapping[str, Any],
     ) -> None:
         super().__init__()
+        if recipe.skip_dropout:
+            decoders(network)  # refused before the first image is drawn
         self.network, self.label, self.suite = network, label, validation
         self.recipe, self.seed, self.described = recipe, seed, described
         self.task = TASKS[recipe.task]

@@ -16,7 +16,22 @@ from torch import Tensor, nn
 from equibench.errors import UsageError
 from equibench.models.unet import UNet
 
-__all__ = ["skip_dropout"]
+__all__ = ["decoders", "skip_dropout"]
+
+
+def decoders(network: nn.Module) -> nn.ModuleList:
+    """What takes the skip connections of a ``UNet``, perhaps within a treatment, finest first.
+
+    Raises:
+        UsageError: there is no ``UNet``.
+    """
+    unet = next((module for module in network.modules() if isinstance(module, UNet)), None)
+    if unet is None:
+        raise UsageError(
+            f"{type(network).__name__} is none of equibench's U-Nets, whose skip connections are "
+            "known: train it with --skip-dropout 0"
+        )
+    return unet.decoder
 
 
 @contextmanager
@@ -34,17 +49,11 @@ def skip_dropout(
     Raises:
         UsageError: there is no ``UNet``.
     """
-    unet = next((module for module in network.modules() if isinstance(module, UNet)), None)
-    if unet is None:
-        raise UsageError(
-            f"{type(network).__name__} is none of equibench's U-Nets, whose skip connections are "
-            "known: train it with --skip-dropout 0"
-        )
-    levels = len(unet.decoder)
-    lost = random.integers(1, levels + 1, images) * (random.random(images) < share)
+    levels = decoders(network)
+    lost = random.integers(1, len(levels) + 1, images) * (random.random(images) < share)
     hooks = [
         decoder.register_forward_pre_hook(partial(_silence, torch.from_numpy(lost > level)))
-        for level, decoder in enumerate(unet.decoder)
+        for level, decoder in enumerate(levels)
     ]
     try:
         yield

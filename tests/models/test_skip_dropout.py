@@ -107,6 +107,12 @@ class Waves(eb.Suite):
 '''
 
 
+OTHER = """
+def other():
+    return torch.nn.Conv2d(1, 1, 1)
+"""
+
+
 def test_connections_are_lost_in_the_first_half_of_the_epochs_and_anew_in_each_batch(
     plugin, tmp_path, monkeypatch
 ):
@@ -124,3 +130,11 @@ def test_connections_are_lost_in_the_first_half_of_the_epochs_and_anew_in_each_b
     train(network, suite, chosen, tmp_path / "a.safetensors", progress=False)
     assert [(share, images) for share, images, _ in asked] == [(0.25, 2)] * 6  # epochs 1 to 3
     assert len({number for *_, number in asked}) == 6
+
+
+def test_a_network_without_known_connections_is_refused_before_an_image_is_made(plugin, tmp_path):
+    file = plugin(OTHER + SUITE.replace("image = ", "raise RuntimeError('too late'); image = "))
+    network, suite = f"{file}:other", Spec(f"{file}:Waves")
+    chosen = recipe("sample-mri-unet", epochs=1, drawn=0)
+    with pytest.raises(UsageError, match="Conv2d is none of equibench's U-Nets"):
+        train(Spec(network), suite, chosen, tmp_path / "a.safetensors", progress=False)

@@ -160,7 +160,6 @@ NOT_RUN_HERE = {
     "CONTRIBUTING.md sh": "installs everything; CI itself does",
     "docs/architecture.md mermaid": "test_architecture reads it",
     "docs/board.md console": "takes hours",
-    "docs/commands.md": "two trainings, a quarter of an hour each",
     "docs/cluster.md console": "needs a cluster; test_cluster has one of its own",
     "docs/data.md": "names of files",
     "docs/guard.md console": "test_examples runs it",
