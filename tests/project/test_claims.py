@@ -268,6 +268,34 @@ def test_random_shifts_in_training_bring_the_published_baseline_what_is_said():
     assert "after 4,000 images" in text
 
 
+def test_three_seeds_decide_what_is_said_of_them():
+    seeds = pd.read_csv(ROOT / "results/seeds.csv", index_col=["network", "seed"])
+    error = seeds.filter(like="eq_nmse on ")
+    names = ["mri-sample", "photo-sample", "noise"]
+    assert list(error) == [f"eq_nmse on {suite}" for suite in names]
+    base, da, lpf = (error.loc[n] for n in ("unet-baseline", "unet-baseline + DA", "unet-lpf-3"))
+    assert list(base.index) == list(da.index) == list(lpf.index) == [0, 1, 2]
+    assert (lpf.max() < base.min()).all()
+    assert (lpf.max() < da.min()).all()
+    text = re.sub(r"\s+", " ", (PUBLISHED / "README.md").read_text(encoding="utf-8"))
+    known, photos, _ = ((da / base - 1)[column] for column in error)
+    assert f"DA takes {-100 * known.max():.0f} to {-100 * known.min():.0f} % off" in text
+    assert (photos > 0).sum() == 1
+    assert f"adds {photos.max():.0%} to it on photographs".replace("%", " %") in text
+
+
+def test_the_packaged_networks_are_those_of_the_first_seed():
+    seeds = pd.read_csv(ROOT / "results/seeds.csv").query("seed == 0").set_index("network")
+    weights = pd.read_csv(ROOT / "results/weights.csv").set_index(["variant", "weights"])
+    packaged = {
+        "unet-baseline": ("unet-baseline", "mri-sample"),
+        "unet-baseline + DA": ("unet-baseline", "mri-sample-da"),
+        "unet-lpf-3": ("unet-lpf-3", "mri-sample"),
+    }
+    for network, key in packaged.items():
+        assert seeds.loc[network, "sha256"] == weights.loc[key, "sha256"]
+
+
 def test_the_network_without_deep_levels_has_no_error_in_the_published_run():
     summary = pd.read_csv(PUBLISHED / "width-0.125/summary.csv", index_col="model")
     assert summary.loc["unet-lpf-5-ct", "eq_nmse_worst"] == 0
