@@ -282,6 +282,9 @@ def test_three_seeds_decide_what_is_said_of_them():
     assert f"DA takes {-100 * known.max():.0f} to {-100 * known.min():.0f} % off" in text
     assert (photos > 0).sum() == 1
     assert f"adds {photos.max():.0%} to it on photographs".replace("%", " %") in text
+    assert "there the seed alone changes the baseline's error by more" in text
+    of_seeds = base["eq_nmse on photo-sample"].max() / base["eq_nmse on photo-sample"].min()
+    assert of_seeds > max((1 + photos).max(), 1 / (1 + photos).min())
 
 
 def test_the_packaged_networks_are_those_of_the_first_seed():
