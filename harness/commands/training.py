@@ -77,6 +77,9 @@ def train(
     skip_dropout: Annotated[
         float | None, typer.Option(metavar="P", help="Images that lose fine skip connections.")
     ] = None,
+    skip_until: Annotated[
+        float | None, typer.Option(metavar="Q", help="The share of epochs in which they do.")
+    ] = None,
     freeze_norm: Annotated[
         int | None, typer.Option(help="Epochs after which batch norm is fixed; 0 for never.")
     ] = None,
@@ -142,6 +145,7 @@ def train(
         shift_augment=shift_augment,
         error_augment=error_augment,
         skip_dropout=skip_dropout,
+        skip_until=skip_until,
         freeze_norm=freeze_norm,
     )
     augmented = "-da" if chosen.shift_augment else ""

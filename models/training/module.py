@@ -121,9 +121,8 @@ class TrainingModule(pl.LightningModule):
         return loss
 
     def _skips_lost(self, images: int, number: int) -> AbstractContextManager[None]:
-        """In the first half of the epochs; the second one brings together what was learnt."""
-        share = self.recipe.skip_dropout
-        if not share or 2 * self.current_epoch >= self.recipe.epochs:
+        share, until = self.recipe.skip_dropout, self.recipe.skip_until * self.recipe.epochs
+        if not share or self.current_epoch >= until:
             return nullcontext()
         return skip_dropout(self.network, share, images, self._generator(f"skips {number}"))
 

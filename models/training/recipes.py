@@ -38,9 +38,10 @@ class Recipe(BaseModel):
             pixels, input and target alike; 0 for no shifts.
         error_augment: the difference between an input and its target is amplified by a factor
             uniform on 1 … n for each image, as a lower dose would; 1 for none.
-        skip_dropout: in the first half of the epochs, the share of images that lose the skip
-            connections of their finest levels: some U-Nets that never lose any hardly use their
-            deepest one.
+        skip_dropout: the share of images that lose the skip connections of their finest levels:
+            some U-Nets that never lose any hardly use their deepest one.
+        skip_until: the share of the epochs in which they do, rounded up to whole ones; the others
+            bring together what was learnt.
         freeze_norm: after so many epochs batch norm keeps its running statistics, as in
             evaluation: those of a few small crops say too little of absolute values; 0 for never.
     """
@@ -62,6 +63,7 @@ class Recipe(BaseModel):
     shift_augment: NonNegativeInt = 0
     error_augment: float = Field(default=1.0, ge=1)
     skip_dropout: float = Field(default=0.0, ge=0, lt=1)
+    skip_until: float = Field(default=0.5, gt=0, le=1)
     freeze_norm: NonNegativeInt = 0
 
 
@@ -85,6 +87,13 @@ PRESETS = {
     "sample-ct": Recipe(
         epochs=8, batch=4, learning_rate=1e-2, lr_step=2, lr_factor=0.5, warmup=100, crop=96,
         crops=28, freeze_norm=2, error_augment=1.6,
+    ),
+    # from the network for MRI: its deep levels are at work, and crops of few slices let them die.
+    # Norms are frozen when the rate falls: channels die where they are at a high one, and to the
+    # end means of four bodies say too little of absolute values
+    "sample-ct-unet": Recipe(
+        epochs=27, batch=4, learning_rate=3e-3, lr_step=9, lr_factor=0.2, warmup=100, drawn=200,
+        skip_dropout=0.25, skip_until=0.3, freeze_norm=9,
     ),
     # parts whose corners are multiples of the total stride: random crops are shifts
     "sample-seg": Recipe(

@@ -113,8 +113,9 @@ def other():
 """
 
 
-def test_connections_are_lost_in_the_first_half_of_the_epochs_and_anew_in_each_batch(
-    plugin, tmp_path, monkeypatch
+@pytest.mark.parametrize(("until", "epochs"), [(None, 3), (0.2, 1), (0.3, 2), (1, 5)])
+def test_connections_are_lost_until_a_share_of_the_epochs_and_anew_in_each_batch(
+    plugin, tmp_path, monkeypatch, until, epochs
 ):
     asked = []
 
@@ -125,11 +126,11 @@ def test_connections_are_lost_in_the_first_half_of_the_epochs_and_anew_in_each_b
             yield
 
     monkeypatch.setattr("equibench.models.training.module.skip_dropout", watched)
-    chosen = recipe("sample-mri-unet", epochs=5, drawn=0, batch=2)
+    chosen = recipe("sample-mri-unet", epochs=5, drawn=0, batch=2, skip_until=until)
     network, suite = Spec.parse("unet-baseline,width=0.02"), Spec.parse(f"{plugin(SUITE)}:Waves")
     train(network, suite, chosen, tmp_path / "a.safetensors", progress=False)
-    assert [(share, images) for share, images, _ in asked] == [(0.25, 2)] * 6  # epochs 1 to 3
-    assert len({number for *_, number in asked}) == 6
+    assert [(share, images) for share, images, _ in asked] == [(0.25, 2)] * 2 * epochs
+    assert len({number for *_, number in asked}) == 2 * epochs
 
 
 def test_a_network_without_known_connections_is_refused_before_an_image_is_made(plugin, tmp_path):

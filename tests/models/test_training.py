@@ -312,6 +312,7 @@ def test_the_paper_s_recipes_are_its_own():
         "crops": 1,
         "shift_augment": 0,
         "skip_dropout": 0,
+        "skip_until": 0.5,
         "freeze_norm": 0,
         "warmup": 0,
         "error_augment": 1.0,
