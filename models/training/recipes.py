@@ -92,7 +92,7 @@ PRESETS = {
     # Norms are frozen when the rate falls: channels die where they are at a high one, and to the
     # end means of four bodies say too little of absolute values
     "sample-ct-unet": Recipe(
-        epochs=27, batch=4, learning_rate=3e-3, lr_step=9, lr_factor=0.2, warmup=100, drawn=200,
+        epochs=27, batch=4, learning_rate=3e-3, lr_step=9, lr_factor=0.1, warmup=100, drawn=200,
         skip_dropout=0.25, skip_until=0.3, freeze_norm=9,
     ),
     # parts whose corners are multiples of the total stride: random crops are shifts
