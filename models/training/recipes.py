@@ -89,11 +89,12 @@ PRESETS = {
         crops=28, freeze_norm=2, error_augment=1.6,
     ),
     # from the network for MRI, whose deep levels are at work. CT can be denoised without them: they
-    # are given up, and their channels die, as soon as no image loses its skip connections. Means of
-    # four bodies say too little of absolute values, so norms are frozen once the rate has fallen
+    # stay so if images lose skip connections for some epochs with norms as they will be used, and
+    # are given up if not. Norms are frozen since means of four bodies say too little of absolute
+    # values, and at a lower rate: at 4e-3 channels die
     "sample-ct-unet": Recipe(
-        epochs=28, batch=4, learning_rate=3e-3, lr_step=7, lr_factor=0.2, warmup=100, drawn=200,
-        skip_dropout=0.1, skip_until=1, freeze_norm=7,
+        epochs=32, batch=4, learning_rate=3e-3, lr_step=6, lr_factor=0.3, warmup=100, drawn=200,
+        skip_dropout=0.25, skip_until=0.3, freeze_norm=6,
     ),
     # parts whose corners are multiples of the total stride: random crops are shifts
     "sample-seg": Recipe(
