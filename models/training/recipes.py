@@ -93,7 +93,7 @@ PRESETS = {
     # are given up if not. Norms are frozen since means of four bodies say too little of absolute
     # values, and at a lower rate: at 4e-3 channels die
     "sample-ct-unet": Recipe(
-        epochs=32, batch=4, learning_rate=3e-3, lr_step=6, lr_factor=0.3, warmup=100, drawn=200,
+        epochs=30, batch=4, learning_rate=3e-3, lr_step=6, lr_factor=0.35, warmup=100, drawn=200,
         skip_dropout=0.25, skip_until=0.3, freeze_norm=6,
     ),
     # parts whose corners are multiples of the total stride: random crops are shifts
