@@ -121,10 +121,11 @@ class TrainingModule(pl.LightningModule):
         return loss
 
     def _skips_lost(self, images: int, number: int) -> AbstractContextManager[None]:
-        share, until = self.recipe.skip_dropout, self.recipe.skip_until * self.recipe.epochs
-        if not share or self.current_epoch >= until:
+        recipe = self.recipe
+        if not recipe.skip_dropout or self.current_epoch / recipe.epochs >= recipe.skip_until:
             return nullcontext()
-        return skip_dropout(self.network, share, images, self._generator(f"skips {number}"))
+        random = self._generator(f"skips {number}")
+        return skip_dropout(self.network, recipe.skip_dropout, images, random)
 
     def on_train_epoch_end(self) -> None:
         if not self.trainer.callback_metrics["loss"].isfinite():
