@@ -113,9 +113,12 @@ def other():
 """
 
 
-@pytest.mark.parametrize(("until", "epochs"), [(None, 3), (0.2, 1), (0.3, 2), (1, 5)])
+@pytest.mark.parametrize(
+    ("until", "epochs", "of"),
+    [(None, 3, 5), (0.2, 1, 5), (0.3, 2, 5), (1, 5, 5), (0.28, 7, 25)],  # 0.28 · 25 > 7 in floats
+)
 def test_connections_are_lost_until_a_share_of_the_epochs_and_anew_in_each_batch(
-    plugin, tmp_path, monkeypatch, until, epochs
+    plugin, tmp_path, monkeypatch, until, epochs, of
 ):
     asked = []
 
@@ -126,7 +129,7 @@ def test_connections_are_lost_until_a_share_of_the_epochs_and_anew_in_each_batch
             yield
 
     monkeypatch.setattr("equibench.models.training.module.skip_dropout", watched)
-    chosen = recipe("sample-mri-unet", epochs=5, drawn=0, batch=2, skip_until=until)
+    chosen = recipe("sample-mri-unet", epochs=of, drawn=0, batch=2, skip_until=until)
     network, suite = Spec.parse("unet-baseline,width=0.02"), Spec.parse(f"{plugin(SUITE)}:Waves")
     train(network, suite, chosen, tmp_path / "a.safetensors", progress=False)
     assert [(share, images) for share, images, _ in asked] == [(0.25, 2)] * 2 * epochs
