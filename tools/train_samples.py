@@ -2,8 +2,8 @@
 
     python tools/train_samples.py [SUITE …] [--jobs N] [--seeds]
 
-Trains the nine variants with the sample presets: at width 1/8 on MRI and CT (a quarter of an
-hour each on one core), at width 1/20 on labels (about two minutes). Writes
+Trains the nine variants with the sample presets: at width 1/8 on MRI, and from there on CT
+(a quarter of an hour each on one core), at width 1/20 on labels (about two minutes). Writes
 ``models/weights/VARIANT.SUITE.safetensors``, and ``results/weights.csv``, what images gained over
 their input and what networks would lose without each level, and ``results/weights-of-labels.csv``.
 What is there already is kept; an interrupted training is resumed. A network of MRI or CT with
@@ -45,11 +45,11 @@ OTHERS = ROOT / "results" / "runs" / "seeds"
 WIDE: Mapping[str, int | float] = {"width": 0.125}
 LABELS: Mapping[str, int | float] = {"width": 0.05, "out_channels": 4}
 TRAININGS = {
-    "mri-sample": ("sample-mri-unet", WIDE),
-    "ct-sample": ("sample-ct", WIDE),
-    "seg-sample": ("sample-seg", LABELS),
+    "mri-sample": ("sample-mri-unet", WIDE, None),
+    "ct-sample": ("sample-ct-unet", WIDE, "mri-sample"),
+    "seg-sample": ("sample-seg", LABELS, None),
 }
-"""Preset and arguments of the networks, by suite."""
+"""Preset and arguments of the networks, and whose packaged weights they begin with, by suite."""
 DA = {"shift_augment": 16, "warmup": 100}
 
 GAIN = 1.5
@@ -76,8 +76,11 @@ class Network(NamedTuple):
 
     @property
     def packaged(self) -> Path:
-        weights = self.suite + ("-da" if self.augmented else "")
-        return FOLDER / f"{self.variant}.{weights}.safetensors"
+        return FOLDER / f"{self.variant}.{self.weights(self.suite)}.safetensors"
+
+    def weights(self, suite: str) -> str:
+        """What its weights for a suite are called."""
+        return suite + ("-da" if self.augmented else "")
 
     def package(self) -> None:
         """Take the first seed whose network has no fault, or the last one."""
@@ -95,9 +98,9 @@ class Network(NamedTuple):
             return self.packaged
         file = OTHERS / str(seed) / self.packaged.name
         if not file.exists():
-            preset, arguments = TRAININGS[self.suite]
+            preset, arguments, start = TRAININGS[self.suite]
             train(
-                Spec(self.variant, dict(arguments)),
+                Spec(self.variant, dict(arguments), weights=start and self.weights(start)),
                 Spec(self.suite),
                 recipe(preset, **(DA if self.augmented else {})),
                 file,
@@ -154,7 +157,7 @@ def seed_line(network: Network, seed: int) -> dict[str, object]:
     file = network.trained(seed)
     said: dict[str, object] = {"network": network.variant + (" + DA" if network.augmented else "")}
     said |= {"seed": seed, "psnr": read_weights(file).trained["validation"]["psnr"]}
-    _, arguments = TRAININGS[network.suite]
+    _, arguments, _ = TRAININGS[network.suite]
     model = load_spec(Spec(network.variant, dict(arguments), weights=str(file))).model
     for suite in (network.suite, "photo-sample", "noise,n=12"):
         rows = eb.evaluate(model, suite, shifts="random:n=10,max=16", progress=False).rows

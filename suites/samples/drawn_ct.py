@@ -27,8 +27,10 @@ OWN = 0.5
 BEYOND = 0.75
 """How far beyond the two scans they are mixed: there the noise is 1.8 times as large."""
 ANGLES, BINS = 1000, 513
-PHOTONS = 4096
-"""Of LoDoPaB-CT: projections, detector bins, and the mean count in a bin with nothing before it."""
+"""Of LoDoPaB-CT: projections and detector bins."""
+PHOTONS = 1024
+"""The mean count in a bin with nothing before it: a quarter of LoDoPaB-CT's. The patient of the
+training part is slender, and bodies that let fewer photons through are to be denoised as well."""
 LEAST = 0.1
 """The count that stands for none, as LoDoPaB-CT has it."""
 
@@ -47,7 +49,7 @@ def drawn_scan(seed: int, number: int) -> tuple[Image, Image]:
     random = generator("ct-sample", "drawn", seed, number)
     own = len(packaged("ct.npz")["ground_truth_train"])
     first, last = (0, own) if random.random() < OWN else (own, BODIES)
-    folder = build_once(cache_folder() / "ct-drawn-v1", _scan_bodies)
+    folder = build_once(cache_folder() / "ct-drawn-v2", _scan_bodies)
     at = int(random.integers(first, last))
     body, a, b = np.load(folder / "scans.npy", mmap_mode="r")[at]
     share = np.float32(random.uniform(-BEYOND, 1 + BEYOND))

@@ -58,12 +58,13 @@ def test_a_rise_is_of_the_last_quarter_over_the_one_before():
 def train(tmp_path, monkeypatch):
     """Train in no time: a file that says its seed; those of seeds in ``poor`` have a fault."""
     names = Network.package.__globals__
-    poor, trained = [], []
+    poor, trained, starts = [], [], []
 
     def train(model, suite, recipe, out, *, seed, **_):
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(str(seed))
         trained.append(seed)
+        starts.append(model.weights)
 
     def line(file):
         return {**GOOD, "cost_16": 0.0} if int(file.read_text()) in poor else GOOD
@@ -74,7 +75,7 @@ def train(tmp_path, monkeypatch):
     monkeypatch.setitem(names, "line", line)
     seed_of = lambda file: SimpleNamespace(trained={"seed": int(file.read_text())})  # noqa: E731
     monkeypatch.setitem(names, "read_weights", seed_of)
-    return SimpleNamespace(poor=poor, trained=trained)
+    return SimpleNamespace(poor=poor, trained=trained, starts=starts)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +98,9 @@ def test_no_network_is_trained_twice(train):
     assert [network.trained(seed).read_text() for seed in (0, 1, 2)] == ["0", "1", "2"]
     assert network.trained(1) == network.packaged
     assert train.trained == [0, 1, 2]
+
+
+def test_networks_for_ct_begin_with_the_packaged_ones_for_mri(train):
+    for suite, augmented in (("mri-sample", True), ("ct-sample", False), ("ct-sample", True)):
+        Network(suite, "unet-baseline", augmented).package()
+    assert train.starts == [None, "mri-sample", "mri-sample-da"]
