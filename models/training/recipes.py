@@ -93,8 +93,8 @@ PRESETS = {
     # are frozen as well. These are frozen since statistics of four bodies say too little of
     # absolute values, and at a falling rate: at 4e-3 channels die
     "sample-ct-unet": Recipe(
-        epochs=30, batch=4, learning_rate=3e-3, lr_step=6, lr_factor=0.35, warmup=100, drawn=200,
-        skip_dropout=0.25, skip_until=0.3, freeze_norm=6,
+        epochs=30, batch=4, learning_rate=3e-3, lr_step=10, lr_factor=0.1, warmup=100, drawn=200,
+        skip_dropout=0.25, skip_until=0.4, freeze_norm=10,
     ),
     # parts whose corners are multiples of the total stride: random crops are shifts
     "sample-seg": Recipe(
