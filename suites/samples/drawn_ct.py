@@ -26,11 +26,11 @@ OWN = 0.5
 """The share of drawn images that is made of the patient's slices."""
 BEYOND = 0.75
 """How far beyond the two scans they are mixed: there the noise is 1.8 times as large."""
-ANGLES, BINS = 1000, 513
-"""Of LoDoPaB-CT: projections and detector bins."""
-PHOTONS = 1024
-"""The mean count in a bin with nothing before it: a quarter of LoDoPaB-CT's. The patient of the
-training part is slender, and bodies that let fewer photons through are to be denoised as well."""
+ANGLES, BINS, PHOTONS = 1000, 513, 4096
+"""Of LoDoPaB-CT: projections, detector bins, and the mean count in a bin with nothing before it."""
+FEWER = PHOTONS // 4
+"""The count with which bodies are scanned: the patient of the training part is slender, and those
+through whom fewer photons come are to be denoised as well."""
 LEAST = 0.1
 """The count that stands for none, as LoDoPaB-CT has it."""
 
@@ -40,7 +40,7 @@ Image = NDArray[np.float32]
 def drawn_scan(seed: int, number: int) -> tuple[Image, Image]:
     """A low-dose image (362, 362) and what was scanned; which and its noise follow from both.
 
-    The first call scans all bodies, for about ten minutes, and keeps them in the cache.
+    The first call scans all bodies, for some minutes, and keeps them in the cache.
 
     Raises:
         UnavailableError: ASTRA is not installed.
@@ -56,15 +56,18 @@ def drawn_scan(seed: int, number: int) -> tuple[Image, Image]:
     return a + share * (b - a), np.array(body)
 
 
-def scan(body: Image, name: object) -> Image:
+def scan(body: Image, name: object, photons: float) -> Image:
     """The filtered back projection (H, H) of a low-dose scan of a body (H, H), noise by name.
+
+    Args:
+        photons: the mean count in a bin with nothing before it.
 
     Raises:
         UnavailableError: ASTRA is not installed.
     """
     random = generator("ct-sample", "scan", name)
-    counts = random.poisson(PHOTONS * np.exp(-_projected(body) * DENSEST))
-    measured = -np.log(np.maximum(counts, LEAST) / PHOTONS) / DENSEST
+    counts = random.poisson(photons * np.exp(-_projected(body) * DENSEST))
+    measured = -np.log(np.maximum(counts, LEAST) / photons) / DENSEST
     return reconstructor(ANGLES, BINS, len(body))(measured.astype(np.float32))
 
 
@@ -93,5 +96,5 @@ def _scan_bodies(folder: Path) -> None:
     scans = np.empty((BODIES, 3, size, size), np.float32)
     for at in tqdm(range(BODIES), "scanning phantoms", unit="body", disable=None):
         body = own[at] if at < len(own) else phantom(at, size).astype(np.float32)
-        scans[at] = body, scan(body, f"{at}/a"), scan(body, f"{at}/b")
+        scans[at] = body, scan(body, f"{at}/a", FEWER), scan(body, f"{at}/b", FEWER)
     np.save(folder / "scans.npy", scans)

@@ -1,4 +1,4 @@
-"""CT images that are drawn to train on: made-up chests, scanned as LoDoPaB-CT's are."""
+"""CT images that are drawn to train on: made-up chests, scanned nearly as LoDoPaB-CT's are."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def bodies(monkeypatch, tmp_path):
     monkeypatch.setattr(drawn_ct, "BODIES", 18)
     scanned = []
 
-    def noisy(body, name):
+    def noisy(body, name, photons):
         scanned.append(name)
         noise = generator(name).standard_normal(body.shape) * NOISE
         return (body + noise).astype(np.float32)
@@ -86,6 +86,19 @@ def test_a_scan_has_the_noise_that_the_packaged_one_has():
     pytest.importorskip("astra")
     arrays = packaged("ct.npz")
     body, low = (arrays[k][0] * arrays["scale"] for k in ("ground_truth_train", "fbp_train"))
-    mine = drawn_ct.scan(body.astype(np.float32), "a") - body
+    mine = drawn_ct.scan(body.astype(np.float32), "a", drawn_ct.PHOTONS) - body
     theirs = low - body
     assert mine.std() == pytest.approx(theirs.std(), rel=0.05)
+
+
+def test_with_fewer_photons_one_patient_has_the_error_that_the_other_has():
+    pytest.importorskip("astra")
+    arrays = packaged("ct.npz")
+    body = {p: arrays[f"ground_truth_{p}"] * arrays["scale"] for p in ("train", "test")}
+    low = {p: arrays[f"fbp_{p}"] * arrays["scale"] for p in body}
+    error = {p: float(((low[p] - body[p]) ** 2).mean()) for p in body}
+    assert error["test"] > 2 * error["train"]
+    few = [x.astype(np.float32) for x in body["train"][::4]]
+    scans = [drawn_ct.scan(x, number, drawn_ct.FEWER) for number, x in enumerate(few)]
+    fewer = float(((np.array(scans) - few) ** 2).mean())
+    assert fewer == pytest.approx(error["test"], rel=0.3)
