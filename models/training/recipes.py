@@ -88,13 +88,14 @@ PRESETS = {
         epochs=8, batch=4, learning_rate=1e-2, lr_step=2, lr_factor=0.5, warmup=100, crop=96,
         crops=28, freeze_norm=2, error_augment=1.6,
     ),
-    # from the network for MRI, whose deep levels are at work. CT can be denoised without them: a
-    # network gives them up unless images lose skip connections, for some epochs after its norms
-    # are frozen as well. These are frozen since statistics of four bodies say too little of
-    # absolute values, and at a falling rate: at 4e-3 channels die
+    # from the network for MRI, whose deep levels are at work. CT can be denoised without them: they
+    # are kept by images that lose skip connections, for an epoch after norms are frozen as well.
+    # Then four epochs at a middle rate: after more of them levels are given up, after fewer the
+    # plain APS network denoises little. Norms are frozen since statistics of four bodies say too
+    # little of absolute values
     "sample-ct-unet": Recipe(
-        epochs=30, batch=4, learning_rate=3e-3, lr_step=10, lr_factor=0.1, warmup=100, drawn=200,
-        skip_dropout=0.25, skip_until=0.4, freeze_norm=10,
+        epochs=28, batch=4, learning_rate=3e-3, lr_step=7, lr_factor=0.25, warmup=100, drawn=200,
+        skip_dropout=0.25, skip_until=0.35, freeze_norm=9,
     ),
     # parts whose corners are multiples of the total stride: random crops are shifts
     "sample-seg": Recipe(
