@@ -61,6 +61,9 @@ def train(
     ] = None,
     lr_step: Annotated[int | None, typer.Option(help="Epochs between changes of it.")] = None,
     lr_factor: Annotated[float | None, typer.Option(help="What it is multiplied by then.")] = None,
+    milestones: Annotated[
+        str | None, typer.Option(metavar="A,B…", help="Epochs after which it changes, instead.")
+    ] = None,
     warmup: Annotated[int | None, typer.Option(help="Steps over which it rises.")] = None,
     clip: Annotated[float | None, typer.Option(help="Largest gradient norm; 0 for any.")] = None,
     crop: Annotated[int | None, typer.Option(help="Side of random crops; 0 for none.")] = None,
@@ -137,6 +140,7 @@ def train(
         schedule=schedule,
         lr_step=lr_step,
         lr_factor=lr_factor,
+        milestones=milestones,
         warmup=warmup,
         clip=clip,
         crop=crop,

@@ -84,12 +84,19 @@ class TrainingModule(pl.LightningModule):
         if recipe.schedule == "cosine":
             rate = recipe.learning_rate * 0.5 * (1 + cos(pi * done / (recipe.epochs * each)))
         else:
-            rate = recipe.learning_rate * recipe.lr_factor ** (epoch // recipe.lr_step)
+            rate = recipe.learning_rate * recipe.lr_factor ** self._falls()
         if recipe.warmup:
             begun = recipe.freeze_norm * each if frozen else 0
             rate *= min(1.0, (done - begun + 1) / recipe.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
+
+    def _falls(self) -> int:
+        """How often the rate has been lowered by steps."""
+        milestones, epoch = self.recipe.milestones, self.current_epoch
+        if milestones:
+            return sum(epoch >= milestone for milestone in milestones)
+        return epoch // self.recipe.lr_step
 
     def _norms(self) -> list[nn.Module]:
         kind = nn.modules.batchnorm._BatchNorm

@@ -5,14 +5,29 @@ uses Adam on the loss of its task; all but ``finetune`` are meant to start from 
 initialisation of seed 0.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 from equibench.errors import UsageError
 from equibench.foundation.validation import checked
 
 __all__ = ["PRESETS", "Recipe", "preset_for", "recipe"]
+
+
+def _numbers(value: object) -> object:
+    """``10,15`` as a command line has it; anything else is left as it is."""
+    if not isinstance(value, str):
+        return value
+    return value.split(",") if value else []
 
 
 class Recipe(BaseModel):
@@ -28,6 +43,7 @@ class Recipe(BaseModel):
         learning_rate: Adam's at the start.
         schedule: ``steps`` multiplies the rate by ``lr_factor`` every ``lr_step`` epochs,
             ``cosine`` lets it fall to zero along half a wave.
+        milestones: numbers of epochs after which ``steps`` does so, where they are given.
         warmup: steps over which the rate rises, at the start and again where norms are frozen:
             there their statistics are measured anew and Adam starts afresh, since gradients
             change their size at once and its steps would be so large that channels die.
@@ -55,6 +71,9 @@ class Recipe(BaseModel):
     schedule: Literal["steps", "cosine"] = "steps"
     lr_step: PositiveInt = 1
     lr_factor: PositiveFloat = 1.0
+    milestones: Annotated[list[PositiveInt], BeforeValidator(_numbers)] = Field(
+        default_factory=list
+    )
     drawn: NonNegativeInt = 0
     warmup: NonNegativeInt = 0
     clip: float = Field(default=1.0, ge=0)
@@ -94,8 +113,8 @@ PRESETS = {
     # plain APS network denoises little. Norms are frozen since statistics of four bodies say too
     # little of absolute values
     "sample-ct-unet": Recipe(
-        epochs=28, batch=4, learning_rate=3e-3, lr_step=7, lr_factor=0.25, warmup=100, drawn=200,
-        skip_dropout=0.25, skip_until=0.35, freeze_norm=9,
+        epochs=30, batch=4, learning_rate=3e-3, milestones=[10, 15, 22], lr_factor=0.25, warmup=100,
+        drawn=200, skip_dropout=0.25, skip_until=0.36, freeze_norm=10,
     ),
     # parts whose corners are multiples of the total stride: random crops are shifts
     "sample-seg": Recipe(
@@ -124,12 +143,14 @@ def preset_for(suite: str) -> str:
 
 
 def recipe(preset: str, **changes: float | str | None) -> Recipe:
-    """A preset with some of its values replaced; None keeps one.
+    """A preset with some of its values replaced; None keeps one. A step replaces milestones, too.
 
     Raises:
         UsageError: no such preset, or a value that no recipe can have.
     """
     if preset not in PRESETS:
         raise UsageError(f"no preset is called {preset!r}: choose {', '.join(PRESETS)}")
-    given = {name: value for name, value in changes.items() if value is not None}
+    given: dict[str, object] = {name: v for name, v in changes.items() if v is not None}
+    if "lr_step" in given:
+        given = {"milestones": []} | given
     return checked(Recipe, PRESETS[preset].model_dump() | given, f"preset {preset}")

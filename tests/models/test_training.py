@@ -9,7 +9,7 @@ import torch
 from lazy_imports import Lazy
 from safetensors import safe_open
 
-from equibench.errors import EquibenchError
+from equibench.errors import EquibenchError, UsageError
 from equibench.foundation.file_locks import locked
 from equibench.loading.load import load_spec
 from equibench.models.training.recipes import PRESETS, recipe
@@ -226,6 +226,41 @@ def test_the_rate_rises_while_it_warms_up_and_falls_along_a_cosine_to_zero(plugi
     assert rates == pytest.approx([cosine[0] / 2, *cosine[1:]], rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("changes", "rates"),
+    [
+        ({"milestones": "2,3"}, [1, 1, 0.5, 0.25, 0.25]),
+        ({"milestones": [1]}, [1, 0.5, 0.5, 0.5, 0.5]),
+        ({"milestones": "", "lr_step": 2}, [1, 1, 0.5, 0.5, 0.25]),
+    ],
+)
+def test_the_rate_falls_at_milestones_or_else_in_steps(suite, tmp_path, changes, rates):
+    found = []
+
+    class Watched(modules.TrainingModule):
+        def on_train_batch_start(self, batch, number):
+            super().on_train_batch_start(batch, number)
+            if number == 0:
+                found.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    chosen = recipe(
+        "sample", epochs=5, crop=16, crops=1, batch=2, learning_rate=1.0, lr_factor=0.5, **changes
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("equibench.models.training.train.TrainingModule", Watched)
+        fit("unet-baseline,width=0.05", suite, tmp_path / "a.safetensors", chosen)
+    assert found == rates
+
+
+def test_a_step_replaces_the_milestones_of_a_preset():
+    assert recipe("sample-ct-unet").milestones == [10, 15, 22]
+    assert recipe("sample-ct-unet", lr_step=7).milestones == []
+    with pytest.raises(UsageError, match="milestones"):
+        recipe("sample", milestones="2,x")
+    with pytest.raises(UsageError, match="milestones"):
+        recipe("sample", milestones="0,3")
+
+
 def test_a_weights_file_says_where_it_comes_from(suite, tmp_path):
     file = tmp_path / "a.safetensors"
     trained = fit("unet-lpf-2,width=0.05", suite, file, preset="sample", seed=3)
@@ -317,6 +352,7 @@ def test_the_paper_s_recipes_are_its_own():
         "warmup": 0,
         "error_augment": 1.0,
         "schedule": "steps",
+        "milestones": [],
         "drawn": 0,
     }
     assert PRESETS["paper-mri"].model_dump() == common | {

@@ -49,17 +49,20 @@ def test_the_page_of_treatments_has_the_figures_of_the_stored_benchmarks():
 
 def test_the_options_of_train_and_its_presets_are_those_of_the_code():
     rows = table("commands", "| option | meaning | `paper-mri`")
-    names = [cell.strip("`") for cell in rows.pop("option")[1:]]
+    names = [name.strip("`") for name in rows.pop("option")[1:]]
     assert names == list(PRESETS)
+
+    def cell(value):
+        if isinstance(value, list):
+            return ", ".join(map(str, value)) or "–"
+        return value if isinstance(value, str) else f"{value:g}"
+
     recipes = {
         row.strip("`").removeprefix("--").split()[0].replace("-", "_"): cells[1:]
         for row, cells in rows.items()
     }
     assert recipes == {
-        field: [
-            value if isinstance(value := getattr(PRESETS[name], field), str) else f"{value:g}"
-            for name in names
-        ]
+        field: [cell(getattr(PRESETS[name], field)) for name in names]
         for field in type(PRESETS["sample"]).model_fields
     }
     assert preset_for("fastmri") == "paper-mri"
