@@ -100,9 +100,7 @@ def test_no_network_is_trained_twice(train):
     assert train.trained == [0, 1, 2]
 
 
-def test_networks_begin_with_the_packaged_ones_of_the_suite_that_is_named(train, monkeypatch):
-    preset, arguments, _ = TOOL["TRAININGS"]["ct-sample"]
-    monkeypatch.setitem(TOOL["TRAININGS"], "ct-sample", (preset, arguments, "mri-sample"))
+def test_networks_for_ct_begin_with_the_packaged_ones_for_mri(train):
     for suite, augmented in (("mri-sample", True), ("ct-sample", False), ("ct-sample", True)):
         Network(suite, "unet-baseline", augmented).package()
     assert train.starts == [None, "mri-sample", "mri-sample-da"]
