@@ -110,11 +110,11 @@ PRESETS = {
     # from the network for MRI, whose deep levels are at work. CT can be denoised without them: they
     # are kept by images that lose skip connections, for an epoch after norms are frozen as well.
     # Then four epochs at a middle rate: after more of them levels are given up, after fewer the
-    # plain APS network denoises little. Norms are frozen since statistics of four bodies say too
-    # little of absolute values
+    # plain APS network denoises little; then low rates, until quality has levelled off. Norms are
+    # frozen since statistics of four bodies say too little of absolute values
     "sample-ct-unet": Recipe(
-        epochs=30, batch=4, learning_rate=3e-3, milestones=[10, 15, 22], lr_factor=0.25, warmup=100,
-        drawn=200, skip_dropout=0.25, skip_until=0.36, freeze_norm=10,
+        epochs=40, batch=4, learning_rate=3e-3, milestones=[10, 15, 20], lr_factor=0.25, warmup=100,
+        drawn=200, skip_dropout=0.25, skip_until=0.27, freeze_norm=10,
     ),
     # parts whose corners are multiples of the total stride: random crops are shifts
     "sample-seg": Recipe(

@@ -253,7 +253,7 @@ def test_the_rate_falls_at_milestones_or_else_in_steps(suite, tmp_path, changes,
 
 
 def test_a_step_replaces_the_milestones_of_a_preset():
-    assert recipe("sample-ct-unet").milestones == [10, 15, 22]
+    assert recipe("sample-ct-unet").milestones == [10, 15, 20]
     assert recipe("sample-ct-unet", lr_step=7).milestones == []
     with pytest.raises(UsageError, match="milestones"):
         recipe("sample", milestones="2,x")
