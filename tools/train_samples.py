@@ -2,8 +2,8 @@
 
     python tools/train_samples.py [SUITE …] [--jobs N] [--seeds]
 
-Trains the nine variants with the sample presets: at width 1/8 on MRI, and from there on CT
-(a quarter of an hour each on one core), at width 1/20 on labels (about two minutes). Writes
+Trains the nine variants with the sample presets: at width 1/8 on MRI (a quarter of an hour each on
+one core) and from there on CT (about half an hour), at width 1/20 on labels (two minutes). Writes
 ``models/weights/VARIANT.SUITE.safetensors``, and ``results/weights.csv``, what images gained over
 their input and what networks would lose without each level, and ``results/weights-of-labels.csv``.
 What is there already is kept; an interrupted training is resumed. A network of MRI or CT with
