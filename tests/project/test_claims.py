@@ -287,9 +287,19 @@ def test_the_packaged_networks_are_those_of_the_first_seed():
         assert seeds.loc[network, "sha256"] == weights.loc[key, "sha256"]
 
 
-def test_the_network_without_deep_levels_has_no_error_in_the_published_run():
-    summary = pd.read_csv(PUBLISHED / "width-0.125/summary.csv", index_col="model")
-    assert summary.loc["unet-lpf-5-ct", "eq_nmse_worst"] == 0
+def test_the_published_networks_for_ct_err_as_is_said():
+    rows = eb.RunFolder(PUBLISHED / "width-0.125").rows().query("suite == 'ct-sample'")
+    error = rows.pivot_table("eq_nmse", "case", "model")
+    mean = error.mean()
+    names = ["unet-lpf-2-ct", "unet-lpf-3-ct", "unet-lpf-5-ct"]
+    left = [f"{share:.0%}".replace("%", " %") for share in mean[names] / mean["unet-baseline-ct"]]
+    text = re.sub(r"\s+", " ", (PUBLISHED / "README.md").read_text(encoding="utf-8"))
+    assert "LPF-2 leaves {} of it, LPF-3 {}, LPF-5 {},".format(*left) in text
+    assert mean.filter(like="-aps").tolist() == [0, 0, 0, 0]
+    assert mean["unet-lpf-2-ct"] < mean["unet-lpf-3-ct"]
+    assert (error["unet-lpf-3-ct"] > error["unet-baseline-ct"]).sum() == 1
+    assert len(error) == 12
+    assert mean["unet-baseline-da-ct"] > mean["unet-baseline-ct"]
 
 
 @pytest.mark.slow
