@@ -10,8 +10,8 @@ What is there already is kept; an interrupted training is resumed. A network of 
 faults (``faults``) is trained anew from the next of three seeds; the status is 1 if that of the
 last one has some, too.
 
-With ``--seeds`` three of the networks are trained from all of these seeds, and
-``results/seeds.csv`` has how equivariant they are.
+With ``--seeds`` three of the networks of MRI, and of CT, are trained from all of these seeds, and
+``results/seeds-SUITE.csv`` has how equivariant they are.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
+from itertools import product
 from math import isnan, nan
 from multiprocessing import get_context
 from pathlib import Path
@@ -111,24 +112,28 @@ class Network(NamedTuple):
         return file
 
 
-SEEDED = (
-    Network("mri-sample", "unet-baseline"),
-    Network("mri-sample", "unet-baseline", augmented=True),
-    Network("mri-sample", "unet-lpf-3"),
-)
-"""Networks that are trained from every seed."""
+SEEDED = {
+    suite: (
+        Network(suite, "unet-baseline"),
+        Network(suite, "unet-baseline", augmented=True),
+        Network(suite, "unet-lpf-3"),
+    )
+    for suite in LEVELS
+}
+"""Networks that are trained from every seed, by suite."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make the packaged weights.")
     parser.add_argument("suites", nargs="*", metavar="SUITE", default=list(TRAININGS))
     parser.add_argument("--jobs", type=int, default=1, help="networks side by side, a core each")
-    parser.add_argument("--seeds", action="store_true", help="train three from three seeds")
+    parser.add_argument("--seeds", action="store_true", help="train three from all seeds")
     chosen = parser.parse_args()
     if chosen.seeds:
-        several = [(network, seed) for network in SEEDED for seed in SEEDS]
-        work([partial(network.trained, seed) for network, seed in several], chosen.jobs)
-        write("seeds", [seed_line(*one) for one in several], ["network", "seed"])
+        for suite in filter(SEEDED.get, chosen.suites):
+            several = list(product(SEEDED[suite], SEEDS))
+            work([partial(network.trained, seed) for network, seed in several], chosen.jobs)
+            write(f"seeds-{suite}", [seed_line(*one) for one in several], ["network", "seed"])
         return 0
     for suite in chosen.suites:
         networks = [*(Network(suite, v) for v in VARIANTS), Network(suite, "unet-baseline", True)]

@@ -80,10 +80,14 @@ def test_nothing_of_it_is_left_afterwards(network):
     assert torch.equal(network(x), before)
 
 
-def test_a_network_inside_a_treatment_is_found():
+@torch.no_grad()
+def test_a_network_inside_a_treatment_loses_its_connections_too():
     mended = eb.load_model("unet-baseline,width=0.05,mend=aps")
-    with skip_dropout(mended, 0.5, 1, np.random.default_rng(0)):
-        mended(torch.randn(1, 1, 32, 32))
+    x = torch.randn(4, 1, 32, 32)
+    before = mended(x)
+    with skip_dropout(mended, 1, len(x), np.random.default_rng(0)):
+        after = mended(x)
+    assert (before != after).flatten(1).any(1).all()
 
 
 def test_a_network_of_other_people_is_refused():

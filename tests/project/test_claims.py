@@ -27,6 +27,10 @@ DOCS = {page.stem: page.read_text(encoding="utf-8") for page in (ROOT / "docs").
 PUBLISHED = ROOT / "results/published"
 
 
+def seeds_of(suite):
+    return pd.read_csv(ROOT / f"results/seeds-{suite}.csv", index_col=["network", "seed"])
+
+
 def table(page, head):
     """The cells of a table that begins with some cells: {first cell: the others}."""
     lines = DOCS[page][DOCS[page].index(head) :].split("\n\n")[0].splitlines()
@@ -256,9 +260,8 @@ def test_random_shifts_in_training_bring_the_published_baseline_what_is_said():
     assert "after 4,000 images" in text
 
 
-def test_three_seeds_decide_what_is_said_of_them():
-    seeds = pd.read_csv(ROOT / "results/seeds.csv", index_col=["network", "seed"])
-    error = seeds.filter(like="eq_nmse on ")
+def test_three_seeds_decide_what_is_said_of_networks_for_mri():
+    error = seeds_of("mri-sample").filter(like="eq_nmse on ")
     names = ["mri-sample", "photo-sample", "noise"]
     assert list(error) == [f"eq_nmse on {suite}" for suite in names]
     base, da, lpf = (error.loc[n] for n in ("unet-baseline", "unet-baseline + DA", "unet-lpf-3"))
@@ -275,16 +278,17 @@ def test_three_seeds_decide_what_is_said_of_them():
     assert of_seeds > max((1 + photos).max(), 1 / (1 + photos).min())
 
 
-def test_the_packaged_networks_are_those_of_the_first_seed():
-    seeds = pd.read_csv(ROOT / "results/seeds.csv").query("seed == 0").set_index("network")
+@pytest.mark.parametrize("suite", ["mri-sample", "ct-sample"])
+def test_the_packaged_networks_are_among_those_of_three_seeds(suite):
+    seeds = seeds_of(suite)["sha256"]
     weights = pd.read_csv(ROOT / "results/weights.csv").set_index(["variant", "weights"])
     packaged = {
-        "unet-baseline": ("unet-baseline", "mri-sample"),
-        "unet-baseline + DA": ("unet-baseline", "mri-sample-da"),
-        "unet-lpf-3": ("unet-lpf-3", "mri-sample"),
+        "unet-baseline": ("unet-baseline", suite),
+        "unet-baseline + DA": ("unet-baseline", f"{suite}-da"),
+        "unet-lpf-3": ("unet-lpf-3", suite),
     }
     for network, key in packaged.items():
-        assert seeds.loc[network, "sha256"] == weights.loc[key, "sha256"]
+        assert seeds[network, weights.loc[key, "seed"]] == weights.loc[key, "sha256"]
 
 
 def test_the_published_networks_for_ct_err_as_is_said():
