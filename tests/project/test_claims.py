@@ -303,7 +303,16 @@ def test_the_published_networks_for_ct_err_as_is_said():
     assert mean["unet-lpf-2-ct"] < mean["unet-lpf-3-ct"]
     assert (error["unet-lpf-3-ct"] > error["unet-baseline-ct"]).sum() == 1
     assert len(error) == 12
-    assert mean["unet-baseline-da-ct"] > mean["unet-baseline-ct"]
+
+
+def test_two_seeds_decide_what_is_said_of_networks_for_ct():
+    error = seeds_of("ct-sample").pivot_table("eq_nmse on ct-sample", "seed", "network")
+    assert list(error.index) == [0, 1]
+    share = error.div(error["unet-baseline"], axis="index")
+    da = share["unet-baseline + DA"] - 1
+    text = re.sub(r"\s+", " ", (PUBLISHED / "README.md").read_text(encoding="utf-8"))
+    assert f"it has {share.loc[0, 'unet-lpf-3']:.0%} of".replace("%", " %") in text
+    assert f"they add {da[0]:.0%} and {da[1]:.0%} to".replace("%", " %") in text
 
 
 @pytest.mark.slow
